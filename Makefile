@@ -1,0 +1,95 @@
+# Every target prepares what it needs: a virtual environment in .venv, locked by hash in requirements/, and the peers of the tests.
+# A machine needs Python 3.11 or newer, make and a C compiler.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# Looked up only when .venv is made. Another one: make PYTHON=/opt/python/bin/python3 test
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
+# More arguments for pytest: make test ARGS="-k chunked -x"
+ARGS ?=
+# Typed packages; conformance counts once it holds Python.
+TYPED := gateway controller mesh tidegate $(sort $(dir $(wildcard conformance/*.py conformance/*/*.py)))
+
+.PHONY: run test lint types golden bench docs lock peers test-peers bench-peers clean help
+
+run: .venv/.runtime ## serve the quick start on 127.0.0.1:8080, with small backends to answer it
+	.venv/bin/tidegate run examples/quickstart --demo-backends
+
+test: .venv/.dev test-peers ## pass every test; ARGS="-k words" chooses some
+	.venv/bin/python -m pytest tests $(ARGS)
+
+lint: .venv/.dev ## check style, import contracts and the house rules
+	.venv/bin/ruff check .
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/python -m pytest --quiet tests/house
+
+types: .venv/.dev ## check the types, strictly
+	.venv/bin/mypy $(TYPED)
+
+golden: .venv/.dev ## write the golden files of translation anew (read the difference before you commit it)
+	.venv/bin/python -m pytest tests/controller/translate --rewrite-goldens $(ARGS)
+
+bench: .venv/.bench bench-peers ## measure CPU per request beside Envoy, nginx and HAProxy
+	.venv/bin/python benchmarks/http1.py $(ARGS)
+
+docs: .venv/.dev ## check that links, make targets and options named in the documentation exist
+	.venv/bin/python -m pytest --quiet tests/house/test_docs.py
+
+lock: .venv/.lock ## write requirements/*.txt anew from pyproject.toml; UPGRADE=1 takes newer versions
+	$(COMPILE) requirements/lock.in --output-file requirements/lock.txt
+	$(COMPILE) requirements/build.in --output-file requirements/build.txt
+	$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --constraint requirements/dev.txt --output-file requirements/runtime.txt
+	$(COMPILE) pyproject.toml --extra bench --constraint requirements/dev.txt --output-file requirements/bench.txt
+
+# --universal: one file serves every platform and Python, by markers. Nothing in it names an index, so each machine uses its own.
+COMPILE = .venv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+peers: test-peers bench-peers ## install the programs that tests and benchmarks use as peers (as root, with apt-get)
+
+test-peers:
+	@$(call install_peers,nginx:nginx-light curl:curl,the wire tests against them are skipped)
+
+bench-peers:
+	@$(call install_peers,nginx:nginx-light haproxy:haproxy wrk:wrk,the benchmark leaves them out)
+
+# $(1): command:package pairs; $(2): what happens without them. Tells, but never fails: the tests say again what they skip and why.
+define install_peers
+	missing=; \
+	for peer in $(1); do \
+		command -v $${peer%%:*} >/dev/null || test -x /usr/sbin/$${peer%%:*} || missing="$$missing $${peer##*:}"; \
+	done; \
+	test -z "$$missing" && exit 0; \
+	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+		echo "installing$$missing"; \
+		{ apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --no-install-recommends $$missing; } >/dev/null \
+			|| echo "apt-get could not install$$missing: $(2)"; \
+	else \
+		echo "not installed:$$missing: $(2). As root on Debian: apt-get install$$missing"; \
+	fi
+endef
+
+clean: ## remove caches and build products (.venv stays: remove it by hand to begin from nothing)
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Tidegate needs Python 3.11 or newer: install it, or name it with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# One stamp for each file of requirements/: it is newer than the lock and the metadata once they are installed.
+.venv/.%: requirements/%.txt requirements/build.txt pyproject.toml | .venv/bin/python
+	$(PIP) install --require-hashes -r requirements/build.txt -r requirements/$*.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.lock: requirements/lock.txt | .venv/bin/python
+	$(PIP) install --require-hashes -r requirements/lock.txt
+	@touch $@

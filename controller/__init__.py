@@ -1,0 +1,1 @@
+"""The control plane: reads Kubernetes and Gateway API objects, translates them to resources and reports their status."""

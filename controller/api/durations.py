@@ -1,0 +1,36 @@
+"""Durations of the Gateway API (GEP-2257): one to four numbers of up to five digits, each with h, m, s or ms.
+
+Models hold durations as whole milliseconds. "0s" is zero, which disables a timeout.
+"""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from controller.api.base import Integer, refusal
+
+_DURATION = re.compile(r"(?:[0-9]{1,5}(?:h|ms|m|s)){1,4}")
+_UNIT = re.compile(r"([0-9]{1,5})(h|ms|m|s)")
+_MILLISECONDS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+
+
+def parse_duration(value: str) -> int:
+    """The milliseconds of a duration such as "1h30m" or "250ms" (GEP-2257). Raises ValueError for any other text."""
+    if _DURATION.fullmatch(value) is None:
+        raise ValueError(f"{value!r} is not a duration")
+    return sum(int(number) * _MILLISECONDS[unit] for number, unit in _UNIT.findall(value))
+
+
+def _milliseconds(value: Any) -> Any:
+    if not isinstance(value, str) or _DURATION.fullmatch(value) is None:
+        raise refusal(
+            "",
+            f"{value!r} is not a duration",
+            'Write up to four whole numbers of up to five digits, each with h, m, s or ms, such as "10s" or "1m30s".',
+        )
+    return parse_duration(value)
+
+
+Duration = Annotated[Integer, BeforeValidator(_milliseconds)]
+"""A duration in whole milliseconds, written in the form of GEP-2257."""

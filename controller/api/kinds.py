@@ -1,0 +1,50 @@
+"""The kinds that we read: the model of each apiVersion and kind."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import get_args
+
+from controller.api.backend_tls_policy import BackendTLSPolicy
+from controller.api.core import ConfigMap, Namespace, Secret, Service
+from controller.api.endpoint_slice import EndpointSlice
+from controller.api.gateway import Gateway
+from controller.api.gateway_class import GatewayClass
+from controller.api.http_route import HTTPRoute
+from controller.api.metadata import Object
+from controller.api.policies import BackendPolicy, ListenerPolicy
+from controller.api.reference_grant import ReferenceGrant
+
+KINDS: tuple[type[Object], ...] = (
+    GatewayClass,
+    Gateway,
+    HTTPRoute,
+    ReferenceGrant,
+    BackendTLSPolicy,
+    ListenerPolicy,
+    BackendPolicy,
+    Service,
+    EndpointSlice,
+    Secret,
+    ConfigMap,
+    Namespace,
+)
+"""The model of each kind."""
+
+
+def _versions(model: type[Object]) -> tuple[str, ...]:
+    return get_args(model.model_fields["api_version"].annotation)
+
+
+def kind_of(model: type[Object]) -> str:
+    """The kind that a model reads."""
+    (kind,) = get_args(model.model_fields["kind"].annotation)
+    return str(kind)
+
+
+MODELS: Mapping[tuple[str, str], type[Object]] = MappingProxyType(
+    {(version, kind_of(model)): model for model in KINDS for version in _versions(model)}
+)
+"""The model of each (apiVersion, kind)."""
+
+VERSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({kind_of(model): _versions(model) for model in KINDS})
+"""The versions in which each kind is read, the preferred one first."""

@@ -1,0 +1,307 @@
+"""Statuses made final: what translation says, joined with what is live in the proxies, and shown as Kubernetes JSON or as a line.
+
+`programmed` is the one function that a composition root calls for each status; everything here is pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, assert_never
+
+from msgspec.structs import replace
+
+from controller.translate.classes import CONTROLLER_NAME
+from controller.translate.conditions import Condition, Problem, combined, met, warned
+from controller.translate.gateways import accepted_by_listeners
+from controller.translate.objects import called
+from controller.translate.statuses import (
+    GatewayClassStatus,
+    GatewayStatus,
+    ListenerStatus,
+    ObjectRef,
+    ParentStatus,
+    PolicyStatus,
+    RouteStatus,
+    Status,
+)
+from gateway.ir.value import Identity
+
+FAULTS_WHEN_TRUE = frozenset({"Conflicted", "PartiallyInvalid"})
+"""Conditions that say something is wrong when they are True. Of all others False does."""
+
+NOTES = frozenset({"InsecureFrontendValidationMode", "OverlappingTLSConfig"})
+"""Conditions that deserve attention when they are True."""
+
+
+@dataclass(frozen=True, slots=True)
+class BindFailure:
+    """Why a listener's port is not bound; `address` where no port of that address could be (it is not of this machine)."""
+
+    message: str
+    address: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the proxies say. `applied` is the last revision that all of them have swapped to, `revision` the last one published."""
+
+    revision: int = 0
+    applied: int = 0
+    bind_failures: Mapping[str, BindFailure] = field(default_factory=lambda: MappingProxyType({}))
+    """By the key of the Listener; whatever is not here is bound once the revision is applied."""
+    rejected: Mapping[Identity, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """The resources that proxies could not build, with their reasons."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was published is live."""
+        return self.applied >= self.revision
+
+    def rejection(self, kind: str, key: str) -> str:
+        """Why a resource was rejected, "" if it was not."""
+        return "; ".join(self.rejected.get((kind, key), ()))
+
+
+def programmed(status: Status, live: Live) -> Status:
+    """The status as it is to be shown and written: with Programmed, and with what the proxies refused."""
+    match status:
+        case GatewayStatus():
+            return _gateway(status, live)
+        case RouteStatus():
+            return _route(status, live)
+        case GatewayClassStatus() | PolicyStatus():
+            return status
+        case _:
+            assert_never(status)
+
+
+def _gateway(status: GatewayStatus, live: Live) -> GatewayStatus:
+    generation = status.generation
+    listeners = tuple(_listener(listener, generation, live) for listener in status.listeners)
+    conditions = {condition.type: condition for condition in status.conditions}
+    if conditions["Accepted"].reason in ("Accepted", "ListenersNotValid"):
+        conditions["Accepted"] = accepted_by_listeners(generation, listeners)
+    if status.client_certificate is not None and (reason := live.rejection("Certificate", status.client_certificate)):
+        message = f"the proxy refused certificate {status.client_certificate}: {reason}"
+        _worsen(conditions, "ResolvedRefs", generation, Problem("InvalidClientCertificateRef", message))
+    problem = _gateway_problem(status, conditions["Accepted"], listeners, live)
+    return replace(status, conditions=(*conditions.values(), met("Programmed", generation, problem)), listeners=listeners)
+
+
+def _gateway_problem(status: GatewayStatus, accepted: Condition, listeners: tuple[ListenerStatus, ...], live: Live) -> Problem | None:
+    """Why a Gateway is not programmed. One served listener that works is enough, and so is none to serve at all."""
+    if accepted.status == "False":
+        return Problem("Invalid", accepted.message)
+    served = [listener for listener in listeners if listener.key]
+    failures = [live.bind_failures[listener.key] for listener in served if listener.key in live.bind_failures]
+    if failures and len(failures) == len(served) and all(failure.address for failure in failures):
+        return Problem("AddressNotUsable", failures[0].message)
+    if reason := live.rejection("Gateway", "/".join(status.object[1:])):
+        return Problem("Invalid", f"the proxy refused it: {reason}")
+    if not live.settled:
+        return Problem("Pending", "the proxies have not applied it yet")
+    if served and not any(condition.type == "Programmed" and condition.status == "True" for one in served for condition in one.conditions):
+        return Problem("Invalid", "none of its listeners is programmed")
+    return None
+
+
+def _listener(status: ListenerStatus, generation: int, live: Live) -> ListenerStatus:
+    """A listener with Programmed as its last condition."""
+    conditions = {condition.type: condition for condition in status.conditions}
+    problem = _listener_problem(status, conditions, generation, live)
+    return replace(status, conditions=(*conditions.values(), met("Programmed", generation, problem)))
+
+
+def _listener_problem(status: ListenerStatus, conditions: dict[str, Condition], generation: int, live: Live) -> Problem | None:
+    if not status.key:
+        return Problem("Invalid", next((c.message for c in conditions.values() if c.status == "False"), "its Gateway is not accepted"))
+    failure = live.bind_failures.get(status.key)
+    if failure is not None:
+        if not failure.address:
+            _worsen(conditions, "Accepted", generation, Problem("PortUnavailable", failure.message))
+        return Problem("Invalid", failure.message)
+    certificates = [_refused(live, "Certificate", "certificate", key) for key in status.certificates]
+    bundles = [_refused(live, "TrustBundle", "CA certificates", key) for key in status.trust_bundles]
+    for reason, refusals in (("InvalidCertificateRef", certificates), ("InvalidCACertificateRef", bundles)):
+        if message := "; ".join(filter(None, refusals)):
+            _worsen(conditions, "ResolvedRefs", generation, Problem(reason, message))
+    if (certificates and all(certificates)) or any(bundles):
+        return Problem("Invalid", f"{'; '.join(filter(None, (*certificates, *bundles)))}; what was live before stays")
+    if reason := live.rejection("Listener", status.key):
+        return Problem("Invalid", f"the proxy refused it: {reason}; what was live before stays")
+    return None if live.settled else Problem("Pending", "the proxies have not applied it yet")
+
+
+def _refused(live: Live, kind: str, name: str, key: str) -> str:
+    reason = live.rejection(kind, key)
+    return f"the proxy refused {name} {key}: {reason}" if reason else ""
+
+
+def _worsen(conditions: dict[str, Condition], name: str, generation: int, problem: Problem) -> None:
+    """Makes a condition False. One that is already keeps its reason: translation knows the cause better."""
+    if conditions[name].status == "True":
+        conditions[name] = met(name, generation, problem)
+
+
+def _route(status: RouteStatus, live: Live) -> RouteStatus:
+    found = [(key, live.rejection("HttpRule", key)) for key in status.rules]
+    refused = [(key.rpartition("/")[2], reason) for key, reason in found if reason]
+    if not refused:
+        return status
+    parents = tuple(_parent(parent, status.generation, refused, len(refused) == len(status.rules)) for parent in status.parents)
+    return replace(status, parents=parents)
+
+
+def _parent(parent: ParentStatus, generation: int, refused: list[tuple[str, str]], all_refused: bool) -> ParentStatus:
+    """Rules that the proxy refused are answered 500: the API's word for them is that they are dropped."""
+    conditions = {condition.type: condition for condition in parent.conditions}
+    if conditions["Accepted"].status == "False":
+        return parent
+    if all_refused:
+        message = "; ".join(f"spec.rules[{index}]: the proxy refused it: {reason}" for index, reason in refused)
+        conditions["Accepted"] = met("Accepted", generation, Problem("UnsupportedValue", message))
+        conditions.pop("PartiallyInvalid", None)
+    else:
+        before = conditions.get("PartiallyInvalid")
+        problems = [Problem(before.reason, before.message)] if before is not None else []
+        problems += [Problem("UnsupportedValue", f"Dropped Rule {index}: the proxy refused it: {reason}") for index, reason in refused]
+        problem = combined(problems)
+        if problem is not None:
+            conditions["PartiallyInvalid"] = warned("PartiallyInvalid", generation, problem)
+    return ParentStatus(parent.parent, tuple(conditions.values()))
+
+
+def to_json(status: Status, now: str | None = None) -> dict[str, Any]:
+    """The object's `status` as Kubernetes has it. `now` (RFC 3339) becomes lastTransitionTime; without it the field is left out."""
+    match status:
+        case GatewayClassStatus():
+            features = [{"name": name} for name in status.supported_features]
+            return {"conditions": _conditions(status.conditions, now), "supportedFeatures": features}
+        case GatewayStatus():
+            return {
+                "addresses": [{"type": "IPAddress", "value": status.address}] if status.address else [],
+                "attachedListenerSets": 0,
+                "conditions": _conditions(status.conditions, now),
+                "listeners": [_listener_json(listener, now) for listener in status.listeners],
+            }
+        case RouteStatus():
+            return {"parents": [{"parentRef": _reference(p.parent)} | _judged(p.conditions, now) for p in status.parents]}
+        case PolicyStatus():
+            return {"ancestors": [{"ancestorRef": _reference(a.ancestor)} | _judged(a.conditions, now) for a in status.ancestors]}
+        case _:
+            assert_never(status)
+
+
+def _listener_json(listener: ListenerStatus, now: str | None) -> dict[str, Any]:
+    return {
+        "name": listener.name,
+        "supportedKinds": [{"group": kind.group, "kind": kind.kind} for kind in listener.supported_kinds],
+        "attachedRoutes": listener.attached_routes,
+        "conditions": _conditions(listener.conditions, now),
+    }
+
+
+def _judged(conditions: tuple[Condition, ...], now: str | None) -> dict[str, Any]:
+    return {"controllerName": CONTROLLER_NAME, "conditions": _conditions(conditions, now)}
+
+
+def _reference(reference: ObjectRef) -> dict[str, Any]:
+    fields = {
+        "group": reference.group,
+        "kind": reference.kind,
+        "namespace": reference.namespace,
+        "name": reference.name,
+        "sectionName": reference.section_name,
+        "port": reference.port,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _conditions(conditions: tuple[Condition, ...], now: str | None) -> list[dict[str, Any]]:
+    written = [
+        {
+            "type": condition.type,
+            "status": condition.status,
+            "reason": condition.reason,
+            "message": condition.message,
+            "observedGeneration": condition.generation,
+        }
+        for condition in conditions
+    ]
+    return written if now is None else [condition | {"lastTransitionTime": now} for condition in written]
+
+
+def faults(status: Status) -> tuple[str, ...]:
+    """What is wrong with the object, one text a condition, each with its place inside the object. Nothing if all is well."""
+    return tuple(_described(place, condition) for place, condition in placed(status) if is_fault(condition))
+
+
+def notes(status: Status) -> tuple[str, ...]:
+    """What is not wrong but deserves attention."""
+    return tuple(
+        _described(place, condition)
+        for place, condition in placed(status)
+        if condition.status == "True" and (condition.type in NOTES or (condition.type == "Accepted" and condition.reason != "Accepted"))
+    )
+
+
+def summary(status: Status) -> str:
+    """The object on one line: what it is, and its faults and notes or that all is well."""
+    found = (*faults(status), *notes(status))
+    return f"{called(*status.object)}: {'; '.join(found) or _well(status)}"
+
+
+def _well(status: Status) -> str:
+    match status:
+        case GatewayStatus():
+            listeners = [f"{listener.name} with {_routes(listener.attached_routes)}" for listener in status.listeners]
+            known = any(condition.type == "Programmed" for condition in status.conditions)
+            return f"{'programmed' if known else 'accepted'}, {', '.join(listeners)}"
+        case RouteStatus():
+            return f"attached to {', '.join(_place(parent.parent) for parent in status.parents)}"
+        case PolicyStatus():
+            return f"holds for {', '.join(_place(ancestor.ancestor) for ancestor in status.ancestors) or 'nothing'}"
+        case GatewayClassStatus():
+            return "accepted"
+        case _:
+            assert_never(status)
+
+
+def _routes(number: int) -> str:
+    return f"{number} route" if number == 1 else f"{number} routes"
+
+
+def is_fault(condition: Condition) -> bool:
+    """Whether the condition says that something is wrong."""
+    return condition.status == "True" if condition.type in FAULTS_WHEN_TRUE else condition.status == "False" and condition.type not in NOTES
+
+
+def _described(place: str, condition: Condition) -> str:
+    text = f"{condition.type} {condition.status} ({condition.reason})"
+    return f"{place}{text}: {condition.message}" if condition.message else f"{place}{text}"
+
+
+def placed(status: Status) -> Iterator[tuple[str, Condition]]:
+    """Every condition with its place: "" for the object itself, the listener, the parent or the ancestor."""
+    match status:
+        case GatewayClassStatus():
+            yield from (("", condition) for condition in status.conditions)
+        case GatewayStatus():
+            yield from (("", condition) for condition in status.conditions)
+            for listener in status.listeners:
+                yield from ((f"listener {listener.name}: ", condition) for condition in listener.conditions)
+        case RouteStatus():
+            for parent in status.parents:
+                yield from ((f"{_place(parent.parent)}: ", condition) for condition in parent.conditions)
+        case PolicyStatus():
+            for ancestor in status.ancestors:
+                yield from ((f"{_place(ancestor.ancestor)}: ", condition) for condition in ancestor.conditions)
+        case _:
+            assert_never(status)
+
+
+def _place(reference: ObjectRef) -> str:
+    place = called(reference.kind, reference.namespace or "", reference.name)
+    return f"{place}, {reference.section_name}" if reference.section_name else place

@@ -1,0 +1,38 @@
+"""What translation takes from the command line: the classes that are ours and where listeners are bound.
+
+Tidegate's own ports (15000 to 15099) are never bound for a user: such a listener is bound at another port.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OWN_PORTS = range(15000, 15100)
+"""Ports of Tidegate itself: administration, capture, the configuration stream, health (design.md section 2)."""
+
+SHIFT = 10_000
+"""How far from the user's port a listener on one of our own ports is bound."""
+
+HIGHEST_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings that hold for all objects."""
+
+    class_names: tuple[str, ...] = ("tidegate",)
+    """Classes that are ours although no GatewayClass object of that name exists."""
+    bind_address: str = "127.0.0.1"
+    """Where Gateways without spec.addresses listen; '0.0.0.0' and '::' for all addresses."""
+    port_offset: int = 0
+    admin: tuple[str, int] | None = ("127.0.0.1", 15000)
+    """Address and port of the administration server, where no listener is bound and no backend may lead."""
+
+    def bind_port(self, port: int) -> int:
+        """The port at which a listener on `port` is bound. Above 65535 where no such port exists."""
+        moved = port + self.port_offset
+        return moved + SHIFT if moved in OWN_PORTS else moved
+
+    def location_port(self, port: int) -> int:
+        """The port under which clients reach a listener on `port`, for redirects."""
+        return port + self.port_offset

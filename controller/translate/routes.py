@@ -1,0 +1,90 @@
+"""An HTTPRoute: its rules where it is attached, and its status on each parent that is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from controller.api.http_route import HTTPRoute
+from controller.graph import View
+from controller.store import Key
+from controller.translate.attachment import Attachment, attachments
+from controller.translate.conditions import Condition, Problem, combined, met, warned
+from controller.translate.destinations import Destination
+from controller.translate.rules import RuleVerdict, read_rules
+from controller.translate.statuses import Emission, Ignored, ParentStatus, RouteStatus
+
+ServiceOfGateway = tuple[Key, tuple[str, str]]
+"""A Gateway, and namespace and name of a Service that a route attached to it refers to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEmission(Emission):
+    """Besides rules and status what the tallies count: listeners, destinations, Gateways with Services."""
+
+    listeners: tuple[str, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    services: tuple[ServiceOfGateway, ...] = ()
+
+
+def translate_route(key: Key, view: View) -> RouteEmission | None:
+    """Unit "route": a route with all its rules. It serves if it is attached somewhere and one rule at least is valid."""
+    route: HTTPRoute | None = view.get(*key)
+    if route is None:
+        return None
+    parents = attachments(view, route)
+    bindings = tuple({binding.listener: binding for parent in parents for binding in parent.bindings}.values())
+    verdicts = read_rules(view, route, bindings)
+    accepted, partial = _accepted(verdicts)
+    served = [verdict for verdict in verdicts if verdict.dropped is None] if bindings and accepted is None else []
+    destinations = dict(destination for verdict in served for destination in verdict.destinations)
+    for destination, external in destinations.items():
+        if external:
+            view.result("external backend", destination)
+    resolved = combined(_of_rule(index, problem) for index, verdict in enumerate(verdicts) for problem in verdict.unresolved)
+    generation = route.metadata.generation
+    ours = tuple(
+        ParentStatus(parent.parent, _conditions(generation, parent.problem or accepted, resolved, partial))
+        for parent in parents
+        if not parent.foreign
+    )
+    services = {service: None for verdict in served for service in verdict.services}
+    return RouteEmission(
+        tuple(verdict.rule for verdict in served),
+        (RouteStatus(key, generation, ours, tuple(verdict.rule.key for verdict in served)),) if ours else (),
+        tuple(_ignored(route, parents)),
+        tuple(binding.listener for binding in bindings) if served else (),
+        tuple(destination for destination, external in destinations.items() if not external),
+        tuple((parent.gateway, service) for parent in parents if parent.bindings for service in services),
+    )
+
+
+def _accepted(verdicts: Sequence[RuleVerdict]) -> tuple[Problem | None, Problem | None]:
+    """Why the rules are not accepted, if none is valid, and else which of them are not (PartiallyInvalid)."""
+    invalid = [(index, verdict.invalid) for index, verdict in enumerate(verdicts) if verdict.invalid is not None]
+    if len(invalid) == len(verdicts):
+        return combined(_of_rule(index, problem) for index, problem in invalid), None
+    told = ((index, problem, "" if verdicts[index].dropped else "; its requests are answered 500") for index, problem in invalid)
+    return None, combined(Problem(problem.reason, f"Dropped Rule {index}: {problem.message}{still}") for index, problem, still in told)
+
+
+def _of_rule(index: int, problem: Problem) -> Problem:
+    return Problem(problem.reason, f"spec.rules[{index}].{problem.message}")
+
+
+def _conditions(generation: int, refusal: Problem | None, resolved: Problem | None, partial: Problem | None) -> tuple[Condition, ...]:
+    """The conditions on one parent. Whether references resolve is told whether or not the route is accepted."""
+    conditions = (met("Accepted", generation, refusal), met("ResolvedRefs", generation, resolved))
+    if partial is None or refusal is not None:
+        return conditions
+    return (*conditions, warned("PartiallyInvalid", generation, partial))
+
+
+def _ignored(route: HTTPRoute, parents: Iterable[Attachment]) -> Iterator[Ignored]:
+    for index, parent in enumerate(parents):
+        if parent.foreign:
+            yield route.key, f"spec.parentRefs[{index}]: {parent.foreign}"
+    if route.spec.use_default_gateways == "All":
+        yield route.key, "spec.useDefaultGateways: default Gateways are not supported; name the Gateway in parentRefs"
+    elif not route.spec.parent_refs:
+        yield route.key, "spec.parentRefs is empty, so that the route is attached nowhere"

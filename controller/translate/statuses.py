@@ -1,0 +1,110 @@
+"""Statuses as values: what translation says about each object, typed by kind, and what every unit gives.
+
+Whether something is live in the proxies is not known here: `controller.status` adds it. A status therefore also holds the
+keys of the resources that stand for the object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from controller.graph import Output
+from controller.store import Key
+from controller.translate.conditions import Condition
+from gateway.ir.batch import AnyResource
+
+
+class RouteKind(msgspec.Struct, frozen=True):
+    """RouteGroupKind."""
+
+    group: str
+    kind: str
+
+
+class ObjectRef(msgspec.Struct, frozen=True):
+    """ParentReference, as the user wrote it, group and kind filled in; None and "" are fields that are not there."""
+
+    group: str
+    kind: str
+    name: str
+    namespace: str | None = None
+    section_name: str | None = None
+    port: int | None = None
+
+
+class GatewayClassStatus(msgspec.Struct, frozen=True):
+    """GatewayClassStatus."""
+
+    object: Key
+    generation: int
+    conditions: tuple[Condition, ...]
+    supported_features: tuple[str, ...] = ()
+
+
+class ListenerStatus(msgspec.Struct, frozen=True):
+    """ListenerStatus. `key` is that of the Listener resource, "" where the listener is not served."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+    supported_kinds: tuple[RouteKind, ...] = ()
+    attached_routes: int = 0
+    key: str = ""
+    certificates: tuple[str, ...] = ()
+    trust_bundles: tuple[str, ...] = ()
+
+
+class GatewayStatus(msgspec.Struct, frozen=True):
+    """GatewayStatus. `address` is where its listeners are bound."""
+
+    object: Key
+    generation: int
+    conditions: tuple[Condition, ...]
+    listeners: tuple[ListenerStatus, ...] = ()
+    address: str = ""
+    client_certificate: str | None = None
+
+
+class ParentStatus(msgspec.Struct, frozen=True):
+    """RouteParentStatus."""
+
+    parent: ObjectRef
+    conditions: tuple[Condition, ...]
+
+
+class RouteStatus(msgspec.Struct, frozen=True):
+    """RouteStatus, with the keys of the rules that are resources."""
+
+    object: Key
+    generation: int
+    parents: tuple[ParentStatus, ...]
+    rules: tuple[str, ...] = ()
+
+
+class AncestorStatus(msgspec.Struct, frozen=True):
+    """PolicyAncestorStatus."""
+
+    ancestor: ObjectRef
+    conditions: tuple[Condition, ...]
+
+
+class PolicyStatus(msgspec.Struct, frozen=True):
+    """PolicyStatus."""
+
+    object: Key
+    generation: int
+    ancestors: tuple[AncestorStatus, ...]
+
+
+Status = GatewayClassStatus | GatewayStatus | RouteStatus | PolicyStatus
+
+Ignored = tuple[Key, str]
+"""An object, or a part of it, that gets no status and has no effect, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emission(Output[AnyResource, Status]):
+    """What a unit gives: resources, statuses, and what it leaves out."""
+
+    ignored: tuple[Ignored, ...] = ()

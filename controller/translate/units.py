@@ -1,0 +1,107 @@
+"""All of translation as units of the graph, with the indexes of the store and the tallies that they read."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from functools import partial
+from typing import Any
+
+from controller.api.backend_tls_policy import BackendTLSPolicy
+from controller.api.endpoint_slice import EndpointSlice
+from controller.api.gateway import Gateway
+from controller.api.policies import BackendPolicy, ListenerPolicy
+from controller.api.reference_grant import ReferenceGrant
+from controller.graph import Graph, Unit
+from controller.store import Index, Store, Tally
+from controller.translate.attachment import namespace_labels
+from controller.translate.backend_tls_policies import translate_backend_tls_policy
+from controller.translate.backends import translate_backends, translate_external
+from controller.translate.classes import judge_class, translate_gateway_class
+from controller.translate.destinations import judge_destination
+from controller.translate.endpoints import translate_endpoints
+from controller.translate.gateways import translate_gateway, translate_gateway_status
+from controller.translate.listeners import translate_parent
+from controller.translate.options import Options
+from controller.translate.places import bind_ports, plain, translate_bound, translate_claims, translate_places
+from controller.translate.policies import policy_targets, translate_attached, translate_backend_policy, translate_listener_policy
+from controller.translate.references import granted_names
+from controller.translate.routes import translate_route
+from controller.translate.tls import emit_certificate, emit_trust_bundle, read_authorities, read_pair
+
+
+def translation_graph(options: Options) -> Graph:
+    """An empty graph that translates whatever objects it is given."""
+    return Graph(Store(indexes(options)), units(options), tallies())
+
+
+def units(options: Options) -> tuple[Unit, ...]:
+    """All units."""
+    return (*_units_of_gateways(options), *_units_of_routes(options))
+
+
+def indexes(options: Options) -> dict[str, Index]:
+    """What objects are found by, besides their keys."""
+    def bind_port(obj: Any) -> Iterable[Hashable]:
+        return bind_ports(options, obj) if isinstance(obj, Gateway) else ()
+
+    def address_of_gateway(obj: Any) -> Iterable[Hashable]:
+        return {plain(address.value) for address in obj.spec.addresses} if isinstance(obj, Gateway) else ()
+
+    def namespace_of_grant(obj: Any) -> Iterable[Hashable]:
+        return (obj.namespace,) if isinstance(obj, ReferenceGrant) else ()
+
+    def target_of_policy(obj: Any) -> Iterable[Hashable]:
+        return policy_targets(obj) if isinstance(obj, BackendTLSPolicy | BackendPolicy | ListenerPolicy) else ()
+
+    def slices_of_service(obj: Any) -> Iterable[Hashable]:
+        return ((obj.namespace, obj.service_name),) if isinstance(obj, EndpointSlice) and obj.service_name else ()
+
+    return {
+        "bind port": bind_port,
+        "address of Gateway": address_of_gateway,
+        "namespace of grant": namespace_of_grant,
+        "target of policy": target_of_policy,
+        "slices of service": slices_of_service,
+    }
+
+
+def _units_of_gateways(options: Options) -> tuple[Unit, ...]:
+    return (
+        Unit("class", partial(judge_class, options)),
+        Unit("gateway class", translate_gateway_class, roots=("GatewayClass",)),
+        Unit("parent", translate_parent),
+        Unit("places", partial(translate_places, options)),
+        Unit("claims", translate_claims),
+        Unit("bound", translate_bound),
+        Unit("pair", read_pair),
+        Unit("certificate", emit_certificate),
+        Unit("authorities", read_authorities),
+        Unit("trust bundle", emit_trust_bundle),
+        Unit("gateway", partial(translate_gateway, options), roots=("Gateway",)),
+        Unit("gateway status", translate_gateway_status, roots=("Gateway",), late=True),
+        Unit("listener policy", translate_listener_policy, roots=("ListenerPolicy",)),
+    )
+
+
+def _units_of_routes(options: Options) -> tuple[Unit, ...]:
+    return (
+        Unit("grant", granted_names),
+        Unit("namespace labels", namespace_labels),
+        Unit("destination", judge_destination),
+        Unit("route", translate_route, roots=("HTTPRoute",)),
+        Unit("external backend", partial(translate_external, options)),
+        Unit("backends", translate_backends, roots=("Service",), late=True),
+        Unit("endpoints", partial(translate_endpoints, options), roots=("Service",), late=True),
+        Unit("attached policies", translate_attached),
+        Unit("backend policy", translate_backend_policy, roots=("BackendPolicy",)),
+        Unit("backend TLS policy", translate_backend_tls_policy, roots=("BackendTLSPolicy",), late=True),
+    )
+
+
+def tallies() -> tuple[Tally, ...]:
+    """What is counted over routes."""
+    return (
+        Tally("attached routes", "route", lambda emission: emission.listeners),
+        Tally("references", "route", lambda emission: emission.destinations),
+        Tally("routes of gateway to service", "route", lambda emission: emission.services),
+    )

@@ -1,0 +1,110 @@
+"""The objects of a cluster or of files as resources and statuses, kept up to date change by change.
+
+The units of `translate` say what is; this module turns what differs between two changes into what is to be set and removed.
+A unit that fails leaves what it gave before in place, so that a fault harms nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from controller.graph import Failed, Node
+from controller.store import Key, Object
+from controller.translate.options import Options
+from controller.translate.statuses import Emission, Ignored, Status
+from controller.translate.units import translation_graph
+from gateway.ir.batch import AnyResource, in_order
+from gateway.ir.value import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What one change of objects makes different.
+
+    Resources to set, in the order of a batch, and to remove; statuses that differ, and objects whose status vanished; what failed
+    in units, which is a fault of Tidegate and of no object.
+    """
+
+    set: tuple[AnyResource, ...] = ()
+    remove: tuple[Identity, ...] = ()
+    statuses: tuple[Status, ...] = ()
+    gone: tuple[Key, ...] = ()
+    failures: tuple[str, ...] = ()
+
+
+class Translator:
+    """Owns the graph and what it has given so far."""
+
+    def __init__(self, options: Options) -> None:
+        self._graph = translation_graph(options)
+        self._resources: dict[Identity, AnyResource] = {}
+        self._statuses: dict[Key, Status] = {}
+        self._emissions: dict[Node, Emission] = {}
+        """The last value of each node that emits, without failures."""
+
+    def apply(self, puts: Iterable[Object] = (), removes: Iterable[Key] = ()) -> Translation:
+        """Takes one change, first what is removed, then what is put. Never raises for what objects say."""
+        failures: list[str] = []
+        resources: dict[Identity, AnyResource | None] = {}
+        statuses: dict[Key, Status | None] = {}
+        changed: list[Emission] = []
+        for node, (_, after) in self._graph.apply(puts, removes).items():
+            if isinstance(after, Failed):
+                if after.node == node:
+                    failures.append(str(after))
+                continue
+            before = self._emissions.pop(node, None)
+            if before is not None:
+                resources.update((resource.identity, None) for resource in before.resources)
+                statuses.update((status.object, None) for status in before.statuses)
+            if isinstance(after, Emission):
+                self._emissions[node] = after
+                changed.append(after)
+        for emission in changed:
+            resources.update((resource.identity, resource) for resource in emission.resources)
+            statuses.update((status.object, status) for status in emission.statuses)
+        new, removed = _replace(self._resources, resources)
+        told, gone = _replace(self._statuses, statuses)
+        return Translation(
+            set=in_order(tuple(new)),
+            remove=tuple(sorted(removed)),
+            statuses=tuple(sorted(told, key=lambda status: status.object)),
+            gone=tuple(sorted(gone)),
+            failures=tuple(sorted(failures)),
+        )
+
+    def resources(self) -> Mapping[Identity, AnyResource]:
+        """All resources as they are now, read-only."""
+        return MappingProxyType(self._resources)
+
+    def statuses(self) -> Mapping[Key, Status]:
+        """The statuses of all objects that have one, read-only."""
+        return MappingProxyType(self._statuses)
+
+    def ignored(self) -> tuple[Ignored, ...]:
+        """Objects, and parts of objects, that have no effect, each with the reason."""
+        return tuple(sorted(ignored for emission in self._emissions.values() for ignored in emission.ignored))
+
+    def sizes(self) -> dict[str, int]:
+        """How much is held, by sort; all zero when there are no objects."""
+        held = {"resources": len(self._resources), "statuses": len(self._statuses), "emissions": len(self._emissions)}
+        return self._graph.sizes() | held
+
+
+def _replace(present: dict[Any, Any], changes: dict[Any, Any]) -> tuple[list[Any], list[Any]]:
+    """Brings `present` up to date; returns the values that are new or differ, and the keys that are gone."""
+    new: list[Any] = []
+    gone: list[Any] = []
+    for key, value in changes.items():
+        before = present.get(key)
+        if value is None:
+            if before is not None:
+                del present[key]
+                gone.append(key)
+        elif before is None or before != value:
+            present[key] = value
+            new.append(value)
+    return new, gone

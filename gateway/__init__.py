@@ -1,0 +1,1 @@
+"""The data plane: takes resources, serves traffic. Imports nothing of ours outside `gateway`."""

@@ -1,0 +1,168 @@
+"""The decisions of an exchange in their order (ClientConnection, proxy.admission), on the live tables.
+
+Every decision is made by the functions that serve: the codec, the tables of hosts and routes, compiled filters. Nothing is
+counted, no turn is taken and no connection is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.explain.backends import Way, portions_of, session_of
+from gateway.explain.explanation import Asked, Considered, Copy, Explanation, Listening, Taken
+from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
+from gateway.explain.question import Question, read_question
+from gateway.explain.replies import filtered, finished
+from gateway.explain.words import filters_in_words, limits_in_words, match_in_words
+from gateway.filters.passage import Passage
+from gateway.http.head import LocalReply, RequestHead
+from gateway.http.refused import Refused
+from gateway.http.request import parse_request
+from gateway.http.target import parse_authority, parse_target
+from gateway.net.sockets import readable
+from gateway.proxy.admission import MISDIRECTED, NO_HOST, NO_ROUTE, check_absolute
+from gateway.proxy.port import LiveListener, Port
+from gateway.proxy.rule import Rule
+from gateway.routing import Considered as Row
+from gateway.routing import explain as explain_routes
+
+_CLIENT_CERTIFICATE = {
+    "AllowValidOnly": "the client must show a certificate that verifies, or the handshake fails",
+    "AllowInsecureFallback": "the client is asked for a certificate; whatever it shows is let in",
+}
+
+
+def explain(ports: Mapping[tuple[str, int], Port], argument: Any) -> dict[str, Any]:
+    """`argument` has the form of question.Argument, the answer that of explanation.Explanation. Raises ValueError for a bad argument."""
+    answer: dict[str, Any] = msgspec.to_builtins(_Explaining(read_question(argument)).run(ports))
+    return answer
+
+
+class _Explaining:
+    """One request on its way; `_said` is what has been decided so far."""
+
+    __slots__ = ("_listener", "_passage", "_question", "_said")
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._listener: LiveListener | None = None
+        self._passage: Passage | None = None
+        asked = question.argument
+        self._said = Explanation(Asked(asked.method, asked.url, asked.headers), question.host.decode("ascii"))
+
+    def _say(self, **fields: Any) -> None:
+        self._said = msgspec.structs.replace(self._said, **fields)
+
+    def _reply(self, reply: LocalReply) -> None:
+        self._say(reply=finished(reply, self._listener, self._passage))
+
+    def run(self, ports: Mapping[tuple[str, int], Port]) -> Explanation:
+        found = find_port(ports, self._question)
+        if found is None:
+            self._say(closed=f"nothing listens on port {self._question.port}; {open_ports(ports)}")
+        else:
+            try:
+                self._connect(*found)
+            except Refused as refused:
+                self._reply(LocalReply(refused.status, refused.reason, flag="DPE"))
+        return self._said
+
+    def _connect(self, port: Port, why: str) -> None:
+        """The connection, and on TLS the listener whose certificate the client is shown."""
+        shown = None
+        if self._question.tls and not port.tls:
+            self._say(closed=f"port {port.number} speaks plain HTTP, so that no TLS handshake comes about; write http://")
+            return
+        if port.tls:
+            if not self._question.tls:
+                self._reply(LocalReply(400, "plain HTTP on a TLS port"))
+                return
+            shown = port.hosts.choose(self._question.server_name)
+            if shown is None:
+                name = self._question.server_name.decode("ascii")
+                client = f"server name {name}" if name else "a client that names no server"
+                self._say(closed=f"{hostnames(port)}, not {client}: TLS alert unrecognized_name")
+                return
+            if shown.resource.client_validation is not None:
+                self._say(notes=(_CLIENT_CERTIFICATE[shown.resource.client_validation.mode],))
+        self._receive(port, shown, why)
+
+    def _receive(self, port: Port, shown: LiveListener | None, why: str) -> None:
+        """The head: listener and target. Raises Refused."""
+        sent = self._question.head
+        head = parse_request(sent, sent.index(b"\r\n\r\n"))
+        self._listener = shown
+        listener = self._choose_listener(port, shown, head, why)
+        if listener is None:
+            return
+        target = parse_target(head.method, head.path, listener.path_rules)
+        if target.authority is not None:
+            check_absolute(head, target.authority, target.scheme, listener.scheme)
+        head.path, head.query = target.path, target.query
+        self._say(path=head.path.decode("ascii"))
+        if target.redirect:
+            location = b"%b://%b%b" % (listener.scheme, head.authority, head.target)
+            self._reply(LocalReply(307, "path normalised", [(b"location", location)]))
+        else:
+            self._route(head, listener)
+
+    def _choose_listener(self, port: Port, shown: LiveListener | None, head: RequestHead, why: str) -> LiveListener | None:
+        head.host, head.authority = parse_authority(head.authority)
+        best = port.hosts.choose(head.host)
+        self._say(host=head.host.decode("ascii"))
+        if best is None:
+            self._reply(_with_reason(NO_HOST, hostnames(port)))
+            return None
+        self._listener = best
+        resource = best.resource
+        bound = readable(port.address, port.number)
+        chosen = f"{why}; {why_listener(head.host, best, port)}"
+        self._say(listener=Listening(resource.gateway, resource.name, resource.protocol, resource.hostname, resource.port, bound, chosen))
+        if shown is not None and best is not shown:
+            made = f"the connection was made with listener {shown.resource.name} of Gateway {shown.resource.gateway}"
+            self._reply(_with_reason(MISDIRECTED, made))
+            return None
+        return best
+
+    def _route(self, head: RequestHead, listener: LiveListener) -> None:
+        """The rule and its filters, then its backends."""
+        self._say(considered=tuple(_considered(row) for row in explain_routes(listener.routes, head)))
+        entry = listener.routes.match(head)
+        if entry is None:
+            self._reply(NO_ROUTE)
+            return
+        rule, matched_path = entry.payload, head.path
+        resource = rule.resource
+        words = (filters_in_words(resource.filters), limits_in_words(resource))
+        self._say(rule=Taken(resource.source.kind, resource.route, rule.name, *words))
+        passage = self._passage = Passage(listener.scheme, listener.location_port, entry.prefix)
+        reply = filtered(rule.filters.request, head, passage)
+        if reply is not None:
+            self._reply(reply)
+            return
+        if head.path != matched_path:
+            passage.prefix = None  # the filters of a backendRef see the path as rewritten, which has no matched prefix any more
+        self._ask_backends(rule, head, listener, passage)
+
+    def _ask_backends(self, rule: Rule, head: RequestHead, listener: LiveListener, passage: Passage) -> None:
+        pinned, session = session_of(rule, head)
+        self._say(session=session)
+        if pinned is None and not rule.choice.total:
+            self._reply(LocalReply(500, "no backend with a weight above zero", flag="NC"))
+            return
+        mirrors = tuple(Copy(mirror.backend, 100 * mirror.numerator / mirror.denominator) for mirror, _ in rule.mirrors)
+        self._say(mirrors=mirrors, portions=portions_of(Way(rule, head, listener, passage, pinned)))
+
+
+def _with_reason(reply: LocalReply, details: str) -> LocalReply:
+    return LocalReply(reply.status, f"{reply.reason}: {details}", flag=reply.flag)
+
+
+def _considered(row: Row[Rule]) -> Considered:
+    rule, index = row.entry.payload, row.entry.index
+    resource = rule.resource
+    conditions = match_in_words(resource.matches[index])
+    return Considered(resource.source.kind, resource.route, rule.name, index, row.hostnames, conditions, row.outcome, row.matched)

@@ -1,0 +1,113 @@
+"""Matches, filters and limits of a rule in words, from the resources as the controller sent them."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from gateway.ir.filters import (
+    AnyFilter,
+    Cors,
+    PathModifier,
+    RequestHeaderModifier,
+    RequestMirror,
+    RequestRedirect,
+    ResponseHeaderModifier,
+    Unresolved,
+    UrlRewrite,
+)
+from gateway.ir.rule import HeaderMatch, HttpRule, Match, PathMatch, QueryMatch
+
+
+def match_in_words(match: Match) -> str:
+    """All conditions of a match besides its hostnames."""
+    words = [_path(match.path)]
+    if match.method is not None:
+        words.append(f"method {match.method}")
+    words += [f"header {header.name} {_value(header)}" for header in match.headers]
+    words += [f"query {query.name} {_value(query)}" for query in match.queries]
+    return ", ".join(words)
+
+
+def _path(path: PathMatch) -> str:
+    match path.type:
+        case "Exact":
+            return f"path is {path.value}"
+        case "PathPrefix":
+            return f"path under {path.value}"
+        case "RegularExpression":
+            return f"path matches '{path.value}'"
+        case _:
+            assert_never(path.type)
+
+
+def _value(asked: HeaderMatch | QueryMatch) -> str:
+    return f"is '{asked.value}'" if asked.type == "Exact" else f"matches '{asked.value}'"
+
+
+def filters_in_words(filters: tuple[AnyFilter, ...]) -> tuple[str, ...]:
+    """One sentence without full stop for each effect, in the order of the filters."""
+    return tuple(words for each in filters for words in _filter(each))
+
+
+def _filter(each: AnyFilter) -> list[str]:
+    match each:
+        case RequestHeaderModifier():
+            return _edits("request", each)
+        case ResponseHeaderModifier():
+            return _edits("response", each)
+        case RequestRedirect():
+            return [f"redirects with {each.status}{_changes(each.scheme, each.hostname, each.port, each.path)}"]
+        case UrlRewrite():
+            return [f"rewrites the request{_changes(None, each.hostname, None, each.path)}"]
+        case RequestMirror():
+            return [f"mirrors {_share(each.numerator, each.denominator)} of the requests to {each.backend}"]
+        case Cors():
+            return [_cors(each)]
+        case Unresolved():
+            return [f"answers 500: {each.reason}"]
+        case _:
+            assert_never(each)
+
+
+def _edits(side: str, edits: RequestHeaderModifier | ResponseHeaderModifier) -> list[str]:
+    words = [f"removes {side} header {name}" for name in edits.remove]
+    words += [f"sets {side} header {name}: {value}" for name, value in edits.set]
+    words += [f"adds {side} header {name}: {value}" for name, value in edits.add]
+    return words
+
+
+def _changes(scheme: str | None, hostname: str | None, port: int | None, path: PathModifier | None) -> str:
+    words = [f"{name} {value}" for name, value in (("scheme", scheme), ("host", hostname), ("port", port)) if value is not None]
+    if path is not None:
+        replaced = "path" if path.type == "ReplaceFullPath" else "the matched prefix becomes"
+        words.append(f"{replaced} {path.value or '/'}")
+    return f": {', '.join(words)}" if words else ""
+
+
+def _share(numerator: int, denominator: int) -> str:
+    return "all" if numerator == denominator else f"{100 * numerator / denominator:g}%"
+
+
+def _cors(cors: Cors) -> str:
+    words = f"CORS for origins {', '.join(cors.allow_origins) or 'none'}"
+    return f"{words}, with credentials" if cors.allow_credentials else words
+
+
+def limits_in_words(rule: HttpRule) -> tuple[str, ...]:
+    """Timeouts, retries and session persistence."""
+    words = []
+    if rule.timeouts.request:
+        words.append(f"the whole request may take {_time(rule.timeouts.request)}")
+    if rule.timeouts.backend_request:
+        words.append(f"one attempt may take {_time(rule.timeouts.backend_request)}")
+    if rule.retry is not None:
+        codes = f" or {', '.join(map(str, rule.retry.codes))}" if rule.retry.codes else ""
+        wait = f", at least {_time(rule.retry.backoff)} apart" if rule.retry.backoff else ""
+        words.append(f"up to {rule.retry.attempts} {'retry' if rule.retry.attempts == 1 else 'retries'} after no answer{codes}{wait}")
+    if rule.persistence is not None:
+        words.append(f"sessions by {rule.persistence.type.lower()} {rule.persistence.session_name}")
+    return tuple(words)
+
+
+def _time(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:g} s" if milliseconds >= 1000 else f"{milliseconds} ms"

@@ -1,0 +1,143 @@
+"""What the proxy must know of a field by its name: framing, hop-by-hop, identity, or nothing.
+
+Names come in few spellings, so the kind of each spelling is kept; lower-casing runs once a spelling. The same tables serve
+requests and responses: a kind that means nothing in one direction is dropped there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+HOST: Final = 1
+CONTENT_LENGTH: Final = 2
+TRANSFER_ENCODING: Final = 3
+CONNECTION: Final = 4
+FORWARDED_FOR: Final = 5
+EXPECT: Final = 6
+TE: Final = 7
+UPGRADE: Final = 8
+DROPPED: Final = 9
+"""Hop-by-hop (RFC 9110 7.6.1), and names that only look like protected ones (x_forwarded_for)."""
+IDENTITY: Final = 10
+"""Set by us and stripped from whoever is not trusted (design.md section 7)."""
+
+KINDS: Final[dict[bytes, int]] = {
+    b"host": HOST,
+    b"content-length": CONTENT_LENGTH,
+    b"transfer-encoding": TRANSFER_ENCODING,
+    b"connection": CONNECTION,
+    b"x-forwarded-for": FORWARDED_FOR,
+    b"expect": EXPECT,
+    b"te": TE,
+    b"upgrade": UPGRADE,
+    **dict.fromkeys(
+        (b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"trailer", b"http2-settings"), DROPPED
+    ),
+    **dict.fromkeys(
+        (
+            b"x-forwarded-proto",
+            b"x-forwarded-host",
+            b"x-forwarded-port",
+            b"x-forwarded-client-cert",
+            b"forwarded",
+            b"x-real-ip",
+            b"x-request-id",
+        ),
+        IDENTITY,
+    ),
+}
+
+_PROTECTED_FROM_CONNECTION: Final = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"authorization", b"cookie"}
+) | {name for name, kind in KINDS.items() if kind == IDENTITY}
+_ONLY_IN_HEAD: Final = frozenset(
+    b"authorization cookie set-cookie cache-control pragma max-forwards range age expires date location retry-after vary "
+    b"www-authenticate".split()
+)
+
+LENGTH_DIGITS: Final = 18
+"""Of a Content-Length; more is no length of anything. `bytes.isdigit` takes ASCII digits only."""
+
+SPELLINGS: Final[dict[bytes, int]] = dict(KINDS)
+_MOST_SPELLINGS: Final = 4096
+_LONGEST_SPELLING: Final = 64
+"""Bytes of a name that is remembered: names come from clients, and what is kept of them must stay small."""
+
+TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+FieldLine = tuple[int, tuple[bytes, bytes]]
+"""Kind of a field, 0 for an ordinary one, and its name and value."""
+
+LINES: Final[dict[bytes, FieldLine]] = {}
+"""Field lines seen before, as `read_line` read them."""
+_MOST_LINES: Final = 8192
+_LONGEST_LINE: Final = 256
+_SECRET: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"})
+"""Not kept in memory any longer than their request."""
+
+_is_token = re.compile(TOKEN).fullmatch
+_field_line = re.compile(rb"(" + TOKEN + rb"):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)").fullmatch
+find_fields = re.compile(rb"(?<=\n)(" + TOKEN + rb"):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n").findall
+"""(name, value) of each well-formed field line; a value may still end in white space. The count must equal that of the line feeds.
+
+Nothing is given back once matched: with plain repeats 60 KiB of spaces before a bad byte would take seconds.
+"""
+
+
+class MalformedLine(ValueError):
+    """Not `name: value`, or with a byte that no field may hold."""
+
+
+def read_line(line: bytes) -> FieldLine:
+    """Kind, and name and value, of a field line without its end (RFC 9112 5). Raises MalformedLine.
+
+    Whoever reads heads asks LINES first: the lines of clients and servers repeat, so most are read once.
+    """
+    matched = _field_line(line)
+    if matched is None:
+        raise MalformedLine
+    name, value = matched.groups()
+    if value and value[-1] in b" \t":
+        value = value.rstrip(b" \t")
+    read = kind_of(name), (name, value)
+    if len(line) <= _LONGEST_LINE and name.lower() not in _SECRET:
+        if len(LINES) >= _MOST_LINES:
+            LINES.clear()
+        LINES[line] = read
+    return read
+
+
+def kind_of(name: bytes) -> int:
+    """Kind of a name not seen in this spelling before; 0 for an ordinary field."""
+    lower = name.lower()
+    kind = KINDS.get(lower, 0)
+    if not kind and (b"_" in lower or b"." in lower) and KINDS.get(lower.replace(b"_", b"-").replace(b".", b"-"), 0):
+        kind = DROPPED
+    if len(SPELLINGS) < _MOST_SPELLINGS and len(name) <= _LONGEST_SPELLING:
+        SPELLINGS[name] = kind
+    return kind
+
+
+def only_in_head(name: bytes) -> bool:
+    """Whether a field is not taken from a trailer section: framing, routing, conditions, authentication, what describes the content,
+    and what is ours to set (RFC 9110 6.5.1)."""
+    lower = name.lower()
+    return bool(kind_of(lower)) or lower in _ONLY_IN_HEAD or lower.startswith((b"content-", b"if-"))
+
+
+def split_list(value: bytes) -> list[bytes]:
+    """Lower-case members of a comma-separated list, empty ones left out (RFC 9110 5.6.1)."""
+    return [member for part in value.lower().split(b",") if (member := part.strip(b" \t"))]
+
+
+def named_by_connection(options: list[bytes]) -> set[bytes]:
+    """Names of fields that Connection makes hop-by-hop. Raises ValueError for one that must not be taken away, or that is no token."""
+    named = set()
+    for option in options:
+        if option in _PROTECTED_FROM_CONNECTION or option.startswith(b"x-forwarded-"):
+            raise ValueError(f"Connection names {option.decode('latin-1')}")
+        if not _is_token(option):
+            raise ValueError("Connection option is not a token")
+        if option not in KINDS and option != b"close":
+            named.add(option)
+    return named

@@ -1,0 +1,211 @@
+"""Reads the head of an HTTP/1.1 request (RFC 9112 2 to 6), strictly: what is ambiguous is refused, never repaired.
+
+The target and the authority are returned as sent; `target.py` reads them once the listener, whose rules hold, is known.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gateway.http import fields as kinds
+from gateway.http.fields import (
+    LENGTH_DIGITS,
+    LINES,
+    TOKEN,
+    MalformedLine,
+    named_by_connection,
+    read_line,
+    split_list,
+)
+from gateway.http.head import RequestHead
+from gateway.http.refused import Refused
+
+HEAD_LIMIT: Final = 60 * 1024
+"""Bytes of a whole head; beyond it 431 (RFC 6585 5)."""
+FIELD_LIMIT: Final = 100
+VALUE_LIMIT: Final = 16 * 1024
+TARGET_LIMIT: Final = 8 * 1024
+"""Bytes of a request target; beyond it 414."""
+LINE_LIMIT: Final = TARGET_LIMIT + 64
+"""Bytes of a request line without its line feed: a target, and what else a line needs."""
+
+_KEEP_ALIVE: Final = ([b"keep-alive"], [b"Keep-Alive"])
+"""What browsers send with every request, and what HTTP/1.1 means anyway."""
+
+_request_line = re.compile(rb"(" + TOKEN + rb") ([!-~\x80-\xff]+) HTTP/1\.([0-9])\r\n").match
+_other_version = re.compile(TOKEN + rb" [!-~\x80-\xff]+ HTTP/[0-9]\.[0-9]\r\n").match
+_is_token = re.compile(TOKEN).fullmatch
+_websocket_key = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch
+
+
+def refuse_early(data: bytes) -> None:
+    """Judges a head that is not complete yet, so that nobody waits for the end of what is wrong already. Raises Refused."""
+    first = data.find(b"\n")
+    if first >= 0:
+        if not _request_line(data, 0, first + 1):
+            raise _bad_request_line(data[: first + 1])
+        if data.count(b"\n") != data.count(b"\r\n"):
+            raise Refused(400, "bare line feed in head")
+    elif len(data) > LINE_LIMIT:
+        raise Refused(414, "request target too long")
+    if len(data) > HEAD_LIMIT + 3:  # three bytes of the end may be there already
+        raise Refused(431, "head too large")
+
+
+def _bad_request_line(line: bytes) -> Refused:
+    if not line.endswith(b"\r\n"):
+        return Refused(400, "bare line feed in head")
+    if line.startswith(b"PRI * HTTP/2.0") or _other_version(line):
+        return Refused(505, "HTTP version not supported")
+    return Refused(400, "malformed request line")
+
+
+def parse_request(data: bytes, end: int) -> RequestHead:
+    """The head in data[:end + 4], which ends in an empty line; `path` holds the target and `authority` the Host, both as sent.
+
+    Raises Refused with the status to answer; the connection must then be closed (RFC 9112 9.6).
+    """
+    line = _request_line(data)
+    if line is None:
+        raise _bad_request_line(data[: data.find(b"\n") + 1])
+    method, target, minor = line.groups()
+    start = line.end()
+    lines = data[start:end].split(b"\r\n") if start < end else []
+    if end > TARGET_LIMIT or len(lines) > FIELD_LIMIT:
+        _check_sizes(end, line, lines)
+    head = RequestHead(method, target, None, b"", b"")
+    special = _sort_lines(head, lines)
+    if minor == b"0":
+        head.version = b"1.0"
+        head.keep_alive = False
+    elif not head.authority:
+        raise Refused(400, "no Host")
+    if special:
+        _read_special(head, special)
+    return head
+
+
+def _check_sizes(end: int, line: re.Match[bytes], lines: list[bytes]) -> None:
+    if end > HEAD_LIMIT:
+        raise Refused(431, "head too large")
+    if len(line[2]) > TARGET_LIMIT or line.end() > LINE_LIMIT + 1:
+        raise Refused(414, "request target too long")
+    if len(lines) > FIELD_LIMIT:
+        raise Refused(431, "too many fields")
+    if any(len(field.partition(b":")[2].strip(b" \t")) > VALUE_LIMIT for field in lines):
+        raise Refused(431, "field too large")
+
+
+_Special = list[tuple[int, bytes, bytes]]
+
+
+def _sort_lines(head: RequestHead, lines: list[bytes]) -> _Special | None:
+    """Puts what passes on into `head.fields` and the Host into `authority`; returns what needs reading, None where nothing does.
+
+    The loop runs once for every field of every request; the kinds it compares with are numbers because a global costs a look-up.
+    """
+    passed, known = head.fields, LINES.get
+    special: _Special | None = None
+    for line in lines:
+        read = known(line)
+        if read is None:
+            try:
+                read = read_line(line)
+            except MalformedLine:
+                raise Refused(400, "malformed field line") from None
+        kind = read[0]
+        if kind == 0:
+            passed.append(read[1])
+        elif kind == 1 and not head.authority:  # HOST
+            head.authority = read[1][1]
+            if not head.authority:
+                raise Refused(400, "empty Host")
+        else:
+            special = [*(special or ()), (kind, *read[1])]
+    return special
+
+
+def _read_special(head: RequestHead, special: _Special) -> None:
+    """Framing, connection options, expectations and identity. Raises Refused."""
+    found: dict[int, list[bytes]] = {}
+    for kind, name, value in special:
+        if kind == kinds.IDENTITY:
+            head.identity = [*(head.identity or ()), (name, value)]
+        else:
+            found.setdefault(kind, []).append(value)
+    if kinds.HOST in found:
+        raise Refused(400, "more than one Host")
+    if kinds.CONTENT_LENGTH in found or kinds.TRANSFER_ENCODING in found:
+        _frame(head, found.get(kinds.CONTENT_LENGTH, []), found.get(kinds.TRANSFER_ENCODING, []))
+    if kinds.FORWARDED_FOR in found:
+        head.forwarded_for = b", ".join(found[kinds.FORWARDED_FOR])
+    if kinds.EXPECT in found:
+        if any(value.lower() != b"100-continue" for value in found[kinds.EXPECT]):
+            raise Refused(417, "unknown expectation")
+        head.expects = head.version != b"1.0"
+    if kinds.TE in found:
+        head.trailers = any(b"trailers" in split_list(value) for value in found[kinds.TE])
+    if kinds.CONNECTION in found:
+        _read_connection(head, found[kinds.CONNECTION], found.get(kinds.UPGRADE, []))
+
+
+def _frame(head: RequestHead, lengths: list[bytes], codings: list[bytes]) -> None:
+    """RFC 9112 6.3, without its leniency."""
+    if len(lengths) > 1 or not all(length.isdigit() and len(length) <= LENGTH_DIGITS for length in lengths):
+        raise Refused(400, "bad or repeated Content-Length")
+    if not codings:
+        head.length = int(lengths[0])
+        return
+    if len(codings) > 1:
+        raise Refused(400, "repeated Transfer-Encoding")
+    if lengths:
+        raise Refused(400, "both Content-Length and Transfer-Encoding")
+    if head.version == b"1.0":
+        raise Refused(400, "Transfer-Encoding in HTTP/1.0")
+    coding = codings[0].lower()
+    if coding != b"chunked":
+        raise Refused(*_coding_refusal(coding))
+    head.length = None
+
+
+def _coding_refusal(coding: bytes) -> tuple[int, str]:
+    """501 for a list of codings with one we do not know, 400 for what is malformed or has chunked anywhere but once at its end
+    (RFC 9112 6.1)."""
+    listed = [member.strip(b" \t") for member in coding.split(b",")]
+    if b"chunked" in listed[:-1] or not all(_is_token(member) for member in listed):
+        return 400, "malformed Transfer-Encoding"
+    return 501, "unknown transfer coding"
+
+
+def _read_connection(head: RequestHead, values: list[bytes], upgrades: list[bytes]) -> None:
+    """Connection options (RFC 9110 7.6.1), and the upgrade that they may ask for."""
+    if values in _KEEP_ALIVE:
+        head.keep_alive = True
+        return
+    options = [option for value in values for option in split_list(value)]
+    try:
+        named = named_by_connection(options)
+    except ValueError as refusal:
+        raise Refused(400, str(refusal)) from None
+    if b"close" in options:
+        head.keep_alive = False
+    elif b"keep-alive" in options:
+        head.keep_alive = True
+    if named:
+        head.fields = [pair for pair in head.fields if pair[0].lower() not in named]
+    if b"upgrade" in options and head.version != b"1.0" and any(b"websocket" in split_list(value) for value in upgrades):
+        _upgrade(head)
+
+
+def _upgrade(head: RequestHead) -> None:
+    """RFC 6455 4.2.1. A request that is not a proper WebSocket handshake is refused rather than passed on half upgraded."""
+    if head.method != b"GET":
+        return
+    if head.length != 0:
+        raise Refused(400, "WebSocket handshake with a body")
+    if head.get(b"sec-websocket-version") != b"13":
+        raise Refused(426, "WebSocket version is not 13")
+    if not _websocket_key(head.get(b"sec-websocket-key") or b""):
+        raise Refused(400, "bad Sec-WebSocket-Key")
+    head.upgrade = b"websocket"

@@ -1,0 +1,137 @@
+"""Reads the head of an HTTP/1.1 response from a backend, which is not trusted either (RFC 9112 4 and 6.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from gateway.http import fields as kinds
+from gateway.http.fields import LENGTH_DIGITS, LINES, MalformedLine, named_by_connection, read_line, split_list
+from gateway.http.head import ResponseHead
+
+HEAD_LIMIT: Final = 60 * 1024
+FIELD_LIMIT: Final = 200
+INTERIM_LIMIT: Final = 10
+"""1xx responses before the final one."""
+UNTIL_CLOSE: Final = -1
+CHUNKED: Final = -2
+
+_KEEP_ALIVE: Final = [(kinds.CONNECTION, b"keep-alive")]
+"""What HTTP/1.1 means anyway, and many servers say each time."""
+
+_status_line = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?").fullmatch
+_STATUS_LINES: Final[dict[bytes, tuple[bool, int, bytes, bytes]]] = {}
+"""Status lines seen before, as `_read_status_line` read them: servers send few."""
+_MOST_STATUS_LINES: Final = 256
+
+
+class MalformedResponse(Exception):
+    """The backend's answer is not HTTP we pass on; the argument is the reason in the access log."""
+
+
+class Framing:
+    """How the body of a response is read: `size` in bytes, or CHUNKED, or UNTIL_CLOSE; whether the connection may serve again."""
+
+    __slots__ = ("keep_alive", "size", "upgrade")
+
+    def __init__(self, size: int, keep_alive: bool, upgrade: bytes | None) -> None:
+        self.size, self.keep_alive, self.upgrade = size, keep_alive, upgrade
+
+
+_SIMPLE: Final = tuple(Framing(size, True, None) for size in range(256))
+"""Framing has no state, so the ones of small kept-alive responses are shared."""
+
+
+def parse_response(data: bytes, end: int, method: bytes) -> tuple[ResponseHead, Framing]:
+    """Head in data[:end + 4] of the answer to a request with `method`. Raises MalformedResponse."""
+    lines = iter(data[:end].split(b"\r\n"))
+    first = next(lines)
+    old, status, reason, line = _STATUS_LINES.get(first) or _read_status_line(first)
+    if end > HEAD_LIMIT or data.count(b"\n", 0, end) > FIELD_LIMIT:
+        raise MalformedResponse("head too large")
+    head = ResponseHead(status, reason, [], None, line)
+    special = _sort_lines(head, lines)
+    length = head.length
+    bodiless = status < 200 or status in (204, 304) or method == b"HEAD"
+    if length and status < 200:
+        raise MalformedResponse("interim response with a body")
+    if not old and (special is None or special == _KEEP_ALIVE):
+        if bodiless:
+            return head, _SIMPLE[0]
+        if length is not None:
+            return head, _SIMPLE[length] if length < len(_SIMPLE) else Framing(length, True, None)
+        return head, Framing(UNTIL_CLOSE, False, None)
+    return head, _frame(head, special or [], old, bodiless)
+
+
+def _read_status_line(line: bytes) -> tuple[bool, int, bytes, bytes]:
+    """Whether it is HTTP/1.0, status, reason, and the line that we write for it."""
+    matched = _status_line(line)
+    if matched is None:
+        raise MalformedResponse("malformed status line")
+    minor, status, reason = matched.groups()
+    reason = reason or b""
+    read = minor == b"0", int(status), reason, b"HTTP/1.1 %b %b\r\n" % (status, reason)
+    if len(_STATUS_LINES) < _MOST_STATUS_LINES and len(line) <= 64:
+        _STATUS_LINES[line] = read
+    return read
+
+
+def _sort_lines(head: ResponseHead, lines: Iterable[bytes]) -> list[tuple[int, bytes]] | None:
+    """Puts what passes on into `head.fields` and Content-Length into `length`; returns what needs reading, None where nothing does.
+
+    As in `request`, the kinds are numbers because the loop runs for every field of every response.
+    """
+    passed, known = head.fields, LINES.get
+    special: list[tuple[int, bytes]] | None = None
+    for line in lines:
+        read = known(line)
+        if read is None:
+            try:
+                read = read_line(line)
+            except MalformedLine:
+                raise MalformedResponse("malformed field line") from None
+        kind = read[0]
+        if kind == 0 or kind > 9 or kind == 1:  # ordinary; IDENTITY and HOST mean nothing in a response
+            passed.append(read[1])
+        elif kind == 2:  # CONTENT_LENGTH
+            value = read[1][1]
+            if head.length is not None or not value.isdigit() or len(value) > LENGTH_DIGITS:
+                raise MalformedResponse("bad or repeated Content-Length")
+            head.length = int(value)
+        elif kind in (3, 4, 8):  # TRANSFER_ENCODING, CONNECTION, UPGRADE; the rest is dropped
+            special = [*(special or ()), (kind, read[1][1])]
+    return special
+
+
+def _frame(head: ResponseHead, special: list[tuple[int, bytes]], old: bool, bodiless: bool) -> Framing:
+    coding: bytes | None = None
+    options: list[bytes] = []
+    upgrade: bytes | None = None
+    for kind, value in special:
+        if kind == kinds.TRANSFER_ENCODING:
+            if coding is not None:
+                raise MalformedResponse("repeated Transfer-Encoding")
+            coding = value.lower()
+        elif kind == kinds.CONNECTION:
+            options += split_list(value)
+        elif kind == kinds.UPGRADE:
+            upgrade = value.lower()
+    if coding is not None and (head.length is not None or old or coding != b"chunked" or head.status < 200 or head.status == 204):
+        raise MalformedResponse("ambiguous framing")
+    if options:
+        try:
+            named = named_by_connection(options)
+        except ValueError as refusal:
+            raise MalformedResponse(str(refusal)) from None
+        if named:
+            head.fields = [pair for pair in head.fields if pair[0].lower() not in named]
+    keep_alive = b"keep-alive" in options if old else b"close" not in options
+    if bodiless:
+        size = 0
+    elif coding is not None:
+        size = CHUNKED
+    else:
+        size = UNTIL_CLOSE if head.length is None else head.length
+    return Framing(size, keep_alive and size != UNTIL_CLOSE, upgrade if b"upgrade" in options else None)

@@ -1,0 +1,91 @@
+"""What one change sets and removes, and the messages of the configuration stream (newline-delimited JSON, design.md section 4)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.ir.backend import Backend, EndpointSet
+from gateway.ir.listener import Certificate, Gateway, Listener, TrustBundle
+from gateway.ir.rule import HttpRule
+from gateway.ir.value import Identity, Value
+
+AnyResource = Gateway | Listener | Certificate | TrustBundle | HttpRule | Backend | EndpointSet
+
+ORDER: tuple[type[AnyResource], ...] = (TrustBundle, Certificate, Gateway, EndpointSet, Backend, Listener, HttpRule)
+"""The order inside a batch: what is named comes before what names it."""
+
+_RANK = {kind: rank for rank, kind in enumerate(ORDER)}
+
+
+def in_order(resources: tuple[AnyResource, ...]) -> tuple[AnyResource, ...]:
+    """Named before naming, then by key, so that equal content gives equal bytes."""
+    return tuple(sorted(resources, key=lambda resource: (_RANK[type(resource)], resource.key)))
+
+
+class Message(Value, frozen=True, tag_field="type"):
+    """One line of the stream."""
+
+
+class Subscribe(Message, frozen=True, tag="subscribe"):
+    """Client: who I am, what I want, what I have."""
+
+    proxy: str
+    scope: str = ""
+    revision: int = 0
+    digest: str = ""
+
+
+class Batch(Message, frozen=True, tag="batch"):
+    """Server: apply this in one step. `snapshot` means that whatever is not set here is gone."""
+
+    revision: int
+    set: tuple[AnyResource, ...] = ()
+    remove: tuple[Identity, ...] = ()
+    snapshot: bool = False
+
+
+class Rejection(Value, frozen=True):
+    """A resource of a batch that the proxy could not build, and why."""
+
+    kind: str
+    key: str
+    reason: str
+
+
+class Ack(Message, frozen=True, tag="ack"):
+    """Client: the swap is done."""
+
+    revision: int
+    rejected: tuple[Rejection, ...] = ()
+
+
+class Ask(Message, frozen=True, tag="ask"):
+    """Parent to worker: `what` is statistics, explain, drain or time; the answer carries the same number."""
+
+    number: int
+    what: str
+    argument: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Answer(Message, frozen=True, tag="answer"):
+    """Worker to parent."""
+
+    number: int
+    body: msgspec.Raw = msgspec.Raw(b"null")
+
+
+AnyMessage = Subscribe | Batch | Ack | Ask | Answer
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyMessage)
+
+
+def encode(message: AnyMessage) -> bytes:
+    """One line, newline included."""
+    return _encoder.encode(message) + b"\n"
+
+
+def decode(line: bytes) -> AnyMessage:
+    """Raises msgspec.ValidationError or msgspec.DecodeError on a line that is not a message of ours."""
+    message: AnyMessage = _decoder.decode(line)
+    return message

@@ -1,0 +1,86 @@
+"""Where traffic comes in: Gateway, Listener, and the certificates they terminate TLS with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gateway.ir.value import Resource, Value
+
+EscapedSlashes = Literal["Keep", "Reject", "Redirect", "Unescape"]
+
+
+class Secret(Value, frozen=True):
+    """PEM text that never prints."""
+
+    pem: str
+
+    def __repr__(self) -> str:
+        return "Secret(<redacted>)"
+
+
+class Certificate(Resource, frozen=True, tag="Certificate"):
+    """Key namespace/secret. A chain, leaf first, and its private key, both PEM (Secret type kubernetes.io/tls)."""
+
+    chain: str
+    private_key: Secret
+    fingerprint: str
+    """Hex SHA-256 over chain and key: two versions are told apart by it, and it may be shown."""
+
+
+class TrustBundle(Resource, frozen=True, tag="TrustBundle"):
+    """Key namespace/configmap. CA certificates, PEM, one after another (ConfigMap key ca.crt)."""
+
+    certificates: str
+
+
+class Gateway(Resource, frozen=True, tag="Gateway"):
+    """Key namespace/name. What all listeners of a Gateway share."""
+
+    client_certificate: str | None = None
+    """Key of the Certificate presented to TLS backends (Gateway.spec.tls.backend.clientCertificateRef)."""
+
+
+class ClientValidation(Value, frozen=True):
+    """Demand for a client certificate (Gateway.spec.tls.frontend)."""
+
+    trust_bundles: tuple[str, ...]
+    mode: Literal["AllowValidOnly", "AllowInsecureFallback"] = "AllowValidOnly"
+
+
+class ListenerOptions(Value, frozen=True):
+    """What a ListenerPolicy sets, with the defaults that hold where none is attached."""
+
+    trusted_hops: int = 0
+    """How many addresses at the right end of x-forwarded-for were written by proxies in front of us."""
+    trusted_addresses: tuple[str, ...] = ()
+    """CIDRs whose forwarded and identity fields are believed."""
+    header_timeout: int = 10_000
+    """Milliseconds from the first byte of a head to its end, and for the TLS handshake; 0 for no limit (10 s for the handshake)."""
+    idle_timeout: int = 60_000
+    """Milliseconds a kept-alive connection may wait for its next request; 0 for no limit."""
+    escaped_slashes: EscapedSlashes = "Keep"
+    merge_slashes: bool = False
+    reason_header: bool = False
+    """Whether local replies say why in x-tidegate-reason."""
+    access_log: bool = True
+
+
+class Listener(Resource, frozen=True, tag="Listener"):
+    """Key gateway/listener, that is namespace/name/listener. One listener of a Gateway that may serve."""
+
+    gateway: str
+    name: str
+    address: str
+    """Address to bind, '0.0.0.0' and '::' for all."""
+    port: int
+    """The port the user wrote: what x-forwarded-port and logs say."""
+    bind_port: int
+    location_port: int
+    """The port a client sees: what a redirect's Location says. Differs from `port` only under --port-offset."""
+    protocol: Literal["HTTP", "HTTPS"]
+    hostname: str = ""
+    """Lower case; '' for every host, '*.example.com' for one or more labels before the suffix."""
+    certificates: tuple[str, ...] = ()
+    """Keys of Certificates, HTTPS only; the first is the default."""
+    client_validation: ClientValidation | None = None
+    options: ListenerOptions = ListenerOptions()

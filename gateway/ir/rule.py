@@ -1,0 +1,101 @@
+"""One rule of a route: where it listens, what it matches, what it does."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gateway.ir.filters import AnyFilter
+from gateway.ir.value import Resource, Value
+
+
+class PathMatch(Value, frozen=True):
+    """HTTPPathMatch. The value of a PathPrefix has no trailing slash except '/' itself."""
+
+    type: Literal["Exact", "PathPrefix", "RegularExpression"] = "PathPrefix"
+    value: str = "/"
+
+
+class HeaderMatch(Value, frozen=True):
+    """HTTPHeaderMatch; the name is lower case."""
+
+    name: str
+    value: str
+    type: Literal["Exact", "RegularExpression"] = "Exact"
+
+
+class QueryMatch(Value, frozen=True):
+    """HTTPQueryParamMatch; the name is case-sensitive."""
+
+    name: str
+    value: str
+    type: Literal["Exact", "RegularExpression"] = "Exact"
+
+
+class Match(Value, frozen=True):
+    """HTTPRouteMatch: all of it must hold."""
+
+    path: PathMatch = PathMatch()
+    method: str | None = None
+    headers: tuple[HeaderMatch, ...] = ()
+    queries: tuple[QueryMatch, ...] = ()
+
+
+class Binding(Value, frozen=True):
+    """A listener that the rule's route is attached to, and the intersection of both sides' hostnames: never empty, '' for every host."""
+
+    listener: str
+    hostnames: tuple[str, ...]
+
+
+class BackendRef(Value, frozen=True):
+    """A share of a rule's traffic. With an error the share is answered 500 and the error is the reason."""
+
+    backend: str = ""
+    """Key of the Backend; '' with an error."""
+    weight: int = 1
+    filters: tuple[AnyFilter, ...] = ()
+    error: str | None = None
+
+
+class Timeouts(Value, frozen=True):
+    """Milliseconds; None and 0 mean no limit (HTTPRouteTimeouts)."""
+
+    request: int | None = None
+    backend_request: int | None = None
+
+
+class Retry(Value, frozen=True):
+    """HTTPRouteRetry: attempts is the number of retries after the first try; backoff the least wait in milliseconds."""
+
+    attempts: int = 1
+    codes: tuple[int, ...] = ()
+    backoff: int | None = None
+
+
+class Persistence(Value, frozen=True):
+    """SessionPersistence. Without absolute_timeout (seconds) a session lasts as long as its client keeps it."""
+
+    type: Literal["Cookie", "Header"]
+    session_name: str
+    absolute_timeout: int | None = None
+    permanent: bool = False
+    """Whether the cookie carries Max-Age."""
+    path: str = "/"
+
+
+class HttpRule(Resource, frozen=True, tag="HttpRule"):
+    """Key route kind/namespace/route/index. Matches are alternatives, as written; without backends it answers 500 unless a filter does."""
+
+    route: str
+    """namespace/name"""
+    index: int
+    bindings: tuple[Binding, ...]
+    matches: tuple[Match, ...] = (Match(),)
+    created: str = ""
+    """The route's creation time, RFC 3339 in UTC, '' where unknown: older wins, then `route`, then `index`, then the match's place."""
+    name: str = ""
+    filters: tuple[AnyFilter, ...] = ()
+    backends: tuple[BackendRef, ...] = ()
+    timeouts: Timeouts = Timeouts()
+    retry: Retry | None = None
+    persistence: Persistence | None = None

@@ -1,0 +1,78 @@
+"""Everything of a worker that is live: resources by kind, and what was compiled from them.
+
+`Preparation` builds the next state beside it and puts it in place in one callback; nothing else changes it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from gateway.ir.batch import AnyResource
+from gateway.ir.listener import Certificate, Gateway, TrustBundle
+from gateway.ir.value import Identity
+
+if TYPE_CHECKING:
+    from gateway.proxy.core import Core
+    from gateway.proxy.port import LiveListener, Port
+    from gateway.proxy.rule import Rule
+    from gateway.upstream.backend import Backend
+
+Place = tuple[str, int]
+"""Address and port as bound."""
+
+
+class Live:
+    """Owned by `Runtime`, changed by `Preparation.commit` alone.
+
+    `resources` holds what the controller wants, also what could not be built; `rejections` says what could not, and why. The
+    other tables hold what serves: a Certificate or Listener that was rejected is there in its previous version, if it had one.
+    """
+
+    __slots__ = (
+        "backends",
+        "bound",
+        "bundles",
+        "certificates",
+        "core",
+        "described",
+        "gateways",
+        "listeners",
+        "ports",
+        "rejections",
+        "resources",
+        "rules",
+    )
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.resources: dict[Identity, AnyResource] = {}
+        self.rejections: dict[Identity, str] = {}
+        self.bundles: dict[str, TrustBundle] = {}
+        self.certificates: dict[str, Certificate] = {}
+        self.gateways: dict[str, Gateway] = {}
+        self.backends: WeakValueDictionary[str, Backend] = WeakValueDictionary()
+        """All that a rule or a resource names; one that only rules name has no resource yet, or no longer, and says so in its error."""
+        self.described: dict[str, Backend] = {}
+        """Those that have a resource."""
+        self.listeners: dict[str, LiveListener] = {}
+        self.rules: dict[str, Rule] = {}
+        self.bound: dict[str, set[str]] = {}
+        """Keys of the rules bound to a listener, whether it is there or not."""
+        self.ports: dict[Place, Port] = {}
+
+    def bind(self, listener: str, rule: str, bound: bool) -> None:
+        """Notes that a rule is bound to a listener, or no longer."""
+        if bound:
+            self.bound.setdefault(listener, set()).add(rule)
+        elif rule in self.bound.get(listener, ()):
+            self.bound[listener].discard(rule)
+            if not self.bound[listener]:
+                del self.bound[listener]
+
+    def keep_backend(self, key: str) -> None:
+        """Holds a backend as long as it has a resource; afterwards it lives as long as a rule names it."""
+        if ("Backend", key) in self.resources or ("EndpointSet", key) in self.resources:
+            self.described[key] = self.backends[key]
+        elif key in self.described:
+            self.described.pop(key).close()

@@ -1,0 +1,307 @@
+"""Accepts TLS connections: peeks at the ClientHello, has the listener chosen by it, and only then begins the handshake.
+
+Everything before a protocol is connected has one deadline, counted from accept and kept by one timer for all; connections
+that wait are few, oldest first out when they are not. A failed connection is counted by its reason, told to the owner, and
+answered as far as the client can understand: an alert, or a plain 400 to plain HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from gateway.net import alerts, failures
+from gateway.net.accept import Acceptor
+from gateway.net.client_hello import LONGEST_PEEK, ClientHello, NotTls, least_length, read_client_hello
+from gateway.net.contexts import ServerContexts, TlsContext
+from gateway.net.failures import Failure, reason_of
+from gateway.net.sockets import Address
+
+ListenerType = TypeVar("ListenerType")
+
+_PLAIN_HTTP = re.compile(rb"[A-Z]{1,20}(?: |\Z)")
+_BODY = b"This port speaks HTTPS, and the request was sent in plain HTTP.\n"
+_PLAIN_HTTP_REPLY = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+)
+_DISCARDED_AT_MOST = 1 << 20
+"""Bytes read from a refused client, which may not have read our answer yet and would lose it to a reset if we closed at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen(Generic[ListenerType]):
+    """The listener that serves a server name, and what its handshakes are made with."""
+
+    listener: ListenerType
+    contexts: ServerContexts
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptorOptions:
+    handshake_timeout: float = 10.0
+    """Seconds from accept to the end of the handshake (ListenerOptions.header_timeout)."""
+    shutdown_timeout: float = 5.0
+    """Seconds that a closed connection may take to flush and to answer our close_notify."""
+    most_pending: int = 4096
+    """Connections before the end of their handshake; the next one drops the oldest."""
+    failed: Callable[[Failure], None] | None = None
+    """Told of each failure, for logs."""
+
+
+class _Pending:
+    """A connection that no protocol has yet."""
+
+    __slots__ = ("address", "connection", "deadline", "discarded", "failure", "reading", "seen", "server_name", "task")
+
+    def __init__(self, connection: socket.socket, address: Address, deadline: float) -> None:
+        self.connection, self.address, self.deadline = connection, address, deadline
+        self.seen = 0
+        self.reading = False
+        self.server_name = b""
+        self.task: asyncio.Task[None] | None = None
+        self.failure: str | None = None
+        """Why we ended its handshake, if it was us."""
+        self.discarded: int | None = None
+        """Bytes read since it was refused; None before."""
+
+
+class TlsAcceptor(Generic[ListenerType]):
+    """Starts at once, and owns the listening socket.
+
+    `choose` finds the listener for a ClientHello, None for an alert unrecognized_name. `connected` makes the protocol of a
+    connection when its handshake begins; `connection_made` follows at its end, or never.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        loop: asyncio.AbstractEventLoop,
+        choose: Callable[[ClientHello], Chosen[ListenerType] | None],
+        connected: Callable[[ListenerType, ClientHello], asyncio.Protocol],
+        options: AcceptorOptions = AcceptorOptions(),
+    ) -> None:
+        self._loop, self._choose, self._connected = loop, choose, connected
+        self.options = options
+        """May be replaced while it runs; holds for the connections that come then."""
+        self._pending: dict[_Pending, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self.handshakes = 0
+        """Handshakes that succeeded."""
+        self.failures: dict[str, int] = dict.fromkeys(failures.REASONS, 0)
+        """Connections that ended before, by reason."""
+        self._acceptor = Acceptor(listening, loop, self._accepted)
+
+    @property
+    def pending(self) -> int:
+        """Connections accepted whose handshake is neither done nor given up."""
+        return len(self._pending)
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """How often accepting failed, by the name of the error."""
+        return self._acceptor.errors
+
+    def close(self) -> None:
+        """Accepts what is queued, then listens no more. What is pending goes on, within its deadline."""
+        self._acceptor.close()
+
+    def abort(self) -> None:
+        """Closes, and ends all that is pending."""
+        self._acceptor.close()
+        for pending in tuple(self._pending):
+            self._end(pending, failures.ABORTED)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def sweep(self, now: float) -> None:
+        """Ends what is past its deadline at `now`, in the loop's time. The acceptor's timer calls it."""
+        for pending in tuple(self._pending):
+            if pending.deadline > now:
+                return
+            self._end(pending, failures.TIMEOUT)
+
+    def _accepted(self, connection: socket.socket, address: Address) -> None:
+        if len(self._pending) >= self.options.most_pending:
+            self._end(next(iter(self._pending)), failures.OVERLOAD)
+        pending = _Pending(connection, address, self._loop.time() + self.options.handshake_timeout)
+        self._pending[pending] = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(pending.deadline, self._tick)
+        self._peek(pending)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.sweep(self._loop.time())
+        oldest = next(iter(self._pending), None)
+        if oldest is not None:
+            self._timer = self._loop.call_at(oldest.deadline, self._tick)
+
+    def _peek(self, pending: _Pending) -> None:
+        data = b""
+        try:
+            data = pending.connection.recv(LONGEST_PEEK, socket.MSG_PEEK)
+            if len(data) == pending.seen:  # woken by the end of the stream, since nothing was added
+                self._fail(pending, failures.CLOSED, "closed before its ClientHello")
+                return
+            hello = read_client_hello(data)
+            if hello is None:
+                pending.seen = len(data)
+                _wake_at(pending.connection, least_length(data))
+        except BlockingIOError:
+            hello = None
+        except OSError as error:
+            self._fail(pending, failures.CLOSED, str(error))
+            return
+        except NotTls as error:
+            self._refuse_foreign(pending, data, error.reason)
+            return
+        if hello is None:
+            self._read(pending, self._peek)
+            return
+        pending.server_name = hello.server_name
+        try:
+            self._begin(pending, hello)
+        except Exception as error:
+            self._fault(pending, error)
+            self._drop(pending)
+
+    def _begin(self, pending: _Pending, hello: ClientHello) -> None:
+        chosen = self._choose(hello)
+        if chosen is None:
+            name = hello.server_name.decode("ascii", "replace")
+            detail = f"no listener for server name {name!r}" if name else "no listener without a server name"
+            self._refuse(pending, alerts.UNRECOGNIZED_NAME, failures.UNRECOGNIZED_NAME, detail)
+            return
+        if hello.alpn and chosen.contexts.alpn and not set(hello.alpn).intersection(chosen.contexts.alpn):
+            detail = f"none of the protocols {hello.alpn!r} is spoken here"
+            self._refuse(pending, alerts.NO_APPLICATION_PROTOCOL, failures.NO_APPLICATION_PROTOCOL, detail)
+            return
+        context = chosen.contexts.choose(hello.server_name, resumes=hello.resumes)
+        self._stop_reading(pending)
+        if pending.seen:
+            _wake_at(pending.connection, 1)
+        pending.task = self._loop.create_task(self._handshake(pending, context, lambda: self._connected(chosen.listener, hello)))
+        self._tasks.add(pending.task)
+        pending.task.add_done_callback(self._tasks.discard)
+
+    async def _handshake(self, pending: _Pending, context: TlsContext, connected: Callable[[], asyncio.Protocol]) -> None:
+        alerts.handshaking.set(pending.connection)
+        try:
+            if isinstance(context, ssl.SSLContext):
+                # The sweep keeps the deadline; the loop's own timer only has to be later.
+                late = self.options.handshake_timeout + 1
+                transport, _ = await self._loop.connect_accepted_socket(
+                    connected,
+                    pending.connection,
+                    ssl=context,
+                    ssl_handshake_timeout=late,
+                    ssl_shutdown_timeout=self.options.shutdown_timeout,
+                )
+                if transport.get_extra_info("ssl_object") is None:
+                    raise ConnectionResetError("closed during the handshake")
+            else:
+                await context.establish(self._loop, pending.connection, connected)
+        except OSError as error:
+            pending.connection.close()
+            self._count(pending, pending.failure or reason_of(error), "" if pending.failure else str(error))
+        except Exception as error:
+            pending.connection.close()
+            self._fault(pending, error)
+        except asyncio.CancelledError:
+            pending.connection.close()
+            raise
+        else:
+            self.handshakes += 1
+        finally:
+            self._pending.pop(pending, None)
+
+    def _end(self, pending: _Pending, reason: str) -> None:
+        """Ends it from our side."""
+        if pending.task is None:
+            self._fail(pending, reason, "")
+            return
+        # The connection belongs to the loop now; it sees this as the end of the stream, whatever state it is in.
+        pending.failure = reason
+        self._pending.pop(pending, None)
+        try:
+            pending.connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # gone already, which ends the handshake as well
+
+    def _refuse_foreign(self, pending: _Pending, data: bytes, reason: str) -> None:
+        """What came is no ClientHello."""
+        if _PLAIN_HTTP.match(data[:32]):
+            self._refuse(pending, _PLAIN_HTTP_REPLY, failures.PLAIN_HTTP, "plain HTTP on a TLS port")
+        else:
+            self._refuse(pending, alerts.DECODE_ERROR if data[0] == 22 else b"", failures.NOT_TLS, reason)
+
+    def _refuse(self, pending: _Pending, answer: bytes, reason: str, detail: str) -> None:
+        """Sends the answer, then waits within the deadline for the client to close, so that no reset overtakes the answer."""
+        self._count(pending, reason, detail)
+        pending.discarded = 0
+        try:
+            if answer:
+                pending.connection.send(answer)
+            pending.connection.shutdown(socket.SHUT_WR)
+            if pending.seen:
+                _wake_at(pending.connection, 1)
+        except OSError:
+            self._drop(pending)
+            return
+        self._stop_reading(pending)
+        self._read(pending, self._discard)
+
+    def _discard(self, pending: _Pending) -> None:
+        assert pending.discarded is not None
+        try:
+            received = len(pending.connection.recv(65_536))
+        except BlockingIOError:
+            return
+        except OSError:
+            received = 0
+        pending.discarded += received
+        if not received or pending.discarded > _DISCARDED_AT_MOST:
+            self._drop(pending)
+
+    def _fail(self, pending: _Pending, reason: str, detail: str) -> None:
+        if pending.discarded is None:  # else it is counted already
+            self._count(pending, reason, detail)
+        self._drop(pending)
+
+    def _drop(self, pending: _Pending) -> None:
+        self._stop_reading(pending)
+        self._pending.pop(pending, None)
+        pending.connection.close()
+
+    def _fault(self, pending: _Pending, error: Exception) -> None:
+        """Not the client's doing."""
+        self._count(pending, failures.OTHER, repr(error))
+        self._loop.call_exception_handler({"message": "connecting a TLS client failed through a fault of ours", "exception": error})
+
+    def _count(self, pending: _Pending, reason: str, detail: str) -> None:
+        self.failures[reason] += 1
+        if self.options.failed is not None:
+            address, port = pending.address[:2]
+            self.options.failed(Failure(reason, detail, address, port, pending.server_name))
+
+    def _read(self, pending: _Pending, step: Callable[[_Pending], None]) -> None:
+        if not pending.reading:
+            pending.reading = True
+            self._loop.add_reader(pending.connection, step, pending)
+
+    def _stop_reading(self, pending: _Pending) -> None:
+        if pending.reading:
+            pending.reading = False
+            self._loop.remove_reader(pending.connection)
+
+
+def _wake_at(connection: socket.socket, length: int) -> None:
+    """Has the loop call back when so much can be read; it would call without pause for bytes that are peeked at and left."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, length)

@@ -1,0 +1,48 @@
+"""What may be asked of a connection about its other end, whichever TLS library serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import NamedTuple
+
+
+class Peer(NamedTuple):
+    address: bytes
+    """IP address, without a scope; an IPv4 address that came over an IPv6 socket in its own form. b'' for a Unix socket."""
+    port: int
+    tls_version: bytes = b""
+    """b'TLSv1.2', b'TLSv1.3', or b'' without TLS."""
+    server_name: bytes = b""
+    certificate: str | None = None
+    """The client's certificate, PEM, if it was asked for, presented and verified; nothing else counts as identity."""
+
+    @property
+    def scheme(self) -> bytes:
+        return b"https" if self.tls_version else b"http"
+
+
+def peer_of(transport: asyncio.BaseTransport, server_name: bytes = b"") -> Peer:
+    """Of a transport whose handshake is over; `server_name` is that of its ClientHello, which the libraries do not keep."""
+    address, port = _address(transport.get_extra_info("peername"))
+    ssl_object = transport.get_extra_info("ssl_object")
+    if ssl_object is not None:
+        verified = ssl_object.context.verify_mode == ssl.CERT_REQUIRED
+        der = ssl_object.getpeercert(True) if verified else None
+        return Peer(address, port, ssl_object.version().encode(), server_name, _pem(der))
+    version = transport.get_extra_info("tls_version")
+    if version is not None:  # a transport of a listener with AllowInsecureFallback
+        der = transport.get_extra_info("peer_certificate") if transport.get_extra_info("verified") else None
+        return Peer(address, port, version, server_name, _pem(der))
+    return Peer(address, port)
+
+
+def _address(name: object) -> tuple[bytes, int]:
+    if not isinstance(name, tuple):
+        return b"", 0
+    host, port = name[:2]
+    return host.partition("%")[0].removeprefix("::ffff:").encode(), port
+
+
+def _pem(der: bytes | None) -> str | None:
+    return ssl.DER_cert_to_PEM_cert(der) if der else None

@@ -1,0 +1,56 @@
+"""The data plane's tables without its sockets: resources are compiled as a worker does it, and nothing is bound or served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Self
+
+from gateway.explain import explain
+from gateway.ir.batch import AnyResource, Batch, Rejection
+from gateway.live import Live, Place
+from gateway.preparation import Preparation
+from gateway.proxy.core import Core
+from gateway.proxy.port import Port
+from gateway.proxy.rule import Account
+from gateway.telemetry.counters import CounterLabels
+
+
+class Offline:
+    """A proxy that has just these resources. `admin` is where its admin server would be. Ends with the `with` block."""
+
+    def __init__(self, resources: Iterable[AnyResource], admin: Place | None = None) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._core = Core(self._loop)
+        live = Live(self._core)
+        preparation = Preparation(live, Batch(revision=1, set=tuple(resources), snapshot=True))
+        for _ in preparation.steps():
+            pass
+        preparation.commit()
+        self.rejections = tuple(Rejection(kind, key, reason) for (kind, key), reason in sorted(live.rejections.items()))
+        """The resources that a proxy could not build."""
+        self._ports = self._share_ports(live)
+        self._core.forbidden = frozenset([*self._ports, *(() if admin is None else (admin,))])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.close()
+
+    def explain(self, argument: Any) -> dict[str, Any]:
+        """As gateway.explain.explain. Raises ValueError for a bad argument."""
+        return explain(self._ports, argument)
+
+    def _share_ports(self, live: Live) -> dict[Place, Port]:
+        account = Account(self._core.counters_for(CounterLabels("", "")))
+        ports: dict[Place, Port] = {}
+        sharing: dict[Place, dict[bytes, Any]] = {}
+        for listener in live.listeners.values():
+            resource = listener.resource
+            place = (resource.address, resource.bind_port)
+            ports.setdefault(place, Port(*place, resource.protocol == "HTTPS", account))
+            sharing.setdefault(place, {})[resource.hostname.encode("ascii")] = listener
+        for place, listeners in sharing.items():
+            ports[place].listen(listeners)
+        return ports

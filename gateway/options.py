@@ -1,0 +1,28 @@
+"""What a data plane process is told when it starts, as opposed to what it is told by resources while it runs."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from gateway.ir.value import Value
+
+AccessLog = Literal["json", "text", "off"]
+
+
+SESSION_KEY_VARIABLE: Final = "TIDEGATE_SESSION_KEY"
+"""Environment variable whose text keys session tokens: the same in all workers, and where the user sets it, in all proxies and over
+restarts. In the environment and not in an option, because other users of a machine can read arguments."""
+
+
+class RuntimeOptions(Value, frozen=True):
+    """Travels as JSON in the arguments of a worker process."""
+
+    name: str = "worker-0"
+    """Who this process is, in logs and on the configuration stream."""
+    access_log: AccessLog = "json"
+    log_descriptor: int = 1
+    """Where the lines of the access log are written: standard output, unless whoever starts the process hands it another one."""
+    admin: tuple[str, int] | None = None
+    """Address and port of the admin server, which no backend may lead to."""
+    drain_timeout: float = 30.0
+    """Seconds that exchanges in flight get when the parent is gone and nobody says how long to wait."""

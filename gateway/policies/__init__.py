@@ -1,0 +1,1 @@
+"""What stands between an exchange and its backend: retries and session persistence."""

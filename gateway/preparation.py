@@ -1,0 +1,301 @@
+"""Builds what a batch asks for beside the live tables, then puts all of it in place in one callback.
+
+What cannot be built is left out and named: a Listener or Certificate keeps its previous version, a Backend or HttpRule
+answers 500 and says why. `steps` does the work in small pieces, so that the loop serves requests in between; `commit` only
+assigns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from gateway.draft import Draft
+from gateway.ir.backend import Backend as BackendResource
+from gateway.ir.backend import EndpointSet
+from gateway.ir.batch import AnyResource, Batch
+from gateway.ir.filters import Unresolved
+from gateway.ir.listener import Certificate, Gateway, Listener, TrustBundle
+from gateway.ir.rule import HttpRule
+from gateway.ir.value import Identity
+from gateway.live import Live
+from gateway.net.backend_context import BackendTlsSettings, backend_context
+from gateway.net.contexts import ServerContexts, server_contexts
+from gateway.net.key_material import TlsConfigurationError
+from gateway.proxy.port import LiveListener
+from gateway.proxy.rule import Account, Rule
+from gateway.routing.table import RouteTable, RouteTableEditor
+from gateway.telemetry.counters import CounterLabels
+from gateway.upstream.backend import Backend
+
+Kind = TypeVar("Kind", bound=AnyResource)
+
+
+class Preparation:
+    """The next state of `live` after one batch. Used once: all of `steps`, then `commit`."""
+
+    def __init__(self, live: Live, batch: Batch) -> None:
+        self._live = live
+        self._changed: set[Identity] = set()
+        self._changed_keys: dict[str, list[str]] = {}
+        self._resources = Draft(live.resources)
+        self._note_changes(live, batch)
+        self.rejections = {identity: reason for identity, reason in live.rejections.items() if identity not in self._changed}
+        self._bundles = Draft(live.bundles)
+        self._certificates = Draft(live.certificates)
+        self._gateways = Draft(live.gateways)
+        self._rules = Draft(live.rules)
+        self.listeners: dict[str, LiveListener] = dict(live.listeners)
+        self._backends = live.backends
+        self._editors: dict[str, RouteTableEditor[Rule]] = {}
+        self._bindings: list[tuple[str, str, bool]] = []
+        """Listener, rule, and whether they are bound from now on or no longer."""
+        self._assignments: list[Callable[[], None]] = []
+        self.arranged = True
+        """Whether the ports can stay as they are: no listener changed."""
+        self.replaced: list[LiveListener] = []
+        """Listeners that are gone or whose demands on clients changed: their connections must not serve on."""
+
+    def _note_changes(self, live: Live, batch: Batch) -> None:
+        """What differs from what is there; in a snapshot, what is not set is gone."""
+        wanted: dict[Identity, AnyResource | None] = dict.fromkeys(live.resources) if batch.snapshot else {}
+        wanted.update(dict.fromkeys(batch.remove))
+        wanted.update((resource.identity, resource) for resource in batch.set)
+        for identity, resource in wanted.items():
+            if live.resources.get(identity) != resource:
+                self._resources.put(identity, resource)
+                self._changed.add(identity)
+        for kind, key in sorted(self._changed):
+            self._changed_keys.setdefault(kind, []).append(key)
+
+    def _each(self, kind: type[Kind]) -> Iterator[tuple[str, Kind | None]]:
+        """Changed resources of a kind, None for one that is gone; in order of their keys."""
+        for key in self._changed_keys.get(kind.__name__, ()):
+            yield key, self._wanted(kind, key)
+
+    def _wanted(self, kind: type[Kind], key: str) -> Kind | None:
+        resource = self._resources.get((kind.__name__, key))
+        return resource if isinstance(resource, kind) else None
+
+    def steps(self) -> Iterator[None]:
+        """Yields after each resource. Raises nothing that a resource can cause."""
+        yield from self._prepare_trust()
+        yield from self._prepare_backends()
+        yield from self._prepare_listeners()
+        yield from self._prepare_rules()
+
+    # trust and TLS
+
+    def _prepare_trust(self) -> Iterator[None]:
+        for key, bundle in self._each(TrustBundle):
+            self._bundles.put(key, bundle)
+        for key, gateway in self._each(Gateway):
+            self._gateways.put(key, gateway)
+        for key, certificate in self._each(Certificate):
+            if certificate is not None:
+                try:
+                    server_contexts([certificate])
+                except TlsConfigurationError as refusal:
+                    self.rejections["Certificate", key] = str(refusal)
+                    continue  # the previous pair, if there is one, goes on serving
+            self._certificates.put(key, certificate)
+            yield
+
+    def _trust_changed(self, bundles: Iterable[str], certificates: Iterable[str]) -> bool:
+        return any(("TrustBundle", key) in self._changed for key in bundles) or any(
+            ("Certificate", key) in self._changed for key in certificates
+        )
+
+    # backends
+
+    def _prepare_backends(self) -> Iterator[None]:
+        described = {key for key, _ in self._each(BackendResource)}
+        if self._changed_keys.keys() & {"TrustBundle", "Certificate"}:
+            presented = {gateway.client_certificate for gateway in self._live.gateways.values() if gateway.client_certificate is not None}
+            for key, live in self._live.described.items():
+                tls = live.resource.tls if live.resource is not None else None
+                if tls is not None and self._trust_changed(tls.trust_bundles, presented):
+                    described.add(key)
+        for key in sorted(described):
+            self._describe(key)
+            yield
+        for key, endpoint_set in self._each(EndpointSet):
+            backend = self._backend(key)
+            self._assignments.append(partial(backend.place, endpoint_set))
+            yield
+
+    def _backend(self, key: str) -> Backend:
+        backend = self._backends.get(key)
+        if backend is None:
+            backend = self._backends[key] = Backend(key)
+        return backend
+
+    def _describe(self, key: str) -> None:
+        resource = self._wanted(BackendResource, key)
+        settings_for = None
+        if resource is not None and resource.tls is not None and resource.error is None:
+            settings_for = self._settings_for(resource)
+            try:
+                settings_for(None)
+            except TlsConfigurationError as refusal:
+                self.rejections["Backend", key] = str(refusal)
+                resource = msgspec.structs.replace(resource, error=str(refusal))
+        backend = self._backend(key)
+        self._assignments.append(partial(backend.describe, resource, settings_for))
+
+    def _settings_for(self, resource: BackendResource) -> Callable[[str | None], BackendTlsSettings]:
+        """TLS settings with the trust of this batch; a change of trust or certificates describes the backend anew."""
+        tls = resource.tls
+        assert tls is not None
+        bundles = {key: self._bundles.get(key) for key in tls.trust_bundles}
+        certificates = self._certificates
+
+        def settings(client_certificate: str | None) -> BackendTlsSettings:
+            texts = [bundle.certificates for bundle in bundles.values() if bundle is not None]
+            if len(texts) < len(bundles):
+                missing = next(key for key, bundle in bundles.items() if bundle is None)
+                raise TlsConfigurationError(f"trust bundle {missing} is not known to the proxy")
+            certificate = certificates.get(client_certificate) if client_certificate is not None else None
+            if client_certificate is not None and certificate is None:
+                raise TlsConfigurationError(f"client certificate {client_certificate} is not usable")
+            return backend_context(tls, texts, certificate)
+
+        return settings
+
+    # listeners
+
+    def _prepare_listeners(self) -> Iterator[None]:
+        wanted = {key for key, _ in self._each(Listener)}
+        if not wanted and not self._changed_keys.keys() & {"TrustBundle", "Certificate", "Gateway"}:
+            return
+        self.arranged = False
+        for key, live in self._live.listeners.items():
+            validation = live.resource.client_validation
+            if self._trust_changed(validation.trust_bundles if validation is not None else (), live.resource.certificates):
+                wanted.add(key)
+        for key in sorted(wanted):
+            resource = self._wanted(Listener, key)
+            if resource is None:
+                self._retire(self.listeners.pop(key, None))
+                continue
+            try:
+                self._build_listener(resource)
+            except ValueError as refusal:
+                self.rejections["Listener", key] = str(refusal)
+            yield
+        for listener in self.listeners.values():
+            gateway = self._gateways.get(listener.resource.gateway)
+            certificate = gateway.client_certificate if gateway is not None else None
+            if listener.client_certificate != certificate:
+                self._assignments.append(partial(setattr, listener, "client_certificate", certificate))
+
+    def _build_listener(self, resource: Listener) -> None:
+        """Raises ValueError (TlsConfigurationError among them); the previous version then stays."""
+        previous = self.listeners.get(resource.key)
+        account = self._live.core.counters_for(CounterLabels(resource.gateway, resource.name))
+        routes = previous.routes if previous is not None else RouteTable[Rule]()
+        demands = self._demands(resource)
+        contexts = self._contexts(resource, demands) if resource.protocol == "HTTPS" else None
+        listener = LiveListener(resource, routes, Account(account), contexts, demands)
+        self.listeners[resource.key] = listener
+        if previous is None:
+            editor = self._editor(resource.key)
+            for key in self._live.bound.get(resource.key, ()):
+                rule = self._live.rules[key]
+                editor.put(rule.resource, _hostnames(rule.resource, resource.key), rule)
+        elif not previous.replaced_by(listener):
+            self._retire(previous)
+
+    def _demands(self, resource: Listener) -> tuple[str, ...]:
+        """LiveListener.demands. Raises TlsConfigurationError if no authority is known."""
+        validation = resource.client_validation
+        if validation is None:
+            return ()
+        bundles = [bundle.certificates for key in validation.trust_bundles if (bundle := self._bundles.get(key)) is not None]
+        if not bundles:
+            raise TlsConfigurationError("none of the trust bundles for client certificates is known to the proxy")
+        return (validation.mode, *bundles)
+
+    def _contexts(self, resource: Listener, demands: tuple[str, ...]) -> ServerContexts:
+        certificates = [certificate for key in resource.certificates if (certificate := self._certificates.get(key)) is not None]
+        if not certificates:
+            raise TlsConfigurationError("none of its certificates is usable")
+        validation = resource.client_validation
+        if validation is None:
+            return server_contexts(certificates)
+        return server_contexts(certificates, "\n".join(demands[1:]), validation.mode)
+
+    def _retire(self, listener: LiveListener | None) -> None:
+        if listener is not None:
+            self.replaced.append(listener)
+
+    # rules
+
+    def _editor(self, listener: str) -> RouteTableEditor[Rule]:
+        editor = self._editors.get(listener)
+        if editor is None:
+            editor = self._editors[listener] = self.listeners[listener].routes.edit()
+        return editor
+
+    def _prepare_rules(self) -> Iterator[None]:
+        for key, resource in self._each(HttpRule):
+            previous = self._live.rules.get(key)
+            for binding in previous.resource.bindings if previous is not None else ():
+                self._bindings.append((binding.listener, key, False))
+                kept = resource is not None and any(binding.listener == other.listener for other in resource.bindings)
+                if not kept and binding.listener in self.listeners:
+                    self._editor(binding.listener).remove(key)
+            if resource is not None:
+                rule = self._compile(resource)
+                self._rules.put(key, rule)
+                self._bind(rule)
+            else:
+                self._rules.put(key, None)
+            yield
+
+    def _compile(self, resource: HttpRule) -> Rule:
+        try:
+            return Rule(resource, self._backend, self._live.core)
+        except ValueError as refusal:
+            self.rejections["HttpRule", resource.key] = str(refusal)
+            answer = msgspec.structs.replace(resource, filters=(Unresolved(str(refusal)),), backends=(), persistence=None)
+            return Rule(answer, self._backend, self._live.core)
+
+    def _bind(self, rule: Rule) -> None:
+        resource = rule.resource
+        for binding in resource.bindings:
+            self._bindings.append((binding.listener, resource.key, True))
+            if binding.listener not in self.listeners:
+                continue
+            editor = self._editor(binding.listener)
+            try:
+                editor.put(resource, binding.hostnames, rule)
+            except ValueError as refusal:
+                self.rejections["HttpRule", resource.key] = str(refusal)
+                editor.remove(resource.key)
+
+    # the swap
+
+    def commit(self) -> None:
+        """Everything at once; nothing here is slow or can fail."""
+        live = self._live
+        for draft in (self._resources, self._bundles, self._certificates, self._gateways, self._rules):
+            draft.commit()
+        live.rejections = self.rejections
+        for assign in self._assignments:
+            assign()
+        for key, editor in self._editors.items():
+            if key in self.listeners:
+                self.listeners[key].routes = editor.finish()
+        for listener, rule, bound in self._bindings:
+            live.bind(listener, rule, bound)
+        live.listeners = self.listeners
+        for key in {*self._changed_keys.get("Backend", ()), *self._changed_keys.get("EndpointSet", ())}:
+            live.keep_backend(key)
+
+
+def _hostnames(resource: HttpRule, listener: str) -> tuple[str, ...]:
+    return next(binding.hostnames for binding in resource.bindings if binding.listener == listener)

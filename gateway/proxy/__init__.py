@@ -1,0 +1,1 @@
+"""The exchange: one request and its response, between a client stream and a backend stream."""

@@ -1,0 +1,115 @@
+"""From a request's head to its rule: listener, target, forwarded fields, route, filters. Then the first attempt, or a local reply.
+
+The order of these decisions is what `gateway.explain` retraces; both call the same functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.filters.passage import Passage
+from gateway.http.head import LocalReply, RequestHead
+from gateway.http.refused import Refused
+from gateway.http.target import PathRules, parse_authority, parse_target
+from gateway.proxy import attempts
+from gateway.proxy.forwarded import believed_lines, forwarded_lines
+
+if TYPE_CHECKING:
+    from gateway.proxy.client_connection import ClientConnection
+    from gateway.proxy.exchange import Exchange
+    from gateway.proxy.port import LiveListener
+    from gateway.proxy.rule import Rule
+
+MISDIRECTED: Final = LocalReply(421, "another listener serves this host", flag="NR")
+NO_HOST: Final = LocalReply(404, "no listener for this host", flag="NR")
+NO_ROUTE: Final = LocalReply(404, "no route matches", flag="NR")
+
+
+def admit(exchange: Exchange, client: ClientConnection) -> None:
+    """Begins an exchange whose head has been read."""
+    head = exchange.head
+    try:
+        if not head.authority:
+            _take_authority(head)
+        if head.authority:
+            head.host, head.authority = parse_authority(head.authority)
+        listener = client.port.hosts.choose(head.host)
+        shown = client.listener
+        if listener is None:
+            exchange.listener = shown
+            exchange.reply(NO_HOST)
+            return
+        exchange.listener = listener
+        if shown is not None and listener is not shown and not shown.replaced_by(listener):
+            # the certificate that the client saw is another listener's (RFC 9110 7.4)
+            exchange.reply(MISDIRECTED)
+            return
+        target = parse_target(head.method, head.path, listener.path_rules)
+        if target.authority is not None:
+            check_absolute(head, target.authority, target.scheme, listener.scheme)
+    except Refused as refused:
+        head.keep_alive = False
+        exchange.reply(LocalReply(refused.status, refused.reason, flag="DPE"))
+        return
+    head.path, head.query = target.path, target.query
+    exchange.matched_path = target.path
+    _introduce(exchange, client, listener)
+    if target.redirect:
+        location = b"%b://%b%b" % (listener.scheme, head.authority, head.target)
+        exchange.reply(LocalReply(307, "path normalised", [(b"location", location)]))
+        return
+    entry = listener.routes.match(head)
+    if entry is None:
+        exchange.reply(NO_ROUTE)
+        return
+    rule = exchange.rule = entry.payload
+    if rule.plain:
+        exchange.share = rule.shares[0]
+        attempts.begin(exchange)
+    else:
+        _apply_rule(exchange, rule, entry.prefix, listener)
+
+
+def _take_authority(head: RequestHead) -> None:
+    """HTTP/1.0 may come without Host; an absolute target then names it (RFC 9112 3.2.2)."""
+    if not head.path.startswith(b"/"):
+        head.authority = parse_target(head.method, head.path, PathRules()).authority or b""
+
+
+def check_absolute(head: RequestHead, authority: bytes, scheme: bytes | None, expected: bytes) -> None:
+    """An absolute target that disagrees with Host, or with the listener's scheme, is ambiguous (RFC 9112 3.2.2). Raises Refused."""
+    host, forwarded = parse_authority(authority)
+    if host != head.host or forwarded.lower() != head.authority.lower():
+        raise Refused(400, "absolute target disagrees with Host")
+    if scheme != expected:
+        raise Refused(400, "scheme of the target does not fit the listener")
+
+
+def _introduce(exchange: Exchange, client: ClientConnection, listener: LiveListener) -> None:
+    """Request id and forwarded fields."""
+    head, address, trust = exchange.head, exchange.client_address, listener.trust
+    drawn = exchange.core.request_id()
+    if trust is None or not trust.believes(address):
+        exchange.request_id = drawn
+        head.forwarded = forwarded_lines(client.forwarded, head, address, drawn)
+    else:
+        exchange.client_address = trust.client(address, head.forwarded_for)
+        head.forwarded, exchange.request_id = believed_lines(client.forwarded, head, address, drawn)
+
+
+def _apply_rule(exchange: Exchange, rule: Rule, prefix: bytes | None, listener: LiveListener) -> None:
+    """Deadline and filters of a rule that has any."""
+    if rule.request_timeout:
+        exchange.request_deadline = exchange.began + rule.request_timeout
+        exchange.core.deadlines.set(exchange, exchange.request_deadline)
+    head = exchange.head
+    exchange.asked = (head.target, head.authority)
+    passage = exchange.passage = Passage(listener.scheme, listener.location_port, prefix)
+    if rule.filters.edits_request:
+        head.unfold()
+    for request_filter in rule.filters.request:
+        reply = request_filter(head, passage)
+        if reply is not None:
+            exchange.reply(reply)
+            return
+    attempts.choose_share(exchange, rule)

@@ -1,0 +1,423 @@
+"""The client's side of an exchange in HTTP/1.1: reads requests strictly, in order, writes responses anew (RFC 9112).
+
+One exchange runs at a time; pipelined requests wait in the buffer and are read when the exchange before them has ended.
+Whatever is refused ends the connection: after ambiguity nobody knows where the next request begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Final, cast
+
+from gateway.http.chunked import ChunkedReader, MalformedChunk
+from gateway.http.head import LocalReply, RequestHead
+from gateway.http.refused import Refused
+from gateway.http.request import parse_request, refuse_early
+from gateway.net.deadlines import NEVER
+from gateway.net.peer import peer_of
+from gateway.proxy.admission import admit
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.forwarded import client_certificate_value, constant_lines
+from gateway.proxy.response_writer import ResponseWriter
+
+if TYPE_CHECKING:
+    from gateway.proxy.core import Core
+    from gateway.proxy.port import LiveListener, Port
+
+HELD_LIMIT: Final = 64 * 1024
+"""Pipelined bytes held while an exchange runs; beyond it the connection is not read."""
+DISCARD_LIMIT: Final = 256 * 1024
+"""Bytes of a request body that are read and thrown away after its response has ended, to keep the connection; beyond it it is closed."""
+_OTHER_WEBSOCKET: Final = [(b"connection", b"upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]
+"""With a 426: what we do speak (RFC 6455 4.4, RFC 9110 15.5.22)."""
+HALF_CLOSED: Final = 30.0
+"""Seconds that a client which has ended its side may wait for the next byte of what it asked for before."""
+STALLED: Final = 30.0
+"""Seconds in which a closing client must take something of what is left for it."""
+LINGER: Final = 2.0
+"""Seconds that a closing connection goes on reading, so that the client sees the last response and not a reset (RFC 9112 9.6)."""
+
+
+class ClientConnection(ResponseWriter):
+    """A ClientStream for one exchange after another, and the protocol of its connection."""
+
+    __slots__ = (
+        "_buffer",
+        "_chunks",
+        "_discarded",
+        "_half_closed",
+        "_head_due",
+        "_left",
+        "_lingering",
+        "_reading_paused",
+        "_resting",
+        "_running",
+        "_sent_before",
+        "_server_name",
+        "_skipped",
+        "_unsent",
+        "address",
+        "core",
+        "deadline",
+        "exchange",
+        "forwarded",
+        "identity",
+        "listener",
+        "port",
+        "slot",
+        "tls_version",
+        "writable",
+    )
+
+    def __init__(self, core: Core, port: Port, listener: LiveListener | None = None, server_name: bytes = b"") -> None:
+        super().__init__()
+        self.core, self.port, self._server_name = core, port, server_name
+        # per connection
+        self.listener = listener
+        """The listener chosen by the server name; None on a plain port, where each request chooses."""
+        self.identity = b""
+        """SHA-256 of the client's verified certificate, in hex; b'' without one."""
+        self.deadline, self.slot = NEVER, 0
+        self.writable = True
+        self._buffer = b""
+        self._head_due = 0.0
+        """When the head that has begun must be complete; 0.0 before its first byte."""
+        self._half_closed = False
+        """Whether the client has ended its side and waits for what it asked for before."""
+        self._sent_before = 0
+        """Bytes of the response that had been sent when a half-closed client was looked at last."""
+        self._skipped = False
+        """Whether the empty line that may stand before a request was there."""
+        self._resting = True
+        """Whether the next bytes begin a request."""
+        self._running = self._lingering = self._reading_paused = False
+        # per exchange
+        self.exchange: Exchange | None = None
+        self._left = 0
+        self._chunks: ChunkedReader | None = None
+        self._discarded = 0
+        self._unsent = 0
+        """Bytes that a closing client had left to take when it was looked at last."""
+
+    # what the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclasses of it
+        self._write = self.transport.write
+        peer = peer_of(transport, self._server_name)
+        self.address, self.tls_version = peer.address, peer.tls_version
+        certificate = None
+        if peer.certificate is not None:
+            certificate, self.identity = client_certificate_value(peer.certificate)
+        self.forwarded = constant_lines(peer.scheme, self.port.public_number, certificate)
+        self.port.connections.add(self)
+        self.core.deadlines.set(self, monotonic() + self.port.header_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.port.connections.discard(self)
+        self.core.deadlines.forget(self)
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        self.writable = self._resting = False
+        if self.exchange is not None:
+            self.exchange.hold_response()
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self.exchange is not None:
+            self.exchange.release_response()
+        elif self._buffer:
+            self._next()
+        else:
+            self._resting = not (self._lingering or self._left or self._chunks is not None)
+
+    def eof_received(self) -> bool:
+        """A client may end its side and still wait for the answer; without one there is nothing left to do."""
+        exchange = self.exchange
+        if exchange is None:
+            return False
+        if self._tunnel:
+            self._half_closed = True
+            exchange.request_end([])
+            return self.transport.can_write_eof()
+        if self._left or self._chunks is not None:
+            return False
+        self._half_closed = True
+        self._sent_before = exchange.sent
+        self.core.deadlines.set(self, monotonic() + HALF_CLOSED)
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        if self._resting and data.endswith(b"\r\n\r\n") and data.find(b"\r\n\r\n") == len(data) - 4 and data[0] > 32:
+            # the usual case, without the machinery for the others: one whole head, nothing before it and nothing after it
+            try:
+                head = parse_request(data, len(data) - 4)
+            except Refused as refused:
+                self._refuse(refused)
+                return
+            self._begin(head)
+            if head.length != 0 and self.exchange is not None:
+                self.exchange.flush_request()
+            return
+        if self._lingering:
+            return
+        if self._tunnel:
+            exchange = self.exchange
+            if exchange is not None:
+                exchange.request_data(self._buffer + data)
+                self._buffer = b""
+                exchange.flush_request()
+            return
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        self._process(data)
+
+    def _process(self, data: bytes) -> None:
+        """Reads bodies and heads in turn until nothing more can be read now."""
+        self._running = True
+        while data:
+            if self._left:
+                data = self._read_length(data)
+            elif self._chunks is not None:
+                data = self._read_chunks(self._chunks, data)
+            elif self._tunnel and self.exchange is not None:
+                self.exchange.request_data(data)
+                data = b""
+            elif self._lingering or self.transport.is_closing():
+                break
+            elif self.exchange is not None or not self.writable:
+                self._hold(data)
+                break
+            else:
+                data = self._read_head(data)
+        self._running = False
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.flush_request()
+
+    def _hold(self, data: bytes) -> None:
+        self._buffer = data
+        if len(data) > HELD_LIMIT:
+            self.pause()
+
+    def _next(self) -> None:
+        """Goes on with what was held."""
+        if not self._running:
+            data, self._buffer = self._buffer, b""
+            self._process(data)
+
+    # reading
+
+    def _read_head(self, data: bytes) -> bytes:
+        """Begins an exchange when the head is complete; returns what follows it."""
+        if data.startswith(b"\r\n") and not self._skipped:
+            self._skipped = True
+            data = data[2:]  # one empty line before a request is skipped (RFC 9112 2.2)
+            if not data:
+                if self.deadline == NEVER or self._half_closed:
+                    self._rest(monotonic())  # it stood behind a request and begins none
+                return b""
+        end = data.find(b"\r\n\r\n")
+        try:
+            if end < 0:
+                if data != b"\r":
+                    refuse_early(data)
+                if not self._head_due:
+                    self._head_due = monotonic() + self.port.header_timeout
+                    self.core.deadlines.set(self, self._head_due)
+                self._buffer = data
+                self._resting = False
+                if self._half_closed:
+                    self.transport.close()  # the rest of it will never come
+                return b""
+            head = parse_request(data, end)
+        except Refused as refused:
+            self._refuse(refused)
+            return b""
+        self._begin(head)
+        return data[end + 4 :] if len(data) > end + 4 else b""
+
+    def _begin(self, head: RequestHead) -> None:
+        self.deadline = NEVER
+        self._head_due = 0.0
+        self._resting = self._skipped = False
+        self._begin_response(head, not head.keep_alive or self.port.draining)
+        length = head.length
+        if length is None:
+            self._chunks = ChunkedReader()
+        else:
+            self._left = length
+        exchange = self.exchange = Exchange(self, head)
+        admit(exchange, self)
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answers, counts and logs what is not a request; nothing of it went anywhere."""
+        head = RequestHead(b"-", b"-", None, b"", b"")
+        head.keep_alive = False
+        self._begin_response(head, close=True)
+        self._resting = False
+        exchange = self.exchange = Exchange(self, head)
+        fields = _OTHER_WEBSOCKET if refused.status == 426 else None
+        exchange.reply(LocalReply(refused.status, refused.reason, fields, flag="DPE"))
+
+    def _read_length(self, data: bytes) -> bytes:
+        exchange = self.exchange
+        rest = b""
+        if len(data) > self._left:
+            data, rest = data[: self._left], data[self._left :]
+        self._left -= len(data)
+        if exchange is None:
+            self._discard(len(data))
+        else:
+            exchange.request_data(data)
+            if not self._left:
+                exchange.request_end([])
+        return rest
+
+    def _read_chunks(self, chunks: ChunkedReader, data: bytes) -> bytes:
+        exchange = self.exchange
+        try:
+            pieces = chunks.feed(data)
+        except MalformedChunk as malformed:
+            self._chunks = None
+            self._close_after = True
+            if exchange is None:
+                self._linger()
+            else:
+                exchange.request_broken(str(malformed))
+            return b""
+        if exchange is None:
+            self._discard(len(data))
+        else:
+            for piece in pieces:
+                exchange.request_data(piece)
+        if chunks.ended:
+            self._chunks = None
+            if exchange is not None:
+                exchange.request_end(chunks.trailers)
+        return chunks.surplus
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > DISCARD_LIMIT or self._close_after:
+            self._left, self._chunks = 0, None
+            self._linger()
+        elif not self._left and self._chunks is None:
+            self._rest(monotonic())
+
+    # what the exchange calls
+
+    def send_continue(self) -> None:
+        if self._left or self._chunks is not None:
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def send_end(self, trailers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        self._finish_response(trailers)
+        exchange, self.exchange = self.exchange, None
+        self._discarded = 0
+        if self._reading_paused:
+            self.resume()
+        if self._left or self._chunks is not None:
+            # the answer came before the whole request: what is still under way is thrown away, or the connection is given up
+            if self._close_after or self._left > DISCARD_LIMIT:
+                self._left, self._chunks = 0, None
+                self._linger()
+            else:
+                self.core.deadlines.set(self, monotonic() + LINGER)
+        elif self._close_after:
+            self._tunnel = False
+            self._linger()
+        else:
+            self._rest(exchange.ended if exchange is not None else monotonic())
+
+    def open_tunnel(self) -> None:
+        if self._buffer:
+            self.core.loop.call_soon(self._next)  # what the client sent too early, held until the backend agreed
+
+    def abort(self) -> None:
+        self.exchange = None
+        self._lingering = True
+        self.core.deadlines.set(self, monotonic() + LINGER)
+        self._cut()
+
+    def pause(self) -> None:
+        if not self._reading_paused and not self.transport.is_closing():
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    # between exchanges
+
+    def _rest(self, now: float) -> None:
+        """Waits for the next request, or takes the one that is here already."""
+        if self._buffer:
+            self._next()
+        elif self._half_closed:
+            self._linger()
+        else:
+            self._resting = self.writable
+            self.core.deadlines.set(self, now + self.port.idle_timeout)
+
+    def _linger(self) -> None:
+        """Ends our side and reads on for a moment: closing with unread bytes would reset the connection under the last response."""
+        self._buffer = b""
+        self._lingering = True
+        self._resting = False
+        transport = self.transport
+        if transport.is_closing():
+            return
+        self.resume()
+        if transport.can_write_eof() and not self._half_closed:
+            transport.write_eof()
+            self.core.deadlines.set(self, monotonic() + LINGER)
+        else:
+            transport.close()
+
+    def drain(self) -> None:
+        """Closes now when idle, otherwise after the exchange that runs."""
+        self._close_after = True
+        if self.exchange is None and not self._lingering:
+            self.transport.close()
+
+    def _end_lingering(self, now: float) -> None:
+        """Nobody reads on for ever, but a slow client may still take what was sent before."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent and unsent != self._unsent:
+            self._unsent = unsent
+            self.core.deadlines.set(self, now + STALLED)
+        else:
+            self.transport.abort()
+
+    def _doubt(self, exchange: Exchange, now: float) -> None:
+        """Most clients that end their side are gone. One for which nothing has come for a while is taken for one of them."""
+        if exchange.sent == self._sent_before:
+            self.transport.abort()
+        else:
+            self._sent_before = exchange.sent
+            self.core.deadlines.set(self, now + HALF_CLOSED)
+
+    def expire(self, now: float) -> None:
+        """The head, the next request or the rest of a discarded body did not come in time, or lingering has ended."""
+        exchange = self.exchange
+        if exchange is not None:
+            if self._half_closed and not self._tunnel:
+                self._doubt(exchange, now)
+            return
+        if self._buffer and not self._lingering:
+            self._buffer = b""
+            self._refuse(Refused(408, "request head did not arrive in time"))
+        elif self._lingering:
+            self._end_lingering(now)
+        else:
+            self.transport.close()

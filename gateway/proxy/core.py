@@ -1,0 +1,85 @@
+"""What every connection of a worker shares: the loop, the deadlines, the access log, random draws and the counters."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from hashlib import sha256
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.net.deadlines import Deadlines
+from gateway.options import SESSION_KEY_VARIABLE
+from gateway.telemetry.counters import CounterLabels, Counters
+from gateway.upstream.resolve import Resolver
+
+if TYPE_CHECKING:
+    from gateway.proxy.exchange import Exchange
+    from gateway.proxy.mirror import Mirror
+
+_IDS_AT_ONCE: Final = 256
+
+
+class Core:
+    """One per worker. Owns the tasks that connections start; a task's failure is reported by whoever started it."""
+
+    __slots__ = (
+        "_ids",
+        "_tasks",
+        "counters",
+        "deadlines",
+        "forbidden",
+        "log",
+        "loop",
+        "mirrors",
+        "mirrors_dropped",
+        "random",
+        "refusals",
+        "resolver",
+        "session_secret",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.deadlines = Deadlines(loop.time())
+        self.log: list[Exchange] = []
+        """Finished exchanges whose lines are not written yet."""
+        self.random = Random()
+        self.counters: dict[tuple[str, str, str], Counters] = {}
+        self.session_secret = sha256((os.environ.get(SESSION_KEY_VARIABLE) or os.urandom(32).hex()).encode()).digest()
+        self.refusals: dict[str, int] = {}
+        """How many requests were refused, by reason."""
+        self.mirrors: set[Mirror] = set()
+        """Mirrored requests under way."""
+        self.mirrors_dropped: dict[str, int] = {}
+        """How many mirrored requests were given up, by reason."""
+        self.resolver = Resolver(loop)
+        self.forbidden: frozenset[tuple[str, int]] = frozenset()
+        """Addresses of our own that no backend may be."""
+        self._ids: list[bytes] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def count_refusal(self, reason: str) -> None:
+        self.refusals[reason] = self.refusals.get(reason, 0) + 1
+
+    def request_id(self) -> bytes:
+        """32 hex digits; random bytes are drawn for many at once, since a draw is a system call."""
+        if not self._ids:
+            drawn = os.urandom(16 * _IDS_AT_ONCE).hex().encode()
+            self._ids.extend([drawn[at : at + 32] for at in range(0, len(drawn), 32)])
+        return self._ids.pop()
+
+    def counters_for(self, labels: CounterLabels) -> Counters:
+        """The counters with these labels; they outlive the rule's versions, so that a change never loses a count."""
+        key = (f"{labels.gateway}/{labels.listener}", f"{labels.route}/{labels.rule}", labels.backend)
+        counters = self.counters.get(key)
+        if counters is None:
+            counters = self.counters[key] = Counters(labels)
+        return counters

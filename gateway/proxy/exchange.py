@@ -1,0 +1,347 @@
+"""An exchange: one request and its response, from head to trailers, between a client stream and a backend stream.
+
+It relays and accounts; which rule serves it is `admission`, which endpoint it asks, and when again, is `attempts`. It keeps the
+listener, rule and endpoint it began with, whatever is swapped meanwhile. References to both streams are dropped at its end, so
+that no cycle is left to the garbage collector.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from gateway.http.head import Fields, LocalReply, RequestHead, ResponseHead
+from gateway.http.phrases import phrase
+from gateway.http.websocket import accepts
+from gateway.net.deadlines import NEVER
+from gateway.policies.retry import REPLAY_LIMIT
+from gateway.proxy import attempts
+
+if TYPE_CHECKING:
+    from gateway.filters.passage import Passage
+    from gateway.proxy.backend_connection import BackendConnection
+    from gateway.proxy.client_connection import ClientConnection
+    from gateway.proxy.mirror import Mirror
+    from gateway.proxy.port import LiveListener
+    from gateway.proxy.rule import Account, Rule, Share
+    from gateway.proxy.stream import BackendStream
+    from gateway.upstream.endpoint import Endpoint
+
+
+class Exchange:
+    """Implements BackendEvents, and the events of a client stream."""
+
+    __slots__ = (
+        "account",
+        "asked",
+        "attempt",
+        "backend",
+        "backend_began",
+        "backend_milliseconds",
+        "began",
+        "body",
+        "body_size",
+        "client",
+        "client_address",
+        "continued",
+        "core",
+        "deadline",
+        "ended",
+        "endpoint",
+        "flag",
+        "fresh",
+        "head",
+        "identity",
+        "last_stream",
+        "listener",
+        "matched_path",
+        "mirrors",
+        "passage",
+        "pinned",
+        "port",
+        "reason",
+        "received",
+        "replayable",
+        "request_deadline",
+        "request_ended",
+        "request_id",
+        "responded",
+        "rule",
+        "sent",
+        "share",
+        "slot",
+        "status",
+        "tls",
+        "trailers",
+        "tried",
+    )
+
+    def __init__(self, client: ClientConnection, head: RequestHead) -> None:
+        self.client: ClientConnection | None = client
+        self.head = head
+        self.core, self.port = client.core, client.port
+        self.began = monotonic()
+        self.client_address, self.tls, self.identity = client.address, client.tls_version, client.identity
+        self.listener: LiveListener | None = client.listener
+        self.rule: Rule | None = None
+        self.share: Share | None = None
+        self.account: Account | None = None
+        self.endpoint: Endpoint | None = None
+        self.backend: BackendStream | None = None
+        self.last_stream: BackendConnection | None = None
+        self.attempt = 0
+        self.tried: tuple[Endpoint, ...] = ()
+        self.pinned: Endpoint | None = None
+        self.fresh = False
+        """Whether the next attempt must not take a pooled connection."""
+        self.passage: Passage | None = None
+        self.matched_path = head.path
+        self.asked: tuple[bytes, bytes] | None = None
+        """Target and authority as the client asked for them, kept where filters may change those of the head: for the log."""
+        self.mirrors: tuple[Mirror, ...] = ()
+        # the request's body
+        self.request_ended = head.length == 0
+        self.replayable = True
+        self.body: list[bytes] = []
+        self.body_size = self.received = self.sent = 0
+        self.trailers: Fields = []
+        self.continued = not head.expects
+        # the response
+        self.responded = False
+        self.status = 0
+        self.flag = self.reason = ""
+        self.backend_began = self.backend_milliseconds = 0.0
+        self.request_id = b""
+        # deadlines
+        self.deadline = self.request_deadline = NEVER
+        self.slot = 0
+
+    # events of the client's side
+
+    def request_data(self, data: bytes) -> None:
+        self.received += len(data)
+        for mirror in self.mirrors:
+            mirror.send_data(data)
+        backend = self.backend
+        if self.replayable or backend is None:
+            self.body.append(data)
+            self.body_size += len(data)
+            if self.body_size > REPLAY_LIMIT:
+                self._outgrow(backend)
+        if backend is not None:
+            backend.send_data(data)
+
+    def _outgrow(self, backend: BackendStream | None) -> None:
+        """Too much to keep: without a backend yet the client has to wait, otherwise there will be no other attempt."""
+        if backend is None:
+            if self.client is not None:
+                self.client.pause()
+        else:
+            self.replayable = False
+            self.body.clear()
+
+    def request_end(self, trailers: Fields) -> None:
+        self.request_ended = True
+        trailers = self.trailers = trailers if self.head.trailers else []
+        for mirror in self.mirrors:
+            mirror.send_end(trailers)
+        if self.backend is not None:
+            self.backend.send_end(trailers)
+
+    def flush_request(self) -> None:
+        if self.backend is not None:
+            self.backend.flush()
+
+    def request_broken(self, reason: str) -> None:
+        """The client's body is malformed: it must not look complete to the backend."""
+        if self.responded:
+            self.core.count_refusal(reason)
+            self._cut("DPE", reason)
+        else:
+            self.reply(LocalReply(400, reason, flag="DPE"))
+
+    def client_gone(self) -> None:
+        self.client = None
+        self.flag = self.flag or "DC"
+        self.reason = self.reason or "client closed the connection"
+        self._leave_backend()
+        self.finish()
+
+    def hold_response(self) -> None:
+        if self.backend is not None:
+            self.backend.pause()
+
+    def release_response(self) -> None:
+        if self.backend is not None:
+            self.backend.resume()
+
+    # events of the backend's side
+
+    def hold_request(self) -> None:
+        if self.client is not None:
+            self.client.pause()
+
+    def release_request(self) -> None:
+        if self.client is not None:
+            self.client.resume()
+
+    def response_interim(self, head: ResponseHead) -> None:
+        if self.client is not None and not self.responded:
+            self.client.send_interim(head)
+
+    def response_head(self, head: ResponseHead) -> None:
+        rule, client = self.rule, self.client
+        assert rule is not None
+        assert client is not None
+        self.backend_milliseconds = (monotonic() - self.backend_began) * 1000
+        status = head.status
+        if status >= 400 and attempts.retry_status(self, rule, status):
+            return
+        if status == 101 and not accepts(self.head, head):
+            attempts.failed(self, "malformed", "backend accepted the WebSocket with a wrong Sec-WebSocket-Accept")
+            return
+        if status == 101:
+            self.core.deadlines.set(self, NEVER)  # a tunnel lasts as long as its two ends want
+            self.request_deadline = NEVER
+        self.status = status
+        self.responded = True
+        self.replayable = False
+        self.body.clear()
+        if not rule.plain:
+            self._edit_response(rule, head)
+        if not self.request_ended and not self.continued:
+            client.close_after()
+        client.send_head(head)
+        if status == 101:
+            client.open_tunnel()
+        if not client.writable:
+            self.hold_response()
+
+    def _edit_response(self, rule: Rule, head: ResponseHead) -> None:
+        share = self.share
+        if share is not None and share.filters is not None:
+            for response_filter in share.filters.response:
+                response_filter(head)
+        if self.passage is not None:
+            for response_filter in self.passage.edits:
+                response_filter(head)
+        for response_filter in rule.filters.response:
+            response_filter(head)
+        if rule.sessions is not None:
+            attempts.pin(self, rule, head)
+
+    def response_data(self, data: bytes) -> None:
+        client = self.client
+        if client is not None:
+            self.sent += len(data)
+            client.send_data(data)
+
+    def flush_response(self) -> None:
+        if self.client is not None:
+            self.client.flush()
+
+    def response_half_closed(self) -> None:
+        if self.client is not None:
+            self.client.send_half_close()
+
+    def response_end(self, trailers: Fields) -> None:
+        self.backend = None
+        client = self.client
+        self.finish()
+        if client is not None:
+            client.send_end(trailers if self.head.trailers else ())
+
+    def response_failed(self, failure: str, reason: str) -> None:
+        self.backend = None
+        if self.responded:
+            self._cut("UC", reason)
+        else:
+            attempts.failed(self, failure, reason)
+
+    # ends
+
+    def reply(self, reply: LocalReply) -> None:
+        """Answers by ourselves; whatever the backend was doing is cancelled."""
+        self._leave_backend()
+        client, head = self.client, self.head
+        if client is None:
+            self.finish()
+            return
+        self.status, self.reason, self.flag = reply.status, reply.reason, reply.flag
+        if reply.flag == "DPE":
+            self.core.count_refusal(reply.reason)
+        fields = list(reply.fields)
+        if self.listener is not None and self.listener.options.reason_header and reply.status >= 400:
+            fields.append((b"x-tidegate-reason", reply.reason.encode("latin-1", "replace")))
+        response = ResponseHead(reply.status, phrase(reply.status), fields, len(reply.body))
+        if self.passage is not None:
+            for edit in self.passage.edits:
+                edit(response)
+        self.responded = True
+        if not head.keep_alive or not self.continued:
+            client.close_after()  # after an unanswered expectation nobody knows whether the body will come
+        client.send_head(response)
+        if reply.body:
+            client.send_data(reply.body)
+        self.sent = len(reply.body)
+        self.finish()
+        client.send_end()
+
+    def _cut(self, flag: str, reason: str) -> None:
+        """The response has begun and cannot be completed."""
+        self._leave_backend()
+        self.flag, self.reason = flag, reason
+        client = self.client
+        self.finish()
+        if client is not None:
+            client.abort()
+
+    def _leave_backend(self) -> None:
+        self.leave_attempt()
+        for mirror in self.mirrors:
+            mirror.abandon()
+
+    def expire(self, now: float) -> None:
+        """A deadline of the rule's timeouts has passed."""
+        if self.client is None:
+            return
+        if now >= self.request_deadline:
+            if self.responded:
+                self._cut("UT", "request timeout inside the response")
+            else:
+                self.reply(LocalReply(504, "request timeout", flag="UT"))
+        elif self.responded:
+            self._cut("UT", "backend request timeout inside the response")
+        else:
+            self.leave_attempt()
+            attempts.failed(self, "timeout", "backend request timeout")
+
+    def leave_attempt(self) -> None:
+        """Gives up the attempt that runs. A connection that is still being made goes to the pool when it is there."""
+        backend, self.backend = self.backend, None
+        if backend is not None:
+            backend.cancel()
+
+    def replayable_size(self) -> bool:
+        """Whether the body so far may be kept for another attempt."""
+        return self.body_size <= REPLAY_LIMIT
+
+    def finish(self) -> None:
+        """Counts and logs, once; breaks the cycle with the client's stream."""
+        self.client = None
+        if self.account is not None:
+            return
+        core = self.core
+        if self.slot:
+            core.deadlines.forget(self)
+        self.ended = ended = monotonic()
+        milliseconds = (ended - self.began) * 1000
+        listener, rule = self.listener, self.rule
+        if listener is None:
+            account = self.account = self.port.account
+            core.log.append(self)
+        else:
+            account = self.account = listener.account if rule is None else rule.account(listener.resource, self.share)
+            if listener.options.access_log:
+                core.log.append(self)
+        account.counters.record((self.status, self.flag, self.head.version), milliseconds, self.received, self.sent)

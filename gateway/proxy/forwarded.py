@@ -1,0 +1,114 @@
+"""The fields that tell a backend where a request came from, and whom we believe when they are there already.
+
+By default nobody is believed: x-forwarded-for is appended to, every other identity field is ours. Behind a trusted proxy
+(ListenerPolicy trustedHops or trustedAddresses) what it says is kept.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import sha256
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final
+from urllib.parse import quote
+
+from gateway.http.head import RequestHead
+from gateway.ir.listener import ListenerOptions
+
+_request_id = re.compile(rb"[!#-\[\]-~]{1,128}").fullmatch
+_KEPT: Final = (b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-client-cert", b"forwarded", b"x-real-ip")
+
+
+class Trust:
+    """Whom a listener believes. Only made for a ListenerPolicy that trusts somebody."""
+
+    __slots__ = ("hops", "networks")
+
+    def __init__(self, hops: int, networks: Sequence[IPv4Network | IPv6Network]) -> None:
+        self.hops, self.networks = hops, tuple(networks)
+
+    @classmethod
+    def of(cls, options: ListenerOptions) -> Trust | None:
+        """Raises ValueError for what is no CIDR."""
+        if not options.trusted_hops and not options.trusted_addresses:
+            return None
+        return cls(options.trusted_hops, [ip_network(cidr, strict=False) for cidr in options.trusted_addresses])
+
+    def believes(self, peer: bytes) -> bool:
+        """Whether the peer is a proxy of ours: with trusted hops whoever connects is one."""
+        return self.hops > 0 or self._inside(peer)
+
+    def _inside(self, address: bytes) -> bool:
+        return _is_in(address, self.networks)
+
+    def client(self, peer: bytes, forwarded_for: bytes | None) -> bytes:
+        """The nearest address that no proxy of ours has; where something else stands in its place, whoever passed that on."""
+        if not forwarded_for:
+            return peer
+        chain = [part.strip(b" \t") for part in forwarded_for.split(b",")] + [peer]
+        place = len(chain) - 1
+        if self.hops:
+            place = max(place - self.hops, 0)
+        else:
+            while place and self._inside(chain[place]):
+                place -= 1
+        return next(filter(_is_address, chain[place:]), peer)
+
+
+@lru_cache(maxsize=4096)
+def _is_address(text: bytes) -> bool:
+    """Whether it may stand for a client in logs and policies. A scope could hold any bytes, and means nothing to others."""
+    try:
+        ip_address(text.decode("ascii"))
+    except ValueError:
+        return False
+    return b"%" not in text
+
+
+@lru_cache(maxsize=4096)
+def _is_in(address: bytes, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    try:
+        parsed = ip_address(address.decode("ascii"))
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+def forwarded_lines(prefix: bytes, head: RequestHead, peer: bytes, request_id: bytes) -> bytes:
+    """Lines for a request whose peer is not believed. `prefix` is `constant_lines` of the connection."""
+    if head.forwarded_for is None:
+        return b"%bx-forwarded-for: %b\r\nx-forwarded-host: %b\r\nx-request-id: %b\r\n" % (prefix, peer, head.authority, request_id)
+    return b"%bx-forwarded-for: %b, %b\r\nx-forwarded-host: %b\r\nx-request-id: %b\r\n" % (
+        prefix, head.forwarded_for, peer, head.authority, request_id,
+    )  # fmt: skip
+
+
+def client_certificate_value(certificate: str) -> tuple[bytes, bytes]:
+    """x-forwarded-client-cert as Envoy writes it (Hash and Cert elements), and the hash alone. `certificate` is PEM."""
+    digest = sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()
+    return f'Hash={digest};Cert="{quote(certificate, safe="")}"'.encode("ascii"), digest.encode("ascii")
+
+
+def constant_lines(scheme: bytes, port: int, client_certificate: bytes | None) -> bytes:
+    """What is the same for every request of a connection."""
+    lines = b"x-forwarded-proto: %b\r\nx-forwarded-port: %d\r\n" % (scheme, port)
+    if client_certificate is not None:
+        lines += b"x-forwarded-client-cert: %b\r\n" % client_certificate
+    return lines
+
+
+def believed_lines(constant: bytes, head: RequestHead, peer: bytes, drawn: bytes) -> tuple[bytes, bytes]:
+    """Lines for a request whose peer is believed, and the request's id: what the peer says is kept, what it does not say is ours."""
+    told = {name.lower(): value for name, value in head.identity or ()}
+    request_id = told.get(b"x-request-id", b"")
+    if not _request_id(request_id):
+        request_id = drawn
+    lines = {name: value for line in constant.split(b"\r\n") if line for name, value in [line.split(b": ", 1)]}
+    lines[b"x-forwarded-host"] = head.authority
+    lines.update({name: told[name] for name in _KEPT if name in told})
+    lines[b"x-forwarded-for"] = peer if head.forwarded_for is None else head.forwarded_for + b", " + peer
+    lines[b"x-request-id"] = request_id
+    return b"".join([b"%b: %b\r\n" % line for line in lines.items()]), request_id

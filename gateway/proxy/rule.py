@@ -1,0 +1,109 @@
+"""A rule as it is live: compiled once from its resource, shared by every exchange it matches, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gateway.filters.compile import Filters, compile_filters
+from gateway.ir.listener import Listener
+from gateway.ir.rule import BackendRef, HttpRule
+from gateway.policies.persistence import Sessions
+from gateway.policies.retry import RetryPolicy
+from gateway.telemetry.access_log import fragment
+from gateway.telemetry.counters import CounterLabels, Counters
+from gateway.upstream.balancing import WeightedChoice
+
+if TYPE_CHECKING:
+    from gateway.proxy.core import Core
+    from gateway.upstream.backend import Backend
+    from gateway.upstream.endpoint import Endpoint
+
+
+class Account:
+    """Where an exchange is counted, and the part of its log line that is the same for all of them."""
+
+    __slots__ = ("counters", "fragment")
+
+    def __init__(self, counters: Counters) -> None:
+        self.counters = counters
+        self.fragment = fragment(counters.labels)
+
+
+class Share:
+    """One backendRef of a rule: its backend or the error it answers 500 with, and the filters that only it has."""
+
+    __slots__ = ("accounts", "backend", "error", "filters", "reference")
+
+    def __init__(self, reference: BackendRef, backend: Backend | None) -> None:
+        self.reference, self.backend, self.error = reference, backend, reference.error
+        self.filters = compile_filters(reference.filters) if reference.filters else None
+        self.accounts: dict[str, Account] = {}
+        """By key of the listener."""
+
+
+class Rule:
+    """`plain` rules have no filter, mirror, session or timeout and one backend: their requests take the shortest way.
+
+    Raises ValueError for what cannot be compiled; the resource is then rejected with that reason.
+    """
+
+    __slots__ = (
+        "_endpoints",
+        "accounts",
+        "backend_timeout",
+        "choice",
+        "core",
+        "filters",
+        "mirrors",
+        "name",
+        "plain",
+        "request_timeout",
+        "resource",
+        "retry",
+        "sessions",
+        "shares",
+    )
+
+    def __init__(self, resource: HttpRule, backend: Callable[[str], Backend], core: Core) -> None:
+        self.resource, self.core = resource, core
+        self.name = resource.name or str(resource.index)
+        self.shares = tuple([Share(reference, None if reference.error else backend(reference.backend)) for reference in resource.backends])
+        self.choice: WeightedChoice[Share] = WeightedChoice([(share, share.reference.weight) for share in self.shares])
+        self.filters: Filters = compile_filters(resource.filters)
+        self.mirrors = tuple([(mirror, backend(mirror.backend)) for mirror in self.filters.mirrors])
+        self.retry = RetryPolicy.compile(resource.retry)
+        self.sessions: Sessions[Endpoint] | None = None
+        if resource.persistence is not None:
+            self.sessions = Sessions.compile(resource.persistence, resource.key, core.session_secret)
+        self.request_timeout = (resource.timeouts.request or 0) / 1000
+        self.backend_timeout = (resource.timeouts.backend_request or 0) / 1000
+        special = (
+            self.filters.request or self.filters.response or self.mirrors or self.sessions or self.request_timeout or self.backend_timeout
+        )
+        self.plain = not special and len(self.shares) == 1 and self.shares[0].filters is None and self.choice.only is not None
+        self._endpoints: tuple[Endpoint, ...] = ()
+        self.accounts: dict[str, Account] = {}
+        """By key of the listener, for what is answered without a backend."""
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Of all backends of the rule, ready or draining: where a session may lead. The same tuple as long as they are the same."""
+        backends = [share.backend for share in self.shares if share.backend is not None and share.backend.error is None]
+        now = tuple([endpoint for backend in backends for endpoint in backend.usable()])
+        if now != self._endpoints:
+            self._endpoints = now
+        return self._endpoints
+
+    def share_of(self, endpoint: Endpoint) -> Share:
+        """The share through which a session reaches its endpoint."""
+        return next(share for share in self.shares if share.backend is not None and endpoint in share.backend.endpoints.values())
+
+    def account(self, listener: Listener, share: Share | None) -> Account:
+        """The account of exchanges through a listener to a share, or answered without one."""
+        accounts = self.accounts if share is None else share.accounts
+        account = accounts.get(listener.key)
+        if account is None:
+            backend = share.reference.backend if share is not None else ""
+            labels = CounterLabels(listener.gateway, listener.name, self.resource.source.kind, self.resource.route, self.name, backend)
+            account = accounts[listener.key] = Account(self.core.counters_for(labels))
+        return account

@@ -1,0 +1,88 @@
+"""Why a request gets the rule it gets: every match of every rule in order of precedence, each with the first thing that failed.
+
+Hosts and paths are judged by the table's own search and the rest by the very predicates of `RouteTable.match`, so the one that
+matches here is the one that serves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Generic, assert_never
+
+from gateway.http.head import RequestHead
+from gateway.routing.entry import Entry, Payload
+from gateway.routing.predicates import Parameters, shown
+from gateway.routing.table import Placed, RouteTable
+
+MATCHES: Final = "matches"
+NOT_REACHED: Final = "not reached: an earlier one matched"
+
+
+@dataclass(frozen=True, slots=True)
+class Considered(Generic[Payload]):
+    """A match of a rule, with the hostnames the rule serves on the listener.
+
+    `outcome` is 'matches' for the one that serves, otherwise the first condition that fails, in words; 'not reached ...' where none
+    fails but an earlier one serves.
+    """
+
+    entry: Entry[Payload]
+    hostnames: tuple[str, ...]
+    outcome: str
+
+    @property
+    def matched(self) -> bool:
+        return self.outcome == MATCHES
+
+
+def explain(table: RouteTable[Payload], head: RequestHead) -> tuple[Considered[Payload], ...]:
+    """All matches of the table. Those of hostnames that do not cover the host come last."""
+    covering = {hostname: level for level, hostname in enumerate(table.hostnames(head.host))}
+    found = {id(entry) for group in table.find(head.host, head.path) for entry in group}
+    rows = [(_precedence(placed, covering, entry), placed, entry) for placed in table.placed() for entry in placed.entries]
+    rows.sort(key=lambda row: row[0])
+    parameters = Parameters(head.query)
+    considered: list[Considered[Payload]] = []
+    served = False
+    for _, placed, entry in rows:
+        if id(entry) in found:
+            outcome = _first_failure(entry, head, parameters) or (NOT_REACHED if served else MATCHES)
+            served = served or outcome == MATCHES
+        elif covering.keys().isdisjoint(placed.hostnames):
+            outcome = f"hostname {shown(head.host)} is {_none_of(placed.hostnames)}"
+        else:
+            outcome = f"path {shown(head.path)} {_path_fault(entry)}"
+        considered.append(Considered(entry, tuple(hostname.decode() for hostname in placed.hostnames), outcome))
+    return tuple(considered)
+
+
+def _precedence(placed: Placed[Payload], covering: dict[bytes, int], entry: Entry[Payload]) -> tuple[object, ...]:
+    """By the most specific of the rule's hostnames that covers the host; where none does, by the most specific of all."""
+    level = min(covering.get(hostname, len(covering)) for hostname in placed.hostnames)
+    hostname = min((hostname[:1] == b"*" or not hostname, -len(hostname)) for hostname in placed.hostnames)
+    return (level, hostname if level == len(covering) else (), entry.rank, entry.order)
+
+
+def _first_failure(entry: Entry[Payload], head: RequestHead, parameters: Parameters) -> str | None:
+    for predicate in entry.predicates:
+        if not predicate.holds(head, parameters):
+            return predicate.failure(head, parameters)
+    return None
+
+
+def _none_of(hostnames: tuple[bytes, ...]) -> str:
+    words = ", ".join(shown(hostname) for hostname in hostnames)
+    return f"not {words}" if len(hostnames) == 1 else f"none of {words}"
+
+
+def _path_fault(entry: Entry[Payload]) -> str:
+    path = shown(entry.path)
+    match entry.kind:
+        case "Exact":
+            return f"is not {path}"
+        case "PathPrefix":
+            return f"is not under {path}"
+        case "RegularExpression":
+            return f"does not match '{path}'"
+        case _:
+            assert_never(entry.kind)

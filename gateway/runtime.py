@@ -1,0 +1,189 @@
+"""The data plane of one process: takes batches, keeps the live tables, opens and closes ports, serves, and drains.
+
+Batch -> Preparation (beside, in slices) -> commit (one callback) -> ports -> rejections for the acknowledgement
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic, perf_counter
+from typing import Any, Final
+
+from gateway.descriptors import ListeningSockets
+from gateway.explain import explain
+from gateway.ir.batch import Batch, Rejection
+from gateway.ir.listener import Listener
+from gateway.live import Live, Place
+from gateway.net.deadlines import GRAIN
+from gateway.options import RuntimeOptions
+from gateway.preparation import Preparation
+from gateway.proxy.core import Core
+from gateway.proxy.open_port import OpenPort
+from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.collect import collect
+from gateway.telemetry.pauses import Pauses
+from gateway.telemetry.statistics import Statistics
+
+SLICE: Final = 0.002
+"""Seconds a batch is prepared before the loop serves requests again."""
+IDLE_TURNS: Final = 11
+"""Turns of AGING seconds that a pooled backend connection may be idle, 55 s: less than the usual keep-alive of servers."""
+AGING: Final = 5.0
+
+
+class Runtime:
+    """Owner of everything live. `apply` is called by one caller, one batch after another."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sockets: ListeningSockets, options: RuntimeOptions) -> None:
+        self._loop, self._sockets = loop, sockets
+        self._core = Core(loop)
+        self._live = Live(self._core)
+        self._open: dict[Place, OpenPort] = {}
+        self._outdated: list[OpenPort] = []
+        self._admin = options.admin
+        self._log = AccessLog(self._core.log, options.access_log, options.log_descriptor) if options.access_log != "off" else None
+        self._pauses = Pauses()
+        self._quiet: asyncio.Event | None = None
+        """Set when the last exchange has ended; None before `drain`."""
+        self._aged = monotonic()
+        self._tick_handle = loop.call_later(GRAIN, self._tick)
+
+    # configuration
+
+    async def apply(self, batch: Batch) -> tuple[Rejection, ...]:
+        """Puts a batch in place; returns every rejection that stands afterwards."""
+        preparation = Preparation(self._live, batch)
+        began = perf_counter()
+        for _ in preparation.steps():
+            if perf_counter() - began > SLICE:
+                await asyncio.sleep(0)
+                began = perf_counter()
+        if preparation.arranged:
+            preparation.commit()
+        else:
+            wanted = self._places(preparation)
+            preparation.commit()
+            self._arrange(wanted)
+            self._end_replaced(preparation)
+            for opened in self._open.values():
+                await opened.serve()
+        return tuple([Rejection(kind, key, reason) for (kind, key), reason in sorted(self._live.rejections.items())])
+
+    def _places(self, preparation: Preparation) -> dict[Place, list[str]]:
+        """Listener keys by the place they want, without those whose place cannot be had."""
+        wanted: dict[Place, list[str]] = {}
+        for key, listener in preparation.listeners.items():
+            wanted.setdefault((listener.resource.address, listener.resource.bind_port), []).append(key)
+        for place, keys in list(wanted.items()):
+            tls = preparation.listeners[keys[0]].resource.protocol == "HTTPS"
+            opened = self._open.get(place)
+            if opened is not None and opened.port.tls == tls:
+                continue
+            try:
+                socket = self._sockets.take(*place)
+            except LookupError as refusal:
+                for key in wanted.pop(place):
+                    preparation.rejections["Listener", key] = str(refusal)
+                continue
+            if opened is not None:
+                self._outdated.append(opened)  # the port changes its protocol
+            self._open[place] = OpenPort(self._core, place, socket, tls)
+        return wanted
+
+    def _arrange(self, wanted: dict[Place, list[str]]) -> None:
+        """Gives each port its listeners, in the same callback as the commit, and closes those that nobody wants."""
+        listeners = self._live.listeners
+        while self._outdated:
+            self._shut(self._outdated.pop())
+        for place, keys in wanted.items():
+            opened = self._open[place]
+            opened.listen({listeners[key].resource.hostname.encode("ascii"): listeners[key] for key in keys})
+        for place in [place for place in self._open if place not in wanted]:
+            self._shut(self._open.pop(place))
+        self._live.ports = {place: opened.port for place, opened in self._open.items()}
+        self._core.forbidden = frozenset([*self._open, *([self._admin] if self._admin is not None else [])])
+
+    def _shut(self, opened: OpenPort) -> None:
+        opened.listen({})
+        opened.close()
+        opened.port.drain()
+
+    def _end_replaced(self, preparation: Preparation) -> None:
+        """Connections that a listener accepted under demands that no longer hold end after the exchange that runs."""
+        if not preparation.replaced:
+            return
+        listeners = self._live.listeners
+        for port in self._live.ports.values():
+            for connection in list(port.connections):
+                accepted = connection.listener
+                if accepted is None:
+                    continue
+                current = listeners.get(accepted.key)
+                if current is None or not accepted.replaced_by(current):  # by any earlier version, not only the last
+                    connection.drain()
+
+    # time
+
+    def _tick(self) -> None:
+        self._tick_handle = self._loop.call_later(GRAIN, self._tick)
+        now = monotonic()
+        self._core.deadlines.sweep(now)
+        if self._quiet is not None and not any(opened.busy for opened in self._open.values()):
+            self._quiet.set()
+        if self._log is not None:
+            self._log_some()
+        else:
+            self._core.log.clear()
+        if now - self._aged > AGING:
+            self._aged = now
+            for backend in self._live.described.values():
+                for endpoint in backend.endpoints.values():
+                    endpoint.age(IDLE_TURNS)
+
+    def _log_some(self) -> None:
+        if self._log is not None and self._log.format_some():
+            self._loop.call_soon(self._log_some)
+
+    # seeing
+
+    def statistics(self) -> Statistics:
+        return collect(self._core, list(self._open.values()), self._log, self._pauses)
+
+    def explain(self, argument: dict[str, Any]) -> dict[str, Any]:
+        """What would happen to a request, and why. Raises ValueError for a bad argument."""
+        return explain(self._live.ports, argument)
+
+    def listeners(self) -> tuple[Listener, ...]:
+        """Those that serve."""
+        return tuple([listener.resource for listener in self._live.listeners.values()])
+
+    # the end
+
+    async def drain(self, delay: float, timeout: float) -> None:
+        """Accepts for `delay` seconds more while telling clients to go, then ends what is idle and waits `timeout` seconds for the rest."""
+        for opened in self._open.values():
+            opened.port.draining = True
+        if delay:
+            await asyncio.sleep(delay)
+        for opened in self._open.values():
+            opened.close()
+            opened.port.drain()
+        self._quiet = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._quiet.wait()
+        except TimeoutError:
+            pass  # what still runs is cut
+        self.close()
+
+    def close(self) -> None:
+        """Ends everything at once; what was logged is written."""
+        for opened in self._open.values():
+            opened.abort()
+        self._open.clear()
+        for backend in self._live.described.values():
+            backend.close()
+        self._tick_handle.cancel()
+        self._pauses.close()
+        if self._log is not None:
+            self._log.close()

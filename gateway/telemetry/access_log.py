@@ -1,0 +1,188 @@
+"""The access log: one line an exchange, formatted outside the request in small slices and written by a thread of its own.
+
+A sink that does not take what we write never blocks the loop: what waits is bounded, and what is dropped is counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import time
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from gateway.proxy.exchange import Exchange
+    from gateway.telemetry.counters import CounterLabels
+
+LINES_AT_ONCE: Final = 100
+"""Lines formatted in one callback: about 0.3 ms."""
+WAITING_LIMIT: Final = 8 * 1024 * 1024
+"""Bytes of lines that may wait for a slow sink."""
+ATOMIC: Final = 4096
+"""What a pipe takes in one piece (PIPE_BUF): lines of several workers never mix."""
+
+_column_breaking = re.compile(rb"[^!#-\[\]-~]").sub
+_plain = re.compile(rb"[ !#-\[\]-~]*").fullmatch
+
+
+def fragment(labels: CounterLabels) -> bytes:
+    """The part of a JSON line that all exchanges of one rule and backend share."""
+    named = {
+        "gateway": labels.gateway, "listener": labels.listener, "route": f"{labels.route_kind}/{labels.route}" if labels.route else None,
+        "rule": labels.rule or None, "backend": labels.backend or None,
+    }  # fmt: skip
+    return msgspec.json.encode(named)[1:-1]
+
+
+_QUOTED: Final[dict[bytes, bytes]] = {}
+"""Targets and authorities seen before, as `_quoted` wrote them: most repeat."""
+_MOST_QUOTED: Final = 4096
+_LONGEST_QUOTED: Final = 256
+
+
+def _quoted(value: bytes) -> bytes:
+    """A JSON string; bytes that are no plain ASCII are shown as Latin-1 characters, escaped."""
+    quoted = b'"%b"' % value if _plain(value) else json.dumps(value.decode("latin-1")).encode("ascii")
+    if len(value) <= _LONGEST_QUOTED:
+        if len(_QUOTED) >= _MOST_QUOTED:
+            _QUOTED.clear()
+        _QUOTED[value] = quoted
+    return quoted
+
+
+def _shown(value: bytes) -> bytes:
+    """For the text form: what could be taken for the end of a column stands as \\xNN, so that nobody can forge one."""
+    return _column_breaking(lambda found: b"\\x%02x" % found[0][0], value)
+
+
+class LineFormat:
+    """Formats lines; keeps the text of the current second."""
+
+    __slots__ = ("_format", "_second", "_text", "offset")
+
+    def __init__(self, form: Literal["json", "text"]) -> None:
+        self._format = self._json if form == "json" else self._plain_text
+        self.offset = time.time() - time.monotonic()
+        """From the monotonic clock to the wall's; brought up to date with every slice."""
+        self._second = -1
+        self._text = b""
+
+    def line(self, exchange: Exchange) -> bytes:
+        began = exchange.began + self.offset
+        second = int(began)
+        if second != self._second:
+            self._second = second
+            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+        return self._format(exchange, b"%b.%03dZ" % (self._text, int((began - second) * 1000)))
+
+    def _json(self, exchange: Exchange, moment: bytes) -> bytes:
+        head, account, endpoint = exchange.head, exchange.account, exchange.endpoint
+        target, authority = exchange.asked or (head.target, head.authority)
+        assert account is not None
+        return (
+            b'{"time":"%b","method":"%b","path":%b,"protocol":"HTTP/%b","status":%d,"flags":"%b","reason":%b,"bytes_received":%d,"bytes_sent":%d,'
+            b'"duration_ms":%.3f,"backend_ms":%.3f,"client":"%b","request_id":"%b","authority":%b,%b,"endpoint":%b,"tls":%b,"peer":%b}\n'
+        ) % (
+            moment,
+            head.method,
+            _QUOTED.get(target) or _quoted(target),
+            head.version,
+            exchange.status,
+            exchange.flag.encode() or b"-",
+            _quoted(exchange.reason.encode("latin-1", "replace")) if exchange.reason else b"null",
+            exchange.received,
+            exchange.sent,
+            (exchange.ended - exchange.began) * 1000,
+            exchange.backend_milliseconds,
+            exchange.client_address,
+            exchange.request_id,
+            _QUOTED.get(authority) or _quoted(authority),  # of a refused request it may hold anything
+            account.fragment,
+            b"null" if endpoint is None else b'"%b"' % endpoint.label,
+            b'"%b"' % exchange.tls if exchange.tls else b"null",
+            b'"%b"' % exchange.identity if exchange.identity else b"null",
+        )
+
+    def _plain_text(self, exchange: Exchange, moment: bytes) -> bytes:
+        head, account, endpoint = exchange.head, exchange.account, exchange.endpoint
+        target, authority = exchange.asked or (head.target, head.authority)
+        assert account is not None
+        labels = account.counters.labels
+        return b'%b %b "%b %b HTTP/%b" %d %b %d %d %.3f %b %b %b %b\n' % (
+            moment,
+            exchange.client_address,
+            _shown(head.method),
+            _shown(target),
+            head.version,
+            exchange.status,
+            exchange.flag.encode() or b"-",
+            exchange.received,
+            exchange.sent,
+            (exchange.ended - exchange.began) * 1000,
+            _shown(authority) or b"-",
+            f"{labels.gateway} {labels.route or '-'}".encode(),
+            b"-" if endpoint is None else endpoint.label,
+            b'"%b"' % exchange.reason.replace('"', "'").encode("ascii", "replace") if exchange.reason else b"-",
+        )
+
+
+class AccessLog:
+    """Takes finished exchanges out of a list that the connections fill, and writes their lines to a descriptor. `dropped` counts lines."""
+
+    def __init__(self, finished: list[Exchange], form: Literal["json", "text"], descriptor: int) -> None:
+        self._finished, self._descriptor = finished, descriptor
+        self._lines = LineFormat(form)
+        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
+        self._pending: list[bytes] = []
+        self._waiting = 0
+        self.dropped = 0
+        self._thread = Thread(target=self._write, name="access-log", daemon=True)
+        self._thread.start()
+
+    def format_some(self) -> bool:
+        """Formats a slice; True when more is waiting."""
+        finished = self._finished
+        if not finished:
+            return False
+        some = finished[:LINES_AT_ONCE]
+        del finished[:LINES_AT_ONCE]
+        self._lines.offset = time.time() - time.monotonic()
+        self._pending += map(self._lines.line, some)
+        if finished:
+            return True
+        self._put(self._pending)
+        self._pending = []
+        return False
+
+    def _put(self, lines: list[bytes]) -> None:
+        if self._waiting > WAITING_LIMIT:
+            self.dropped += len(lines)
+            return
+        data = b"".join(lines)
+        self._waiting += len(data)
+        self._queue.put(data)
+
+    def _write(self) -> None:
+        at_once = ATOMIC if stat.S_ISFIFO(os.fstat(self._descriptor).st_mode) else WAITING_LIMIT
+        while (data := self._queue.get()) is not None:
+            self._waiting -= len(data)
+            try:
+                while data:
+                    end = len(data) if len(data) <= at_once else data.rfind(b"\n", 0, at_once) + 1 or data.find(b"\n") + 1
+                    written = os.write(self._descriptor, data[:end])
+                    data = data[written:]
+            except OSError:
+                self.dropped += data.count(b"\n")  # the sink is gone or full; serving goes on
+
+    def close(self) -> None:
+        """Writes what is left; waits at most a second for a slow sink."""
+        while self.format_some():
+            pass
+        self._queue.put(None)
+        self._thread.join(timeout=1.0)

@@ -1,0 +1,83 @@
+"""Counters of the hot path: plain integers, one series for each status and flag that a rule's share of traffic has had."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Final
+
+from gateway.telemetry.statistics import RequestSeries
+
+DURATION_BOUNDS: Final = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000)
+"""Upper bounds in milliseconds; one more bucket holds what is longer."""
+SeriesKey = tuple[int, str, bytes]
+"""Status, flags, HTTP version."""
+
+
+class Series:
+    """Sums over the exchanges that ended with one status and flag."""
+
+    __slots__ = ("buckets", "count", "milliseconds", "received", "sent")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.milliseconds = 0.0
+        self.received = self.sent = 0
+        self.buckets = [0] * (len(DURATION_BOUNDS) + 1)
+
+
+class Counters:
+    """The series of one listener, rule and backend; any of rule and backend may be '' (local replies)."""
+
+    __slots__ = ("labels", "series")
+
+    def __init__(self, labels: CounterLabels) -> None:
+        self.labels = labels
+        self.series: dict[SeriesKey, Series] = {}
+
+    def record(self, key: SeriesKey, milliseconds: float, received: int, sent: int) -> None:
+        series = self.series.get(key)
+        if series is None:
+            series = self.series[key] = Series()
+        series.count += 1
+        series.milliseconds += milliseconds
+        series.received += received
+        series.sent += sent
+        series.buckets[bisect_left(DURATION_BOUNDS, milliseconds)] += 1
+
+    def collect(self) -> list[RequestSeries]:
+        labels = self.labels
+        return [
+            RequestSeries(
+                gateway=labels.gateway,
+                listener=labels.listener,
+                route_kind=labels.route_kind,
+                route=labels.route,
+                rule=labels.rule,
+                backend=labels.backend,
+                code=status,
+                flags=flags or "-",
+                protocol="http",
+                count=series.count,
+                duration_buckets=tuple(series.buckets),
+                duration_sum=series.milliseconds,
+                request_bytes=series.received,
+                response_bytes=series.sent,
+            )
+            for (status, flags, _), series in self.series.items()
+        ]
+
+
+class CounterLabels:
+    """Whose traffic it is."""
+
+    __slots__ = ("backend", "gateway", "listener", "route", "route_kind", "rule")
+
+    def __init__(self, gateway: str, listener: str, route_kind: str = "", route: str = "", rule: str = "", backend: str = "") -> None:
+        self.gateway, self.listener, self.route_kind, self.route, self.rule, self.backend = (
+            gateway,
+            listener,
+            route_kind,
+            route,
+            rule,
+            backend,
+        )

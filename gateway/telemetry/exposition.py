@@ -1,0 +1,251 @@
+"""The text of /metrics, for Prometheus and OpenMetrics, from the statistics of all workers.
+
+Requests carry Istio's names and labels, so that boards and Kiali made for those read them; by route they are counted under a
+name of ours. The number of series is bounded: who comes first keeps a series, what comes later is summed up in one whose
+labels say "_other". An Exposition remembers who came first, because a series must never change its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from math import inf, isnan
+from typing import Final
+
+from gateway.telemetry.counters import DURATION_BOUNDS
+from gateway.telemetry.statistics import Labels, RequestSeries, Sample, Statistics
+
+PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+OTHER: Final = "_other"
+"""Value of every label of the series that holds what is beyond the limit."""
+
+UNKNOWN: Final = "unknown"
+"""What Istio writes for a label whose value it does not know; readers expect the label all the same."""
+
+HELP: Final[dict[str, str]] = {
+    "istio_requests_total": "Requests answered, by gateway, destination service and response.",
+    "istio_request_duration_milliseconds": "Time from a request's first byte to its response's last, in milliseconds.",
+    "istio_request_bytes": "Bytes of request bodies.",
+    "istio_response_bytes": "Bytes of response bodies.",
+    "tidegate_route_requests_total": "Requests answered, by listener, route, rule, backend and response.",
+    "tidegate_access_log_dropped_lines_total": "Lines of the access log that its sink did not take in time.",
+    "tidegate_applied_revision": "The last revision of the configuration that all workers have in place.",
+    "tidegate_connections": "Connections of clients, by listening port.",
+    "tidegate_gc_pauses_total": "Collections of garbage in workers.",
+    "tidegate_gc_pause_seconds_total": "Time that workers stood still to collect garbage.",
+    "tidegate_handshakes_failed_total": "TLS connections that ended before a request, by reason.",
+    "tidegate_mirrors_dropped_total": "Copies of requests that were not sent whole, by reason.",
+    "tidegate_problems": "What cannot be used of the files.",
+    "tidegate_requests_refused_total": "Requests that are not valid HTTP, by reason.",
+    "tidegate_resources": "Resources of the configuration, by kind.",
+    "tidegate_resources_rejected": "Resources that a worker could not build.",
+    "tidegate_revision": "The last revision of the configuration.",
+    "tidegate_worker_ends_total": "Worker processes that ended, for whatever reason.",
+    "tidegate_workers": "Worker processes.",
+}
+"""Help texts by metric name. A metric that is not here is described by its name."""
+
+_CLUSTER_DOMAIN: Final = "svc.cluster.local"
+_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+_HELP_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """One series of a histogram: exclusive counts for each bound and one beyond, and the sum of what was measured."""
+
+    labels: Labels
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum: float
+
+
+LabelsOf = Callable[[RequestSeries], Labels]
+
+
+class Exposition:
+    """Owner of the series that have been given a line of their own; `limit` holds for each kind of label set."""
+
+    __slots__ = ("_by_destination", "_by_route", "_limit")
+
+    def __init__(self, limit: int = 1_000) -> None:
+        self._limit = limit
+        self._by_destination: dict[Labels, None] = {}
+        self._by_route: dict[Labels, None] = {}
+
+    def prometheus(self, statistics: Statistics) -> bytes:
+        """Text of type PROMETHEUS."""
+        return self._text(statistics, openmetrics=False)
+
+    def openmetrics(self, statistics: Statistics) -> bytes:
+        """Text of type OPENMETRICS."""
+        return self._text(statistics, openmetrics=True)
+
+    def _text(self, statistics: Statistics, *, openmetrics: bool) -> bytes:
+        by_destination = self._bounded(self._by_destination, statistics.requests, _destination_labels)
+        by_route = self._bounded(self._by_route, statistics.requests, _route_labels)
+        lines: list[str] = []
+        text = _Text(lines, openmetrics=openmetrics)
+        text.counter("istio_requests_total", ((labels, sums.count) for labels, sums in by_destination.items()))
+        text.histogram(
+            "istio_request_duration_milliseconds",
+            (Histogram(labels, DURATION_BOUNDS, tuple(sums.buckets), sums.milliseconds) for labels, sums in by_destination.items()),
+        )
+        # One bucket says what is known: the number and the sum. The path of a request measures no distribution of sizes.
+        text.histogram("istio_request_bytes", (Histogram(labels, (), (s.count,), s.received) for labels, s in by_destination.items()))
+        text.histogram("istio_response_bytes", (Histogram(labels, (), (s.count,), s.sent) for labels, s in by_destination.items()))
+        text.counter("tidegate_route_requests_total", ((labels, sums.count) for labels, sums in by_route.items()))
+        for name, samples in _by_name(statistics.counters):
+            text.counter(name, samples)
+        for name, samples in _by_name(statistics.gauges):
+            text.gauge(name, samples)
+        text.end()
+        return "".join(lines).encode()
+
+    def _bounded(self, known: dict[Labels, None], series: Iterable[RequestSeries], labels_of: LabelsOf) -> dict[Labels, _Sums]:
+        sums: dict[Labels, _Sums] = {}
+        for one in series:
+            labels = labels_of(one)
+            if labels not in known:
+                if len(known) < self._limit:
+                    known[labels] = None
+                else:
+                    labels = tuple((name, OTHER) for name, _ in labels)
+            found = sums.get(labels)
+            if found is None:
+                found = sums[labels] = _Sums()
+            found.add(one)
+        return sums
+
+
+class _Sums:
+    """Numbers of all request series that share a label set."""
+
+    __slots__ = ("buckets", "count", "milliseconds", "received", "sent")
+
+    def __init__(self) -> None:
+        self.count = self.received = self.sent = 0
+        self.milliseconds = 0.0
+        self.buckets = [0] * (len(DURATION_BOUNDS) + 1)
+
+    def add(self, series: RequestSeries) -> None:
+        self.count += series.count
+        self.received += series.request_bytes
+        self.sent += series.response_bytes
+        self.milliseconds += series.duration_sum
+        for place, count in enumerate(series.duration_buckets):
+            self.buckets[place] += count
+
+
+class _Text:
+    """Lines of the exposition. What differs between the formats: names of counter families, le as a float, the end."""
+
+    __slots__ = ("_lines", "_openmetrics")
+
+    def __init__(self, lines: list[str], *, openmetrics: bool) -> None:
+        self._lines = lines
+        self._openmetrics = openmetrics
+
+    def counter(self, name: str, samples: Iterable[tuple[Labels, float]]) -> None:
+        family = name.removesuffix("_total") if self._openmetrics else name
+        self._head(family, name, "counter")
+        self._lines.extend(f"{name}{_braced(labels)} {_number(value)}\n" for labels, value in samples)
+
+    def gauge(self, name: str, samples: Iterable[tuple[Labels, float]]) -> None:
+        self._head(name, name, "gauge")
+        self._lines.extend(f"{name}{_braced(labels)} {_number(value)}\n" for labels, value in samples)
+
+    def histogram(self, name: str, histograms: Iterable[Histogram]) -> None:
+        self._head(name, name, "histogram")
+        for histogram in histograms:
+            bounds = [*map(self._bound, histogram.bounds), "+Inf"]
+            counts = tuple(accumulate(histogram.counts))
+            labels = _listed(histogram.labels)
+            lead = f"{name}_bucket{{{labels},le=" if labels else f"{name}_bucket{{le="
+            self._lines.extend(f'{lead}"{bound}"}} {count}\n' for bound, count in zip(bounds, counts, strict=True))
+            braced = _braced(histogram.labels)
+            self._lines.append(f"{name}_sum{braced} {_number(histogram.sum)}\n{name}_count{braced} {counts[-1]}\n")
+
+    def end(self) -> None:
+        if self._openmetrics:
+            self._lines.append("# EOF\n")
+
+    def _head(self, family: str, name: str, kind: str) -> None:
+        description = HELP.get(name, name.replace("_", " ")).translate(_ESCAPES if self._openmetrics else _HELP_ESCAPES)
+        self._lines.append(f"# HELP {family} {description}\n# TYPE {family} {kind}\n")
+
+    def _bound(self, bound: float) -> str:
+        return repr(float(bound)) if self._openmetrics else _number(bound)
+
+
+def _destination_labels(series: RequestSeries) -> Labels:
+    """Istio's labels, as a proxy on the client's side reports them. Empty names of the destination are "unknown" there too."""
+    gateway_namespace, _, gateway = series.gateway.partition("/")
+    namespace, _, service = series.backend.rpartition(":")[0].partition("/")
+    return (
+        ("reporter", "source"),
+        ("source_workload", gateway or UNKNOWN),
+        ("source_canonical_service", gateway or UNKNOWN),
+        ("source_canonical_revision", "latest"),
+        ("source_workload_namespace", gateway_namespace or UNKNOWN),
+        ("source_principal", UNKNOWN),
+        ("source_app", gateway or UNKNOWN),
+        ("source_version", UNKNOWN),
+        ("source_cluster", UNKNOWN),
+        ("destination_workload", UNKNOWN),
+        ("destination_workload_namespace", namespace or UNKNOWN),
+        ("destination_principal", UNKNOWN),
+        ("destination_app", UNKNOWN),
+        ("destination_version", UNKNOWN),
+        ("destination_service", f"{service}.{namespace}.{_CLUSTER_DOMAIN}" if service else UNKNOWN),
+        ("destination_canonical_service", service or UNKNOWN),
+        ("destination_canonical_revision", "latest"),
+        ("destination_service_name", service or UNKNOWN),
+        ("destination_service_namespace", namespace or UNKNOWN),
+        ("destination_cluster", UNKNOWN),
+        ("request_protocol", series.protocol),
+        ("response_code", str(series.code)),
+        *((("grpc_response_status", series.grpc_status),) if series.grpc_status else ()),
+        ("response_flags", series.flags or "-"),
+        ("connection_security_policy", UNKNOWN),
+    )
+
+
+def _route_labels(series: RequestSeries) -> Labels:
+    return (
+        ("gateway", series.gateway),
+        ("listener", series.listener),
+        ("route_kind", series.route_kind),
+        ("route", series.route),
+        ("rule", series.rule),
+        ("backend", series.backend),
+        ("response_code", str(series.code)),
+        ("response_flags", series.flags or "-"),
+    )
+
+
+def _by_name(samples: Iterable[Sample]) -> Iterable[tuple[str, list[tuple[Labels, float]]]]:
+    found: dict[str, list[tuple[Labels, float]]] = {}
+    for sample in samples:
+        found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found.items()
+
+
+def _listed(labels: Labels) -> str:
+    return ",".join([f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels])
+
+
+def _braced(labels: Labels) -> str:
+    return f"{{{_listed(labels)}}}" if labels else ""
+
+
+def _number(value: float) -> str:
+    """Whole numbers without a point, at any size; NaN and the infinities as both formats spell them."""
+    if isnan(value):
+        return "NaN"
+    if value in {inf, -inf}:
+        return "+Inf" if value > 0 else "-Inf"
+    return str(int(value)) if value == int(value) else repr(value)

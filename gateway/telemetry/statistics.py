@@ -1,0 +1,120 @@
+"""What a worker tells its parent about its traffic, and the sums over workers.
+
+A worker's numbers only grow while it lives. Totals keeps what a dead worker last told, so that the sums only grow too:
+a counter that falls would be taken for a restart by whoever computes rates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import add
+
+import msgspec
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class RequestSeries(msgspec.Struct, frozen=True, gc=False):
+    """Sums over the exchanges that share all the text fields and the status.
+
+    gateway          namespace/name
+    listener         name within its gateway
+    route            namespace/name of an object of route_kind; '' when none matched
+    rule             name or index of the rule
+    backend          namespace/service:port, '' when the proxy answered itself
+    flags            response flags, '-' for none
+    duration_buckets exchanges by duration, each counted once: one number for each of counters.DURATION_BOUNDS, and one for longer
+    duration_sum     milliseconds
+    """
+
+    gateway: str
+    listener: str
+    route_kind: str
+    route: str
+    rule: str
+    backend: str
+    code: int
+    flags: str
+    protocol: str
+    count: int
+    duration_buckets: tuple[int, ...]
+    duration_sum: float
+    request_bytes: int
+    response_bytes: int
+    grpc_status: str = ""
+
+
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """One number of ours. The name begins with tidegate_, that of a counter ends in _total."""
+
+    name: str
+    labels: Labels
+    value: float
+
+
+class Statistics(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """All numbers of one process, or of several together."""
+
+    requests: tuple[RequestSeries, ...] = ()
+    counters: tuple[Sample, ...] = ()
+    gauges: tuple[Sample, ...] = ()
+
+
+def merge(many: Iterable[Statistics]) -> Statistics:
+    """Sums by series; gauges add up too (connections, exchanges in flight)."""
+    requests: dict[tuple[object, ...], RequestSeries] = {}
+    counters: dict[tuple[str, Labels], float] = {}
+    gauges: dict[tuple[str, Labels], float] = {}
+    for statistics in many:
+        for series in statistics.requests:
+            key = _key(series)
+            known = requests.get(key)
+            requests[key] = series if known is None else _sum(known, series)
+        for sums, samples in ((counters, statistics.counters), (gauges, statistics.gauges)):
+            for sample in samples:
+                sums[sample.name, sample.labels] = sums.get((sample.name, sample.labels), 0.0) + sample.value
+    return Statistics(
+        tuple(requests.values()),
+        tuple(Sample(name, labels, value) for (name, labels), value in counters.items()),
+        tuple(Sample(name, labels, value) for (name, labels), value in gauges.items()),
+    )
+
+
+class Totals:
+    """Owner of what workers told last, and of what those told that are no more."""
+
+    __slots__ = ("_last", "_past")
+
+    def __init__(self) -> None:
+        self._last: dict[str, Statistics] = {}
+        self._past = Statistics()
+
+    def told(self, worker: str, statistics: Statistics) -> None:
+        """A worker's present numbers."""
+        self._last[worker] = statistics
+
+    def ended(self, worker: str) -> None:
+        """A worker is no more: what it counted stays counted, its gauges are gone."""
+        last = self._last.pop(worker, None)
+        if last is not None:
+            self._past = merge((self._past, msgspec.structs.replace(last, gauges=())))
+
+    def sum(self) -> Statistics:
+        """Over all workers there are and were."""
+        return merge((self._past, *self._last.values()))
+
+
+def _key(series: RequestSeries) -> tuple[object, ...]:
+    names = (series.gateway, series.listener, series.route_kind, series.route, series.rule, series.backend)
+    return (*names, series.code, series.flags, series.protocol, series.grpc_status)
+
+
+def _sum(one: RequestSeries, other: RequestSeries) -> RequestSeries:
+    return msgspec.structs.replace(
+        one,
+        count=one.count + other.count,
+        duration_buckets=tuple(map(add, one.duration_buckets, other.duration_buckets)),
+        duration_sum=one.duration_sum + other.duration_sum,
+        request_bytes=one.request_bytes + other.request_bytes,
+        response_bytes=one.response_bytes + other.response_bytes,
+    )

@@ -1,0 +1,68 @@
+"""Proof by random histories that translation is incremental by construction (design.md section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from controller.api.metadata import Object
+from controller.store import Key
+from controller.translate.options import Options
+from controller.translate.statuses import Status
+from controller.translator import Translation, Translator
+from gateway.ir.batch import AnyResource
+from gateway.ir.value import Identity
+from tests.controller.translate.histories import Step, histories
+
+OPTIONS = st.sampled_from((Options(), Options(port_offset=8000), Options(bind_address="0.0.0.0", admin=("127.0.0.1", 81))))
+
+
+class Follower:
+    """Someone who sees only the differences."""
+
+    def __init__(self) -> None:
+        self.resources: dict[Identity, AnyResource] = {}
+        self.statuses: dict[Key, Status] = {}
+
+    def take(self, translation: Translation) -> None:
+        """Each difference must be one: nothing is set twice alike, nothing removed that was not there."""
+        assert translation.failures == ()
+        for resource in translation.set:
+            assert self.resources.get(resource.identity) != resource
+            self.resources[resource.identity] = resource
+        for identity in translation.remove:
+            del self.resources[identity]
+        for status in translation.statuses:
+            assert self.statuses.get(status.object) != status
+            self.statuses[status.object] = status
+        for key in translation.gone:
+            del self.statuses[key]
+
+
+def state(translator: Translator) -> tuple[Mapping[Any, Any], ...]:
+    """All that a translator says now."""
+    return dict(translator.resources()), dict(translator.statuses()), dict.fromkeys(translator.ignored())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(histories(), OPTIONS)
+def test_incremental_equals_from_nothing(history: list[Step], options: Options) -> None:
+    """After any history the translation equals one from nothing, the differences add up to it, and without objects nothing is left."""
+    translator, follower = Translator(options), Follower()
+    there: dict[Key, Object] = {}
+    for puts, removes in history:
+        follower.take(translator.apply(puts, removes))
+        there = {key: obj for key, obj in there.items() if key not in removes} | {obj.key: obj for obj in puts}
+        assert (follower.resources, follower.statuses) == (translator.resources(), translator.statuses())
+    anew = Translator(options)
+    assert anew.apply(there.values()).failures == ()
+    assert state(translator) == state(anew)
+    follower.take(translator.apply(removes=tuple(there)))
+    assert (follower.resources, follower.statuses) == ({}, {})
+    assert set(translator.sizes().values()) == {0}

@@ -1,0 +1,170 @@
+"""Golden tests of translation: objects in YAML in, resources and statuses in YAML out.
+
+The input stands on the objects of base.yaml; the output shows only what differs from what base.yaml gives alone. A document
+`options: {...}` sets Options. For brevity apiVersion may be left out, and "@name" stands for a file in certificates/, where ca.crt
+issued server.crt and client.crt (ECDSA P-256, valid until 2046).
+Conditions that are True for their own reason are `true`, others "status reason: message".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from controller.api.kinds import MODELS, VERSIONS
+from controller.api.metadata import Object
+from controller.translate.conditions import Condition
+from controller.translate.objects import called
+from controller.translate.options import Options
+from controller.translate.statuses import GatewayClassStatus, GatewayStatus, ObjectRef, PolicyStatus, RouteStatus, Status
+from controller.translator import Translator
+from gateway.ir.batch import AnyResource
+from gateway.ir.listener import Certificate, TrustBundle
+from gateway.ir.rule import HttpRule
+
+FOLDER = Path(__file__).parent
+GOLDENS = FOLDER / "goldens"
+BASE = FOLDER / "base.yaml"
+
+IN_THE_KEY = frozenset({"kind", "key", "source", "route", "index", "gateway", "name"})
+"""Fields of a resource that its key says as well. Only an HttpRule has a name that it does not."""
+
+
+def read(text: str) -> tuple[Options, list[Object]]:
+    """The options and objects of a YAML text."""
+    options, objects = Options(), []
+    for document in yaml.safe_load_all(text):
+        if document is None:
+            continue
+        if "options" in document:
+            given = {name: tuple(value) if isinstance(value, list) else value for name, value in document["options"].items()}
+            options = msgspec.convert(given | {"class_names": given.get("class_names", options.class_names)}, Options)
+        else:
+            objects.append(parse(document))
+    return options, objects
+
+
+def parse(document: dict[str, Any]) -> Object:
+    """An object of a document, apiVersion filled in and files put in place."""
+    whole = {"apiVersion": VERSIONS[document["kind"]][0]} | document
+    return MODELS[whole["apiVersion"], whole["kind"]].model_validate(_with_files(whole))
+
+
+def _with_files(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_files(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_files(each) for each in value]
+    if isinstance(value, str) and value.startswith("@"):
+        return (FOLDER / "certificates" / value[1:]).read_text(encoding="utf-8")
+    return value
+
+
+def translate(options: Options, objects: Iterable[Object]) -> dict[str, Any]:
+    """What objects give, in the form of the outputs."""
+    translator = Translator(options)
+    failures = translator.apply(objects).failures
+    assert not failures, failures
+    return {
+        "resources": {" ".join(identity): _resource(resource) for identity, resource in sorted(translator.resources().items())},
+        "statuses": {called(*key): _status(status) for key, status in sorted(translator.statuses().items())},
+        "ignored": [f"{called(*key)}: {reason}" for key, reason in translator.ignored()],
+    }
+
+
+def output(text: str) -> str:
+    """The output that belongs to an input."""
+    options, base = read(BASE.read_text(encoding="utf-8"))
+    plain = translate(options, base)
+    options, objects = read(text)
+    keys = {obj.key for obj in objects}
+    found = translate(options, [*(obj for obj in base if obj.key not in keys), *objects])
+    shown: dict[str, Any] = {}
+    for part in ("resources", "statuses"):
+        shown[part] = {name: value for name, value in found[part].items() if plain[part].get(name) != value}
+        shown[f"{part} of the base that are gone"] = [name for name in plain[part] if name not in found[part]]
+    shown["ignored"] = found["ignored"]
+    return dump({name: value for name, value in shown.items() if value})
+
+
+def dump(value: Any) -> str:
+    """YAML in which small things stand on one line."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=140, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
+        small = bool(mapping) and len(str(mapping)) < 110
+        return super().represent_mapping(tag, mapping, flow_style=small)
+
+    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
+        return super().represent_sequence(tag, sequence, flow_style=len(str(sequence)) < 110)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _resource(resource: AnyResource) -> dict[str, Any]:
+    fields = _fields(resource)
+    if isinstance(resource, HttpRule):
+        fields["bindings"] = {binding.listener: list(binding.hostnames) for binding in resource.bindings}
+        fields["rule"] = resource.name
+    if isinstance(resource, Certificate):
+        fields = {"chain": _counted(resource.chain), "private_key": "<redacted>"}
+    if isinstance(resource, TrustBundle):
+        fields["certificates"] = _counted(resource.certificates)
+    return {name: value for name, value in fields.items() if name not in IN_THE_KEY and value != ""}
+
+
+def _fields(value: Any) -> Any:
+    """Builtin values, without fields that have their default."""
+    if isinstance(value, tuple):
+        return [_fields(each) for each in value]
+    if not isinstance(value, msgspec.Struct):
+        return value
+    config = value.__struct_config__
+    tag = {config.tag_field: config.tag} if config.tag_field else {}
+    fields = msgspec.structs.fields(value)
+    return tag | {field.name: _fields(getattr(value, field.name)) for field in fields if getattr(value, field.name) != field.default}
+
+
+def _counted(pem: str) -> str:
+    return f"<certificates: {len(re.findall('BEGIN CERTIFICATE', pem))}>"
+
+
+def _status(status: Status) -> dict[str, Any]:
+    match status:
+        case GatewayClassStatus():
+            return _conditions(status.conditions) | {"features": len(status.supported_features)}
+        case GatewayStatus():
+            address = {"address": status.address} if status.address else {}
+            return address | _conditions(status.conditions) | {
+                f"listener {listener.name}": {"routes": listener.attached_routes, "kinds": [kind.kind for kind in listener.supported_kinds]}
+                | _conditions(listener.conditions)
+                for listener in status.listeners
+            }  # fmt: skip
+        case RouteStatus():
+            return {_reference(parent.parent): _conditions(parent.conditions) for parent in status.parents}
+        case PolicyStatus():
+            return {_reference(ancestor.ancestor): _conditions(ancestor.conditions) for ancestor in status.ancestors}
+
+
+def _conditions(conditions: tuple[Condition, ...]) -> dict[str, Any]:
+    return {condition.type: _condition(condition) for condition in conditions}
+
+
+def _condition(condition: Condition) -> Any:
+    if (condition.status, condition.reason, condition.message) == ("True", condition.type, ""):
+        return True
+    return f"{condition.status} {condition.reason}: {condition.message}"
+
+
+def _reference(reference: ObjectRef) -> str:
+    section = f" {reference.section_name}" if reference.section_name is not None else ""
+    port = f" port {reference.port}" if reference.port is not None else ""
+    return f"{reference.kind} {f'{reference.namespace}/' if reference.namespace else ''}{reference.name}{section}{port}"

@@ -1,0 +1,192 @@
+"""Random histories of real objects from small pools of names, so that objects refer to one another, clash, come and go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from controller.api.metadata import Object
+from controller.store import Key
+from tests.controller.translate.golden import parse, read
+
+Fields = dict[str, st.SearchStrategy[Any]]
+
+Step = tuple[tuple[Object, ...], tuple[Key, ...]]
+"""What one change puts and removes."""
+
+NAMES = st.sampled_from(("a", "a", "b"))
+NAMESPACES = st.sampled_from(("one", "one", "two"))
+PORTS = st.sampled_from((80, 81))
+HOSTNAMES = st.sampled_from(("x.test", "*.test", "*.y.test", "z.y.test"))
+AGES = st.sampled_from((None, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"))
+PAIRS = st.sampled_from((("@server.crt", "@server.key"), ("@server.crt", "@client.key"), ("@client.crt", "@client.key"), ("none", "none")))
+
+
+def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """A mapping in which each field may be missing."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def always(optional: Fields | None = None, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """A mapping with all of these fields, and some of the optional ones."""
+    return st.fixed_dictionaries(fields, optional=optional or {})
+
+
+def few(strategy: st.SearchStrategy[Any], least: int = 0, most: int = 2, unique_by: Any = None) -> st.SearchStrategy[list[Any]]:
+    return st.lists(strategy, min_size=least, max_size=most, unique_by=unique_by)
+
+
+def documents(kind: str, namespaced: bool = True, names: st.SearchStrategy[str] = NAMES, **fields: st.SearchStrategy[Any]) -> Any:
+    """Objects of a kind."""
+    own = always(name=names, creationTimestamp=AGES, generation=st.integers(1, 3))
+    metadata = st.builds(dict.__or__, own, always(namespace=NAMESPACES)) if namespaced else own
+    return st.fixed_dictionaries({"kind": st.just(kind), "metadata": metadata, **fields})
+
+
+reference = always({"namespace": NAMESPACES}, name=NAMES)
+ca_reference = always({"namespace": NAMESPACES}, group=st.just(""), kind=st.sampled_from(("ConfigMap", "ConfigMap", "Secret")), name=NAMES)
+backend = always({"namespace": NAMESPACES}, name=NAMES, port=PORTS, weight=st.sampled_from((0, 1)))
+mirror = always(type=st.just("RequestMirror"), requestMirror=always(backendRef=always({"namespace": NAMESPACES}, name=NAMES, port=PORTS)))
+edit = always(type=st.just("RequestHeaderModifier"), requestHeaderModifier=st.just({"set": [{"name": "X", "value": "1"}]}))
+extension = st.just({"type": "ExtensionRef", "extensionRef": {"group": "example.test", "kind": "Thing", "name": "a"}})
+expression = always(type=st.just("RegularExpression"), value=st.sampled_from(("/ok/.*", "/(bad")))
+match = some(path=st.one_of(always(value=st.just("/p")), expression), method=st.just("GET"))
+rule = some(
+    matches=few(match),
+    filters=few(st.one_of(mirror, edit, extension), most=1),
+    backendRefs=few(backend),
+    sessionPersistence=st.just({}),
+)
+parent = always({"sectionName": NAMES, "namespace": NAMESPACES}, name=NAMES)
+validation = always({"mode": st.sampled_from(("AllowValidOnly", "AllowInsecureFallback"))}, caCertificateRefs=few(ca_reference, least=1))
+allowed = some(
+    namespaces=st.sampled_from(({"from": "All"}, {"from": "Same"}, {"from": "Selector", "selector": {"matchLabels": {"tier": "edge"}}})),
+    kinds=st.sampled_from(([{"kind": "HTTPRoute"}], [{"kind": "HTTPRoute"}, {"kind": "TLSRoute"}])),
+)
+protocol = st.sampled_from(("HTTP", "HTTP", "HTTP", "QUIC"))
+plain = always({"hostname": HOSTNAMES, "allowedRoutes": allowed}, name=NAMES, port=PORTS, protocol=protocol)
+secure = always(
+    {"hostname": HOSTNAMES, "allowedRoutes": allowed},
+    name=NAMES, port=PORTS, protocol=st.just("HTTPS"), tls=always(certificateRefs=few(reference, least=1)),
+)  # fmt: skip
+controller = st.sampled_from(("tidegate.dev/gateway-controller", "example.test/x"))
+referrer = always(group=st.just("gateway.networking.k8s.io"), kind=st.sampled_from(("Gateway", "HTTPRoute")), namespace=NAMESPACES)
+referred = always({"name": NAMES}, group=st.just(""), kind=st.sampled_from(("Service", "Secret", "ConfigMap")))
+listener_target = always({"sectionName": NAMES}, name=NAMES)
+target = always({"sectionName": st.just("http")}, group=st.just(""), kind=st.just("Service"), name=NAMES)
+
+DOCUMENTS = st.one_of(
+    documents("GatewayClass", False, st.just("own"), spec=always(controllerName=controller)),
+    documents("Gateway", spec=always(
+        {
+            "addresses": st.sampled_from(([{"value": "127.0.0.2"}], [{"type": "Hostname", "value": "x.test"}])),
+            "tls": some(backend=always(clientCertificateRef=reference), frontend=always(default=some(validation=validation))),
+        },
+        gatewayClassName=st.sampled_from(("tidegate", "tidegate", "own")),
+        listeners=few(st.one_of(plain, secure), least=1, unique_by=(lambda found: found["name"], lambda found: found["port"])),
+    )),
+    documents("HTTPRoute", spec=always(
+        {"hostnames": few(HOSTNAMES, least=1)},
+        parentRefs=few(parent, least=1, unique_by=lambda found: (found["name"], found.get("namespace"))),
+        rules=few(rule, least=1),
+    )),
+    documents("Service", spec=st.one_of(
+        always(
+            {"sessionAffinity": st.just("ClientIP")},
+            ports=few(
+                always({"appProtocol": st.sampled_from(("kubernetes.io/h2c", "http"))}, name=st.sampled_from(("http", "more")), port=PORTS),
+                least=1, unique_by=(lambda found: found["name"], lambda found: found["port"]),
+            ),
+        ),
+        always(type=st.just("ExternalName"), externalName=st.sampled_from(("x.test", "localhost"))),
+    )),
+    documents("Secret", stringData=PAIRS.map(lambda pair: {"tls.crt": pair[0], "tls.key": pair[1]})),
+    documents("ConfigMap", data=st.sampled_from(({"ca.crt": "@ca.crt"}, {"ca.crt": "@other-ca.crt"}, {"ca.crt": "none"}, {}))),
+    documents("ReferenceGrant", spec=st.fixed_dictionaries({"from": few(referrer, least=1), "to": few(referred, least=1)})),
+    documents("BackendTLSPolicy", spec=always(
+        targetRefs=few(target, least=1, unique_by=lambda found: found["name"]),
+        validation=always(
+            hostname=st.just("x.test"),
+            caCertificateRefs=few(always(group=st.just(""), kind=st.sampled_from(("ConfigMap", "Secret")), name=NAMES), least=1),
+        ),
+    )),
+    documents("BackendPolicy", spec=always(
+        targetRefs=few(target, least=1, unique_by=lambda found: found["name"]), connectTimeout=st.sampled_from(("1s", "2s"))
+    )),
+    documents("ListenerPolicy", spec=always(
+        targetRefs=few(listener_target, least=1, unique_by=lambda found: found["name"]), trustedHops=st.integers(1, 2)
+    )),
+)  # fmt: skip
+
+
+def _with_labels(kind: str, namespaced: bool, labels: st.SearchStrategy[dict[str, str]], **fields: st.SearchStrategy[Any]) -> Any:
+    def put(document: dict[str, Any], found: dict[str, str]) -> dict[str, Any]:
+        return document | {"metadata": document["metadata"] | {"labels": found}}
+
+    names = NAMES if namespaced else NAMESPACES
+    return st.builds(put, documents(kind, namespaced, names, **fields), labels)
+
+
+LABELLED = st.one_of(
+    _with_labels("Namespace", False, st.sampled_from(({}, {"tier": "edge"}))),
+    _with_labels(
+        "EndpointSlice", True, NAMES.map(lambda name: {"kubernetes.io/service-name": name}),
+        addressType=st.just("IPv4"),
+        ports=few(always(name=st.sampled_from(("http", "more")), port=PORTS)),
+        endpoints=few(always(addresses=st.sampled_from((["10.0.0.1"], ["127.0.0.1"], ["127.0.0.2"])))),
+    ),
+)  # fmt: skip
+
+OBJECTS = st.one_of(DOCUMENTS, DOCUMENTS, DOCUMENTS, LABELLED).map(parse)
+
+
+SCENE = """
+{kind: Gateway, metadata: {name: a, namespace: one}, spec: {gatewayClassName: tidegate, listeners: [
+  {name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}},
+  {name: b, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}}]}}
+---
+{kind: HTTPRoute, metadata: {name: a, namespace: one}, spec: {parentRefs: [{name: a}], rules: [
+  {backendRefs: [{name: a, port: 80}, {name: b, port: 80}]}, {backendRefs: [{name: a, namespace: two, port: 80}]}]}}
+---
+{kind: HTTPRoute, metadata: {name: b, namespace: two}, spec: {parentRefs: [{name: a, namespace: one}], rules: [
+  {backendRefs: [{name: a, port: 80}]}]}}
+---
+{kind: Service, metadata: {name: a, namespace: one}, spec: {ports: [{name: http, port: 80}]}}
+---
+{kind: Service, metadata: {name: b, namespace: one}, spec: {type: ExternalName, externalName: x.test}}
+---
+{kind: Service, metadata: {name: a, namespace: two}, spec: {ports: [{name: http, port: 80}]}}
+---
+{kind: EndpointSlice, metadata: {name: a, namespace: one, labels: {kubernetes.io/service-name: a}}, addressType: IPv4,
+  ports: [{name: http, port: 80}], endpoints: [{addresses: [10.0.0.1]}]}
+---
+{kind: ReferenceGrant, metadata: {name: a, namespace: two}, spec: {
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: one}], to: [{group: "", kind: Service}]}}
+---
+{kind: Secret, metadata: {name: a, namespace: one}, stringData: {tls.crt: "@server.crt", tls.key: "@server.key"}}
+---
+{kind: ConfigMap, metadata: {name: a, namespace: one}, data: {ca.crt: "@ca.crt"}}
+---
+{kind: BackendTLSPolicy, metadata: {name: a, namespace: one}, spec: {targetRefs: [{group: "", kind: Service, name: a}],
+  validation: {hostname: x.test, caCertificateRefs: [{group: "", kind: ConfigMap, name: a}]}}}
+---
+{kind: ListenerPolicy, metadata: {name: a, namespace: one}, spec: {targetRefs: [{name: a}], trustedHops: 1}}
+"""
+"""Objects that fit together, from which a history may start."""
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Step]:
+    """Changes, each of some objects put and some of those there removed."""
+    start = read(SCENE)[1] if draw(st.booleans()) else []
+    there: dict[Key, Object] = {obj.key: obj for obj in start}
+    steps: list[Step] = [(tuple(start), ())]
+    for _ in range(draw(st.integers(1, 8))):
+        removes = tuple(draw(st.lists(st.sampled_from(sorted(there)), max_size=2, unique=True))) if there else ()
+        puts = tuple(draw(st.lists(OBJECTS, min_size=1, max_size=6)))
+        for key in removes:
+            del there[key]
+        there.update((obj.key, obj) for obj in puts)
+        steps.append((puts, removes))
+    return steps

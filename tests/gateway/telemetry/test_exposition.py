@@ -1,0 +1,186 @@
+"""The text of /metrics, judged by prometheus_client's two parsers, which are not ours."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.telemetry.counters import DURATION_BOUNDS
+from gateway.telemetry.exposition import OTHER, Exposition
+from gateway.telemetry.statistics import RequestSeries, Sample, Statistics
+
+# What Kiali and Istio's boards group by.
+ISTIO_LABELS = {
+    "reporter", "request_protocol", "response_code", "response_flags", "connection_security_policy",
+    "source_workload", "source_workload_namespace", "source_canonical_service", "source_canonical_revision", "source_cluster",
+    "destination_workload", "destination_workload_namespace", "destination_canonical_service", "destination_canonical_revision",
+    "destination_service", "destination_service_name", "destination_service_namespace", "destination_cluster",
+}  # fmt: skip
+
+
+def series(backend: str = "shop/cart:8080", code: int = 200, flags: str = "-", count: int = 3, route: str = "shop/r") -> RequestSeries:
+    buckets = [0] * (len(DURATION_BOUNDS) + 1)
+    buckets[1], buckets[-1] = count - 1, 1
+    labels = ("infra/edge", "http", "HTTPRoute", route, "0", backend, code, flags, "http")
+    return RequestSeries(*labels, count, tuple(buckets), 400_000.5, 30, 60)
+
+
+def prometheus(statistics: Statistics, exposition: Exposition | None = None) -> dict[str, Any]:
+    text = (exposition or Exposition()).prometheus(statistics).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def open_metrics(statistics: Statistics, exposition: Exposition | None = None) -> dict[str, Any]:
+    text = (exposition or Exposition()).openmetrics(statistics).decode()
+    families = openmetrics_parser.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # ships no types
+    return {family.name: family for family in families}
+
+
+PARSED = pytest.mark.parametrize("parsed", [prometheus, open_metrics])
+Parsed = Callable[..., dict[str, Any]]
+
+
+def values(family: Any, name: str) -> dict[frozenset[tuple[str, str]], float]:
+    return {frozenset(sample.labels.items()): sample.value for sample in family.samples if sample.name == name}
+
+
+def only(found: Iterable[Any]) -> Any:
+    (one,) = found
+    return one
+
+
+@PARSED
+def test_requests_carry_istios_name_and_labels(parsed: Parsed) -> None:
+    """Design 8: istio_requests_total with Istio's labels, so that Kiali and known boards work."""
+    family = parsed(Statistics((series(),)))["istio_requests"]
+    assert family.type == "counter"
+    sample = only(family.samples)
+    assert (sample.name, sample.value) == ("istio_requests_total", 3)
+    assert sample.labels.keys() >= ISTIO_LABELS
+    assert sample.labels["reporter"] == "source"
+    assert (sample.labels["source_workload"], sample.labels["source_workload_namespace"]) == ("edge", "infra")
+    assert sample.labels["destination_service"] == "cart.shop.svc.cluster.local"
+    assert (sample.labels["destination_service_name"], sample.labels["destination_service_namespace"]) == ("cart", "shop")
+    assert (sample.labels["response_code"], sample.labels["response_flags"], sample.labels["request_protocol"]) == ("200", "-", "http")
+    assert "grpc_response_status" not in sample.labels
+
+
+@PARSED
+def test_the_grpc_status_is_a_label_where_there_is_one(parsed: Parsed) -> None:
+    """Istio writes grpc_response_status only for gRPC."""
+    sample = only(parsed(Statistics((replace(series(), grpc_status="14"),)))["istio_requests"].samples)
+    assert sample.labels["grpc_response_status"] == "14"
+
+
+@PARSED
+def test_the_duration_is_a_histogram_in_milliseconds(parsed: Parsed) -> None:
+    """Buckets are cumulative, the last is +Inf and equals the count."""
+    family = parsed(Statistics((series(count=5),)))["istio_request_duration_milliseconds"]
+    assert family.type == "histogram"
+    buckets = {float(sample.labels["le"]): sample.value for sample in family.samples if sample.name.endswith("_bucket")}
+    assert list(buckets) == [*map(float, DURATION_BOUNDS), float("inf")]
+    assert buckets[0.5] == 0
+    assert buckets[1.0] == buckets[300_000.0] == 4
+    assert buckets[float("inf")] == 5
+    assert only(sample.value for sample in family.samples if sample.name.endswith("_sum")) == 400_000.5
+    assert only(sample.value for sample in family.samples if sample.name.endswith("_count")) == 5
+
+
+@PARSED
+def test_bodies_are_counted_in_bytes(parsed: Parsed) -> None:
+    """istio_request_bytes and istio_response_bytes: count and sum, in a histogram as readers expect."""
+    families = parsed(Statistics((series(),)))
+    for name, total in (("istio_request_bytes", 30), ("istio_response_bytes", 60)):
+        assert families[name].type == "histogram"
+        assert only(sample.value for sample in families[name].samples if sample.name.endswith("_sum")) == total
+        assert only(sample.value for sample in families[name].samples if sample.name.endswith("_count")) == 3
+
+
+@PARSED
+def test_a_reply_of_our_own_has_an_unknown_destination(parsed: Parsed) -> None:
+    """A 404 reached no Service: Istio's word for that is unknown."""
+    sample = only(parsed(Statistics((series(backend="", code=404, flags="NR"),)))["istio_requests"].samples)
+    assert sample.labels["destination_service"] == sample.labels["destination_service_name"] == "unknown"
+
+
+@PARSED
+def test_series_of_one_destination_add_up_and_routes_are_counted_by_our_own_name(parsed: Parsed) -> None:
+    """Two routes to one Service are one series for Istio's readers and two for ours."""
+    families = parsed(Statistics((series(route="shop/a"), series(route="shop/b", count=4))))
+    assert only(families["istio_requests"].samples).value == 7
+    routes = {sample.labels["route"]: sample.value for sample in families["tidegate_route_requests"].samples}
+    assert routes == {"shop/a": 3, "shop/b": 4}
+    labels = {"gateway", "listener", "route_kind", "route", "rule", "backend", "response_code", "response_flags"}
+    assert families["tidegate_route_requests"].samples[0].labels.keys() == labels
+
+
+@PARSED
+def test_counters_and_gauges_of_ours_follow(parsed: Parsed) -> None:
+    """Samples of one name stand together, whatever their order; without labels there are no braces."""
+    statistics = Statistics(
+        counters=(
+            Sample("tidegate_a_total", (("reason", "x"),), 1),
+            Sample("tidegate_b_total", (), 2.5),
+            Sample("tidegate_a_total", (), 3),
+        ),
+        gauges=(Sample("tidegate_workers", (), 2),),
+    )
+    families = parsed(statistics)
+    assert values(families["tidegate_a"], "tidegate_a_total") == {frozenset({("reason", "x")}): 1, frozenset(): 3}
+    assert values(families["tidegate_b"], "tidegate_b_total") == {frozenset(): 2.5}
+    assert families["tidegate_workers"].type == "gauge"
+    assert families["tidegate_workers"].documentation == "Worker processes."
+
+
+@PARSED
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 1e300, 0.1, 2**60])
+def test_every_number_is_written_so_that_it_reads_the_same(parsed: Parsed, value: float) -> None:
+    """NaN and infinities have their own spelling; nothing is rounded."""
+    found = only(parsed(Statistics(gauges=(Sample("tidegate_g", (), value),)))["tidegate_g"].samples).value
+    assert found == pytest.approx(value, rel=0, abs=0, nan_ok=True)
+
+
+@PARSED
+@given(st.text(alphabet=st.characters(categories=("L", "N", "P", "S", "Z", "Cc")), max_size=20))
+def test_any_text_survives_as_a_label(parsed: Parsed, text: str) -> None:
+    """Backslash, quote and line feed are escaped; a name a user wrote cannot forge a line."""
+    families = parsed(Statistics(counters=(Sample("tidegate_a_total", (("reason", text), ("b", "c")), 1),)))
+    assert only(families["tidegate_a"].samples).labels == {"reason": text, "b": "c"}
+
+
+@PARSED
+def test_what_is_beyond_the_limit_is_summed_up_in_one_series(parsed: Parsed) -> None:
+    """Design 8: the number of series is bounded, with an overflow series."""
+    exposition = Exposition(limit=3)
+    families = parsed(Statistics(tuple(series(backend=f"shop/s{number}:80", route=f"shop/r{number}") for number in range(10))), exposition)
+    samples = families["istio_requests"].samples
+    assert len(samples) == 4
+    assert samples[-1].value == 7 * 3
+    assert set(samples[-1].labels.values()) == {OTHER}
+    assert len(families["tidegate_route_requests"].samples) == 4
+
+
+def test_a_series_never_changes_its_meaning() -> None:
+    """Who has a series keeps it, in whatever order later numbers come; so no counter falls."""
+    exposition = Exposition(limit=2)
+    many = [series(backend=f"shop/s{number}:80") for number in range(4)]
+    seen: dict[frozenset[tuple[str, str]], float] = {}
+    for order in itertools.permutations(many):
+        found = values(prometheus(Statistics(order), exposition)["istio_requests"], "istio_requests_total")
+        assert not seen or found == seen
+        seen = found
+
+
+def test_nothing_at_all_is_valid() -> None:
+    """Before the first request there are families without samples."""
+    assert open_metrics(Statistics()).keys() >= {"istio_requests", "tidegate_route_requests"}
+    assert Exposition().openmetrics(Statistics()).endswith(b"# EOF\n")
+    assert b"# EOF" not in Exposition().prometheus(Statistics())

@@ -1,0 +1,59 @@
+"""Sums over workers, which never fall."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from gateway.telemetry.counters import DURATION_BOUNDS
+from gateway.telemetry.statistics import RequestSeries, Sample, Statistics, Totals, merge
+
+
+def series(count: int, *, backend: str = "default/s:80", code: int = 200) -> RequestSeries:
+    buckets = (count, *(0 for _ in DURATION_BOUNDS))
+    labels = ("default/g", "http", "HTTPRoute", "default/r", "0", backend, code, "-", "http")
+    return RequestSeries(*labels, count, buckets, count * 0.25, count * 10, count * 20)
+
+
+def test_series_and_counters_add_up_by_their_labels() -> None:
+    """The sum of two workers holds each label set once; gauges add up as well."""
+    one = Statistics((series(1), series(2, code=404)), (Sample("tidegate_a_total", (("reason", "x"),), 1),), (Sample("tidegate_g", (), 2),))
+    counters = (Sample("tidegate_a_total", (("reason", "x"),), 2), Sample("tidegate_a_total", (), 5))
+    two = Statistics((series(3),), counters, (Sample("tidegate_g", (), 3),))
+    assert merge((one, two)) == Statistics(
+        (series(4), series(2, code=404)),
+        (Sample("tidegate_a_total", (("reason", "x"),), 3), Sample("tidegate_a_total", (), 5)),
+        (Sample("tidegate_g", (), 5),),
+    )
+
+
+def test_what_a_dead_worker_counted_stays_counted() -> None:
+    """A counter that falls would look like a restart, and rates would be wrong; gauges of the dead are gone."""
+    totals = Totals()
+    totals.told("worker-0", Statistics((series(5),), (Sample("tidegate_a_total", (), 5),), (Sample("tidegate_g", (), 5),)))
+    totals.told("worker-1", Statistics((series(1),)))
+    totals.ended("worker-0")
+    totals.told("worker-0", Statistics((series(2),), (), (Sample("tidegate_g", (), 1),)))
+    assert totals.sum() == Statistics((series(8),), (Sample("tidegate_a_total", (), 5),), (Sample("tidegate_g", (), 1),))
+
+
+def test_a_worker_that_does_not_answer_counts_with_what_it_told_last() -> None:
+    """A busy worker's numbers are late, not gone."""
+    totals = Totals()
+    totals.told("worker-0", Statistics((series(5),)))
+    assert totals.sum() == totals.sum() == Statistics((series(5),))
+
+
+def test_a_worker_that_never_told_anything_may_end() -> None:
+    """A worker that dies at its start has no numbers."""
+    totals = Totals()
+    totals.ended("worker-0")
+    assert totals.sum() == Statistics()
+
+
+def test_statistics_survive_the_stream() -> None:
+    """They travel as JSON; what is something else (a failure) is not taken for empty statistics."""
+    statistics = Statistics((series(1),), (Sample("tidegate_a_total", (("reason", "x"),), 1.5),))
+    assert msgspec.json.decode(msgspec.json.encode(statistics), type=Statistics) == statistics
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b'{"error":"KeyError"}', type=Statistics)

@@ -1,0 +1,230 @@
+"""The examples as a user runs them: a process, real sockets, httpx and curl; what their comments promise is what is answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = ROOT / "examples" / "quickstart"
+DEMO_PORTS = (19001, 19002, 19003, 19004)
+LISTENER_PORT = 8080
+
+pytestmark = pytest.mark.slow
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def high_port() -> int:
+    """A free port above the listener's, so that an offset leads to it."""
+    return next(port for port in iter(free_port, None) if port > LISTENER_PORT)
+
+
+def tidegate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "tidegate", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=50)
+
+
+class Running:
+    """`tidegate run` as a process of its own, and what it shows."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.shown: list[str] = []
+        command = [sys.executable, "-m", "tidegate", "run", str(folder), *options]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def until(self, part: str) -> str:
+        """The first line shown from here on that holds this."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.shown.append(line)
+            if part in line:
+                return line
+        raise AssertionError(f"{part!r} was never shown, but {self.shown}")
+
+    def interrupt(self) -> int:
+        """Ctrl-C, which a terminal sends to the whole group; the exit status. What was shown last stands in `shown`."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        _, rest = self.process.communicate(timeout=50)
+        self.shown.append(rest)
+        return self.process.returncode
+
+
+@contextmanager
+def started(folder: Path, *options: str) -> Iterator[Running]:
+    running = Running(folder, *options)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.communicate()
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """A running copy of the quick start, its demo backends on free ports. `demo_ports` by the ports that the example names."""
+
+    folder: Path
+    port: int
+    demo_ports: dict[int, int]
+    running: Running
+    admin: str
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def offset(self) -> str:
+        return str(self.port - LISTENER_PORT)
+
+
+@contextmanager
+def quickstart_in(folder: Path) -> Iterator[Quickstart]:
+    folder = folder / "quickstart"
+    shutil.copytree(QUICKSTART, folder)
+    demo_ports = {port: free_port() for port in DEMO_PORTS}
+    text = (folder / "backends.yaml").read_text()
+    for written, port in demo_ports.items():
+        text = text.replace(f"port: {written}", f"port: {port}")
+    (folder / "backends.yaml").write_text(text)
+    port = high_port()
+    options = ("--demo-backends", "--admin", "127.0.0.1:0", "--workers", "2", "--port-offset", str(port - LISTENER_PORT))
+    with started(folder, *options) as running:
+        admin = running.until("admin at ").split()[-1]
+        running.until("HTTPRoute default/shop: attached to Gateway web")
+        running.until(f"http://127.0.0.1:{port}/")
+        yield Quickstart(folder, port, demo_ports, running, admin)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quickstart]:
+    with quickstart_in(tmp_path_factory.mktemp("served")) as found:
+        yield found
+
+
+def test_curl_is_answered_200_by_a_demo_backend(served: Quickstart) -> None:
+    """Issue 3, done when 1: `curl http://127.0.0.1:8080/` answers 200 from a demo backend."""
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("curl is not installed: make peers")
+    answer = subprocess.run([curl, "-sS", "-i", f"{served.url}/"], capture_output=True, text=True, check=True, timeout=30)
+    head, _, body = answer.stdout.partition("\n\n")
+    assert head.startswith("HTTP/1.1 200 ")
+    assert json.loads(body)["backend"] in {"shop", "shop-next"}
+
+
+def test_the_header_chooses_the_next_version(served: Quickstart) -> None:
+    """HTTPHeaderMatch: who asks for the next version gets it, always."""
+    with httpx.Client(headers={"x-try": "next"}) as client:
+        assert {client.get(served.url).json()["backend"] for _ in range(20)} == {"shop-next"}
+
+
+def test_the_catalog_is_rewritten(served: Quickstart) -> None:
+    """HTTPURLRewriteFilter: /catalog/shoes reaches the backend as /v2/shoes, the query stays."""
+    received = httpx.get(f"{served.url}/catalog/shoes?size=42").json()
+    assert (received["backend"], received["path"], received["query"]) == ("catalog", "/v2/shoes", "size=42")
+    assert received["headers"]["x-forwarded-port"] == str(LISTENER_PORT)
+
+
+def test_the_old_address_redirects_to_one_that_can_be_followed(served: Quickstart) -> None:
+    """HTTPRequestRedirectFilter, design 2: with --port-offset Location has the offset port."""
+    redirect = httpx.get(f"{served.url}/products/shoes")
+    assert (redirect.status_code, redirect.headers["location"]) == (301, f"{served.url}/catalog/shoes")
+    assert httpx.get(f"{served.url}/products/shoes", follow_redirects=True).json()["path"] == "/v2/shoes"
+
+
+@pytest.mark.parametrize("path", ["/", "/catalog/a?b", "/products/a"])
+def test_explain_says_offline_what_it_says_live(path: str, served: Quickstart) -> None:
+    """Design 2: the same tables answer; --admin asks the running one, -f the files."""
+    question = ("explain", "GET", f"{served.url}{path}", "-H", "x-a: b", "-o", "json")
+    live = tidegate(*question, "--admin", served.admin)
+    offline = tidegate(*question, "-f", str(served.folder), "--port-offset", served.offset)
+    assert live.returncode == 0, live.stderr
+    assert json.loads(live.stdout) == json.loads(offline.stdout)
+
+
+def test_explain_agrees_with_what_is_served(served: Quickstart) -> None:
+    """Issue 3, done when 5: the endpoint that answers is among those that are said to be possible."""
+    said = json.loads(tidegate("explain", "GET", served.url, "--admin", served.admin, "-o", "json").stdout)
+    possible = {endpoint["address"] for portion in said["portions"] for endpoint in portion["endpoints"]}
+    with httpx.Client() as client:
+        answered = {client.get(served.url).json()["endpoint"] for _ in range(20)}
+    assert answered <= possible == {f"127.0.0.1:{served.demo_ports[port]}" for port in DEMO_PORTS[:3]}
+
+
+def test_a_question_that_makes_no_request_is_refused_by_the_live_one(served: Quickstart) -> None:
+    """The reason of the proxy reaches the user; exit status 2."""
+    answer = tidegate("explain", "GET", "ftp://h/", "--admin", served.admin)
+    assert answer.returncode == 2
+    assert "'ftp://h/' is not a URL of HTTP" in answer.stderr
+
+
+def test_status_shows_what_is_live(served: Quickstart) -> None:
+    """Design 2: Gateways and routes, and live at N of M proxies with the revision."""
+    answer = tidegate("status", "--admin", served.admin)
+    assert answer.returncode == 0, answer.stderr
+    lines = answer.stdout.splitlines()
+    assert lines[0].startswith("ok      revision ")
+    assert lines[0].endswith(": live at 2 of 2 proxies")
+    assert f"ok      Gateway default/web  {served.folder}/gateway.yaml:9" in lines
+    assert "        listener http: Accepted True, ResolvedRefs True, Programmed True; 2 routes" in lines
+    found = json.loads(tidegate("status", "--admin", served.admin, "-o", "json").stdout)
+    assert [named["name"] for named in found["objects"]] == ["web", "tidegate", "catalog", "shop"]
+
+
+def test_a_change_is_shown_and_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
+    """Issue 3, done when 1: Ctrl-C ends it with exit status 0, and nothing that it started is left."""
+    with quickstart_in(tmp_path) as quickstart:
+        route = quickstart.folder / "catalog.yaml"
+        route.write_text(route.read_text().replace("name: web", "name: nowhere"))
+        quickstart.running.until("HTTPRoute default/catalog")
+        assert quickstart.running.interrupt() == 0
+        shown = "".join(quickstart.running.shown)
+        assert "SIGINT: draining" in shown
+        assert "Traceback" not in shown
+        for port in (quickstart.port, *quickstart.demo_ports.values()):
+            with socket.socket() as probe:
+                assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_the_https_example_serves_over_tls(tmp_path: Path) -> None:
+    """examples/https: the pair it makes is served, and plain HTTP is redirected to it; what its comments say is what is answered."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path / "https"
+    shutil.copytree(ROOT / "examples" / "https", folder, ignore=shutil.ignore_patterns("pair.*"))
+    subprocess.run([str(folder / "make-pair")], check=True, timeout=30)
+    http, https, backend = free_port(), free_port(), free_port()
+    for file in folder.glob("*.yaml"):
+        text = file.read_text()
+        for written, port in (("8080", http), ("8443", https), ("19011", backend)):
+            text = text.replace(f"port: {written}", f"port: {port}")
+        file.write_text(text)
+    assert tidegate("check", str(folder)).returncode == 0
+    with started(folder, "--admin", "127.0.0.1:0", "--demo-backends", "--workers", "1") as running:
+        running.until("HTTPRoute default/to-https")
+        with httpx.Client(verify=ssl.create_default_context(cafile=str(folder / "pair.crt"))) as client:
+            redirect = client.get(f"http://localhost:{http}/a")
+            assert (redirect.status_code, redirect.headers["location"]) == (301, f"https://localhost:{https}/a")
+            assert client.get(f"https://localhost:{https}/a").json()["backend"] == "shop"

@@ -1,0 +1,74 @@
+"""Fixtures of the wire tests: echo backends that last for the run, and a factory of gateways that end with their test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.wire.backends import Echo, Echoes, Script, Scripted
+from tests.wire.serving import Site
+
+Serve = Callable[..., Site]
+
+
+@pytest.fixture(scope="session")
+def running_echoes() -> Iterator[Echoes]:
+    with Echoes("blue", "green", "red") as echoes:
+        yield echoes
+
+
+@pytest.fixture
+def echoes(running_echoes: Echoes) -> Iterator[dict[str, Echo]]:
+    """The echo backends by name, with nothing received and nothing planned."""
+    yield running_echoes.echoes
+    for echo in running_echoes.echoes.values():
+        echo.clear()
+
+
+@pytest.fixture
+def blue(echoes: dict[str, Echo]) -> Echo:
+    return echoes["blue"]
+
+
+@pytest.fixture
+def green(echoes: dict[str, Echo]) -> Echo:
+    return echoes["green"]
+
+
+@pytest.fixture
+def red(echoes: dict[str, Echo]) -> Echo:
+    return echoes["red"]
+
+
+@pytest.fixture
+def serve(tmp_path: Path, echoes: dict[str, Echo]) -> Iterator[Serve]:
+    """Makes a gateway that serves the given YAML texts over the base (see `serving.documents` for what may be left out)."""
+    sites: list[Site] = []
+
+    def make(*texts: str) -> Site:
+        folder = tmp_path / f"site-{len(sites)}"
+        folder.mkdir()
+        site = Site(folder, echoes)
+        sites.append(site)
+        site.change(*texts)
+        return site
+
+    yield make
+    for site in sites:
+        site.close()
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., Scripted]]:
+    """Makes backends that do on each connection what a script says."""
+    backends: list[Scripted] = []
+
+    def make(*scripts: Script) -> Scripted:
+        backends.append(Scripted(*scripts))
+        return backends[-1]
+
+    yield make
+    for backend in backends:
+        backend.close()

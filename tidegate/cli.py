@@ -1,0 +1,239 @@
+"""The command line. Commands import what they need when they run, so that help comes at once and each role stays small."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from tidegate.options import RunOptions
+
+app = typer.Typer(
+    name="tidegate",
+    help="A Gateway-API-first ingress gateway: Gateway API files in, traffic served.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+NOT_GOOD = 1
+
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="Files, and folders with all below them: *.yaml, *.yml, *.json.")]
+Bind = Annotated[
+    str, typer.Option(metavar="ADDRESS", envvar="TIDEGATE_BIND", help="Where Gateways without spec.addresses listen; 0.0.0.0 for all.")
+]
+PortOffset = Annotated[
+    int, typer.Option(metavar="N", envvar="TIDEGATE_PORT_OFFSET", help="Bind each listener at its port plus N: 80 becomes 8080 with 8000.")
+]
+ClassName = Annotated[
+    str,
+    typer.Option(
+        "--class", metavar="NAME", envvar="TIDEGATE_CLASS", help="Serve also Gateways of this class, if no object says whose it is."
+    ),
+]
+AdminPlace = Annotated[str, typer.Option(metavar="ADDRESS:PORT", envvar="TIDEGATE_ADMIN", help="Where the admin server listens.")]
+AdminUrl = Annotated[
+    str, typer.Option("--admin", metavar="URL", envvar="TIDEGATE_ADMIN", help="The admin server of a running Tidegate.")
+]
+Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", envvar="TIDEGATE_OUTPUT", help="For people or for programs.")]
+Workers = Annotated[
+    int | None, typer.Option(metavar="N", envvar="TIDEGATE_WORKERS", help="Processes that serve; as many as cores by default.")
+]
+DrainDelay = Annotated[
+    str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_DELAY", help="At the end: how long new connections are still taken.")
+]
+DrainTimeout = Annotated[
+    str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_TIMEOUT", help="At the end: how long requests under way may take.")
+]
+AccessLog = Annotated[
+    Literal["json", "text", "off"], typer.Option(envvar="TIDEGATE_ACCESS_LOG", help="Form of the access log on standard output.")
+]
+DemoBackends = Annotated[
+    bool,
+    typer.Option("--demo-backends", envvar="TIDEGATE_DEMO_BACKENDS", help="Answer at the loopback addresses that EndpointSlices name."),
+]
+Headers = Annotated[list[str] | None, typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="A field of the request.")]
+Files = Annotated[
+    list[Path] | None, typer.Option("--file", "-f", metavar="PATH", help="Ask these files and folders, not a running Tidegate.")
+]
+
+DEFAULT_ADMIN = "127.0.0.1:15000"
+
+
+@app.command()
+def run(
+    paths: Paths,
+    *,
+    workers: Workers = None,
+    admin: AdminPlace = DEFAULT_ADMIN,
+    bind: Bind = "127.0.0.1",
+    port_offset: PortOffset = 0,
+    class_name: ClassName = "tidegate",
+    drain_delay: DrainDelay = "0s",
+    drain_timeout: DrainTimeout = "30s",
+    access_log: AccessLog = "json",
+    demo_backends: DemoBackends = False,
+) -> None:
+    """Serve Gateway API files.
+
+    Every change of the files is followed while it runs. SIGTERM and Ctrl-C drain: what is under way is finished.
+    """
+    import uvloop
+
+    from tidegate.display import Display
+    from tidegate.options import CORES, RunOptions
+    from tidegate.run import run as serve
+
+    options = RunOptions(
+        paths=tuple(paths),
+        workers=CORES if workers is None else workers,
+        admin=_place("--admin", admin),
+        bind=bind,
+        port_offset=port_offset,
+        class_name=class_name,
+        drain_delay=_seconds("--drain-delay", drain_delay),
+        drain_timeout=_seconds("--drain-timeout", drain_timeout),
+        access_log=access_log,
+        demo_backends=demo_backends,
+    )
+    # With an access log, standard output holds nothing else.
+    display = Display(sys.stdout if access_log == "off" else sys.stderr)
+    raise typer.Exit(uvloop.run(serve(options, display)))
+
+
+@app.command()
+def check(
+    paths: Paths,
+    *,
+    bind: Bind = "127.0.0.1",
+    port_offset: PortOffset = 0,
+    class_name: ClassName = "tidegate",
+    output: Output = "text",
+) -> None:
+    """Judge files without serving them.
+
+    Shows every problem, and every condition that each object would get. The exit status is 1 if anything is wrong.
+    """
+    from tidegate.check import as_json, show
+    from tidegate.check import check as judge
+    from tidegate.options import RunOptions
+
+    verdict = judge(_sound(RunOptions(tuple(paths), bind=bind, port_offset=port_offset, class_name=class_name)))
+    if output == "json":
+        _write(as_json(verdict))
+    else:
+        show(verdict, sys.stdout)
+    raise typer.Exit(0 if verdict.good else NOT_GOOD)
+
+
+@app.command()
+def explain(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST ...")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="As a client would write it; its port chooses the listener.")],
+    *,
+    headers: Headers = None,
+    files: Files = None,
+    admin: AdminUrl = f"http://{DEFAULT_ADMIN}",
+    bind: Bind = "127.0.0.1",
+    port_offset: PortOffset = 0,
+    class_name: ClassName = "tidegate",
+    output: Output = "text",
+) -> None:
+    """Say what would happen to a request.
+
+    And why: the listener, every match considered and the first thing that failed, the filters, the answer or the backends.
+    """
+    from tidegate.admin_client import AdminError
+    from tidegate.explain import as_json, explain_files, explain_live, question_of, show
+    from tidegate.options import RunOptions
+
+    try:
+        question = question_of(method, url, headers or ())
+        if files:
+            options = RunOptions(tuple(files), bind=bind, port_offset=port_offset, class_name=class_name)
+            answer = explain_files(_sound(options), question)
+        else:
+            answer = explain_live(admin, question)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    except AdminError as error:
+        raise _failed(error) from None
+    if output == "json":
+        _write(as_json(answer))
+    else:
+        show(answer, sys.stdout)
+
+
+@app.command()
+def status(admin: AdminUrl = f"http://{DEFAULT_ADMIN}", output: Output = "text") -> None:
+    """Show what a running Tidegate serves.
+
+    Gateways and routes with their conditions, at how many proxies the last revision is live, and what is ignored or wrong.
+    """
+    from tidegate.admin_client import AdminError
+    from tidegate.status import as_json, show
+    from tidegate.status import status as ask_status
+
+    try:
+        found = ask_status(admin)
+    except AdminError as error:
+        raise _failed(error) from None
+    if output == "json":
+        _write(as_json(found))
+    else:
+        show(found, sys.stdout)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as version_of
+
+    try:
+        typer.echo(f"tidegate {version_of('tidegate')}")
+    except PackageNotFoundError:
+        typer.echo("tidegate, from a checkout that is not installed")
+
+
+def _sound(options: RunOptions) -> RunOptions:
+    for complaint in options.complaints():
+        raise typer.BadParameter(complaint)
+    return options
+
+
+def _place(option: str, text: str) -> tuple[str, int]:
+    from tidegate.addresses import parse_place
+
+    try:
+        return parse_place(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _seconds(option: str, text: str) -> float:
+    from controller.api.durations import parse_duration
+
+    try:
+        return parse_duration(text) / 1000
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; write for example 10s, 500ms or 1m30s", param_hint=option) from None
+
+
+def _write(body: bytes) -> None:
+    sys.stdout.write(body.decode())
+
+
+def _failed(error: Exception) -> typer.Exit:
+    typer.echo(str(error), err=True)
+    return typer.Exit(NOT_GOOD)
+
+
+def main() -> None:
+    """The program `tidegate`."""
+    app()

@@ -1,0 +1,66 @@
+"""The options of `tidegate run`, and what can be wrong with them before anything is started."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from controller.translate.options import HIGHEST_PORT, Options
+from gateway.options import AccessLog
+
+CORES: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Those that this process may use."""
+
+DEFAULT_CLASS: Final = "tidegate"
+"""Gateways of this class are served even if --class names another, unless an object says whose it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """See `tidegate run --help`. Seconds where a time is meant; `admin` None for no admin server, its port 0 for any."""
+
+    paths: tuple[Path, ...]
+    workers: int = CORES
+    admin: tuple[str, int] | None = ("127.0.0.1", 15000)
+    bind: str = "127.0.0.1"
+    port_offset: int = 0
+    class_name: str = DEFAULT_CLASS
+    drain_delay: float = 0.0
+    drain_timeout: float = 30.0
+    access_log: AccessLog = "json"
+    demo_backends: bool = False
+
+    def translation(self, admin: tuple[str, int] | None) -> Options:
+        """What translation takes of them; `admin` with the port that was bound."""
+        return Options(tuple(dict.fromkeys((DEFAULT_CLASS, self.class_name))), self.bind, self.port_offset, admin)
+
+    def complaints(self) -> tuple[str, ...]:
+        """What is wrong, each with the option and the remedy. Paths are not judged: what is not there yet may come."""
+        return tuple(self._complaints())
+
+    def _complaints(self) -> Iterator[str]:
+        if not self.paths:
+            yield "no PATH is given: name the files or folders that hold your Gateways and routes"
+        if self.workers < 1:
+            yield f"--workers {self.workers}: at least one process must serve; give 1 or more"
+        if not _is_address(self.bind):
+            yield f"--bind {self.bind}: this is no IP address; give one of this host, or 0.0.0.0 for all"
+        if not 0 <= self.port_offset <= HIGHEST_PORT:
+            yield f"--port-offset {self.port_offset}: give a number from 0 to {HIGHEST_PORT}"
+        if self.admin is not None and not (_is_address(self.admin[0]) and 0 <= self.admin[1] <= HIGHEST_PORT):
+            yield f"--admin {self.admin[0]}:{self.admin[1]}: give an IP address and a port, as in 127.0.0.1:15000"
+        for name, seconds in (("--drain-delay", self.drain_delay), ("--drain-timeout", self.drain_timeout)):
+            if not 0 <= seconds < float("inf"):
+                yield f"{name} {seconds:g}: give a number of seconds, 0 or more"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

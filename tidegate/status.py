@@ -1,0 +1,62 @@
+"""`tidegate status`: what a running Tidegate serves, as its admin server tells it."""
+
+from __future__ import annotations
+
+from typing import IO, Any, Final
+
+import msgspec
+from rich.console import Console
+
+from controller.translate.objects import called
+from tidegate.admin_client import AdminError, ask
+from tidegate.report import Report, parts_of
+
+_RANK: Final = {"GatewayClass": 0, "Gateway": 1, "HTTPRoute": 2}
+
+
+def status(admin: str) -> dict[str, Any]:
+    """The page `/status` of the admin server at the URL. Raises AdminError."""
+    body = ask(admin, "/status")
+    try:
+        found: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise AdminError(f"what answers at {admin} is not Tidegate: its /status is no JSON; name the admin port with --admin") from None
+    return found
+
+
+def as_json(found: dict[str, Any]) -> bytes:
+    """The page as it is."""
+    return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+
+
+def show(found: dict[str, Any], stream: IO[str]) -> None:
+    """Lines for people."""
+    report = Report(Console(file=stream, highlight=False, soft_wrap=True))
+    revision, workers = found["revision"], found["workers"]
+    live = sum(worker["revision"] >= revision for worker in workers)
+    report.line("ok" if live == len(workers) > 0 else "note", f"revision {revision}: live at {live} of {len(workers)} proxies")
+    for worker in workers:
+        if worker["revision"] < revision:
+            report.under(f"{worker['name'] or 'a worker that has not said its name'} is at revision {worker['revision']}")
+    for judged in sorted(found["objects"], key=lambda named: _RANK.get(named["kind"], len(_RANK))):
+        parts = tuple(parts_of(judged["status"]))
+        report.judged(_called(judged), _place(judged), parts, lambda part, message: "")
+    for ignored in found["ignored"]:
+        report.line("ignored", _called(ignored))
+        report.under(ignored["reason"])
+    for rejected in found["rejected"]:
+        report.line("fault", f"{rejected['kind']} {rejected['key']} could not be built")
+        for reason in rejected["reasons"]:
+            report.under(reason)
+    for problem in found["problems"]:
+        parts_of_line = (_place(problem), problem["object"], problem["field"], f"{problem['message']}. {problem['remedy']}")
+        report.line("problem", ": ".join(filter(None, parts_of_line)))
+
+
+def _called(named: dict[str, Any]) -> str:
+    return called(named["kind"], named["namespace"], named["name"])
+
+
+def _place(placed: dict[str, Any]) -> str:
+    file, line = placed.get("file", ""), placed.get("line", 0)
+    return f"{file}:{line}" if line else file

@@ -13,7 +13,7 @@ ARGS ?=
 # Typed packages; conformance counts once it holds Python.
 TYPED := gateway controller mesh tidegate $(sort $(dir $(wildcard conformance/*.py conformance/*/*.py)))
 
-.PHONY: run test lint types golden bench docs lock peers test-peers bench-peers clean help
+.PHONY: run test lint types golden bench attacks docs lock peers test-peers bench-peers clean help
 
 run: .venv/.runtime ## serve the quick start on 127.0.0.1:8080, with small backends to answer it
 	.venv/bin/tidegate run examples/quickstart --demo-backends
@@ -34,6 +34,9 @@ golden: .venv/.dev ## write the golden files of translation anew (read the diffe
 
 bench: .venv/.bench bench-peers ## measure CPU per request beside Envoy, nginx and HAProxy
 	.venv/bin/python benchmarks/http1.py $(ARGS)
+
+attacks: .venv/.bench bench-peers ## print the score of the attack table for Tidegate, Envoy, nginx and HAProxy
+	.venv/bin/python benchmarks/attacks.py $(ARGS)
 
 docs: .venv/.dev ## check that links, make targets and options named in the documentation exist
 	.venv/bin/python -m pytest --quiet tests/house/test_docs.py

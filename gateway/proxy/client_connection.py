@@ -197,6 +197,9 @@ class ClientConnection(ResponseWriter):
             else:
                 data = self._read_head(data)
         self._running = False
+        if self._half_closed and not self._tunnel and (self._left or self._chunks is not None):
+            self.transport.close()  # the rest of this body will never come
+            return
         exchange = self.exchange
         if exchange is not None:
             exchange.flush_request()

@@ -86,14 +86,14 @@ class Link(asyncio.Protocol):
             found = read_request(self._pending)
             if self._backend.plan.early and not self._answered and b"\r\n\r\n" in self._pending:
                 self._answered = True
-                self._backend.answer(self, self._pending.split(b" ", 2)[1])
+                self._backend.answer(self, *self._pending.split(b" ", 2)[:2])
             if found is None:
                 return
             request, end = found
             self._pending = self._pending[end:]
             self._backend.requests.append(request)
             if not self._answered:
-                self._backend.answer(self, request.target)
+                self._backend.answer(self, request.method, request.target)
             self._answered = False
 
 
@@ -123,8 +123,11 @@ class Backend:
             await asyncio.gather(*self._tasks)
             await turn()
 
-    def answer(self, link: Link, target: bytes) -> None:
+    def answer(self, link: Link, method: bytes, target: bytes) -> None:
+        """As planned; a HEAD for which nothing is planned gets no body."""
         plan = Plan() if target.startswith(b"/canary") else self.plan
+        if method == b"HEAD" and plan.answer == OK:
+            plan = Plan(OK.removesuffix(b"ok"))
         if plan.delivery != "byte by byte":
             link.transport.write(plan.answer)
             if plan.ends:

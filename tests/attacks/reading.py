@@ -1,6 +1,6 @@
 """Reads requests as a trusting server would, so that it can answer whatever a proxy under test forwards, be it ours or another.
 
-How well-formed the bytes are is judged elsewhere: by `canonical` for what our gateway writes, by real servers in the differential test.
+How well-formed the bytes are is judged elsewhere: by `canonical` for what our gateway writes.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import Final
 
 import pytest
@@ -69,9 +71,14 @@ def test_a_pipelined_request_whose_body_never_comes_is_given_up(stage: Stage, fr
     """A client that ends its side inside a body is gone, also when an answer before it is still under way (RFC 9112 8)."""
 
     async def leave() -> None:
+        stage.backend.plan = Plan(b"")
         with await stage.connect_client() as client:
             await client.send([FIRST + post(framing, target=b"/half")])
             client.end()
+            await stage.backend.wait_until(lambda: bool(stage.backend.requests), "the first request")
+            await turn()
+            [link] = links_to(stage, FIRST)
+            link.transport.write(OK)
             assert (await client.answer()).status == 200
             assert await client.read() == b""
         half = links_to(stage, b"POST /half")
@@ -166,6 +173,24 @@ def test_an_expectation_is_answered_by_the_backend_that_gets_the_body(stage: Sta
             await end_of(stage, link)
 
     stage.run(expect())
+
+
+@pytest.mark.parametrize("head", [b"", b"Transfer-Encoding: chunked", b"Content-Length: 10"], ids=["until the end", "chunked", "counted"])
+def test_a_reset_inside_an_answer_is_a_visible_cut(stage: Stage, head: bytes) -> None:
+    """A body that ends with its connection is whole after an end of the stream alone, not after a reset (RFC 9112 8)."""
+    body = b"2\r\nok\r\n" if head.startswith(b"Transfer") else b"ok"
+
+    async def reset() -> None:
+        stage.backend.plan = Plan(answer(*[head] if head else [], body=body))
+        with await stage.connect_client() as client:
+            await client.send([FIRST])
+            await client.read(lambda received: b"ok" in received)
+            [link] = links_to(stage, FIRST)
+            link.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            link.transport.abort()
+            assert not (await client.answer()).complete
+
+    stage.run(reset())
 
 
 # tunnels

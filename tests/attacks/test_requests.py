@@ -53,7 +53,9 @@ async def refuse(stage: Stage, row: Refused, delivery: Delivery) -> int:
             await client.read()
             check_refusal(row, client.received, delivery)
         else:
-            check_answer(await client.answer(), row.status, delivery)
+            redirect = await client.answer()
+            check_answer(redirect, row.status, delivery)
+            assert [field for field, _ in redirect.fields] == [b"location", b"content-length"], delivery
             if delivery == "with more behind":
                 check_answer(await client.answer(), 200, delivery)
                 behind = 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
-NAMES = ("http1.py", "changes.py", "start.py")
+NAMES = ("http1.py", "changes.py", "start.py", "attacks.py")
 
 
 def called(script: str, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -167,6 +167,10 @@ BODIES = (
         body=b"hello",
     ),
     Served(
+        "chunked body of HEAD", "TE.0", lines(b"HEAD / HTTP/1.1", HOST, CHUNKED, body=b"5\r\nhello\r\n" + _LAST), b"HEAD", body=b"hello"
+    ),
+    Served("HEAD", "RFC 9110 9.3.2", line(b"HEAD / HTTP/1.1"), b"HEAD"),
+    Served(
         "counted body of DELETE",
         "RFC 9110 9.3.5",
         lines(b"DELETE / HTTP/1.1", HOST, b"Content-Length: 5", body=b"hello"),

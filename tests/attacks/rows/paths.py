@@ -78,6 +78,8 @@ ROUND = (
     _round("dot segment at the end of the private path", b"/private/."),
     _round("absolute target of the private path", b"http://a.example/private/a"),
     _round("absolute target of the private path with dot segments", b"http://a.example/public/../private/a"),
+    _round("escaped CR LF in what a redirect repeats", b"/private/%0d%0aSet-Cookie:%20a=b"),
+    _round("raw bytes in what a redirect repeats", b"/private/\xff<a>"),
     _round("private path with a query", b"/private?/../../public"),
     Refused("unescaped slash into the private path", _ROUND, _at(b"unescaping.example", b"/public%2f..%2fprivate/a"), 302, closes=False),
     Refused("two slashes before the private path, merged", "CVE-2021-39156", _at(b"unescaping.example", b"//private/a"), 302, closes=False),

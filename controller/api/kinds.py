@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import get_args
 
+from controller.api.backend_policy import BackendPolicy
 from controller.api.backend_tls_policy import BackendTLSPolicy
 from controller.api.core import ConfigMap, Namespace, Secret, Service
 from controller.api.endpoint_slice import EndpointSlice
 from controller.api.gateway import Gateway
 from controller.api.gateway_class import GatewayClass
 from controller.api.http_route import HTTPRoute
+from controller.api.listener_policy import ListenerPolicy
 from controller.api.metadata import Object
-from controller.api.policies import BackendPolicy, ListenerPolicy
 from controller.api.reference_grant import ReferenceGrant
 
 KINDS: tuple[type[Object], ...] = (

@@ -9,12 +9,12 @@ from __future__ import annotations
 from controller.api.core import Service
 from controller.graph import View
 from controller.store import Key
+from controller.translate.backend_policies import backend_options
 from controller.translate.backend_tls_policies import backend_tls
 from controller.translate.destinations import Destination, Judgement, backend_key, service_port
 from controller.translate.endpoints import external_endpoints
 from controller.translate.objects import source_of
 from controller.translate.options import Options
-from controller.translate.policies import backend_options
 from controller.translate.statuses import Emission
 from gateway.ir.backend import Backend
 

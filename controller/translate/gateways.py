@@ -17,11 +17,11 @@ from controller.store import Key
 from controller.translate import tls
 from controller.translate.classes import ClassVerdict
 from controller.translate.conditions import Condition, Problem, combined, met, warned
+from controller.translate.listener_policies import listener_options
 from controller.translate.listeners import ROUTE_KINDS, listener_key, overlapping_tls, protocol_conflict, supported_kinds
 from controller.translate.objects import source_of
 from controller.translate.options import Options
 from controller.translate.places import bind_address, gateway_problem, lost, unclaimable
-from controller.translate.policies import listener_options
 from controller.translate.statuses import Emission, GatewayStatus, Ignored, ListenerStatus
 from gateway.ir import listener as resources
 

@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from controller.api.backend_policy import BackendPolicy
 from controller.api.backend_tls_policy import BackendTLSPolicy
 from controller.api.core import Service
-from controller.api.gateway import Gateway
-from controller.api.policies import BackendPolicy, ListenerPolicy
+from controller.api.listener_policy import ListenerPolicy
 from controller.api.references import GATEWAY_GROUP, LocalPolicyTargetReference
 from controller.graph import View
 from controller.store import Key
 from controller.translate.conditions import Problem, met
-from controller.translate.listeners import Parent
 from controller.translate.objects import age, called
-from controller.translate.statuses import AncestorStatus, Emission, Ignored, ObjectRef, PolicyStatus
-from gateway.ir.backend import BackendOptions
-from gateway.ir.listener import ListenerOptions
+from controller.translate.statuses import AncestorStatus, ObjectRef
 
 AnyPolicy = BackendTLSPolicy | BackendPolicy | ListenerPolicy
 
@@ -86,73 +83,14 @@ def conflict_of(view: View, policy: AnyPolicy, target: LocalPolicyTargetReferenc
     return Problem("Conflicted", f"{called(*rival)}, which is older or else first by name, has {place} as its target already")
 
 
-def listener_options(view: View, gateway: Key, listener: str) -> ListenerOptions:
-    """The options of a listener, from the ListenerPolicy that holds for it."""
-    winner = attached(view, "ListenerPolicy", gateway).winner(listener)
-    policy: ListenerPolicy | None = view.get(*winner) if winner is not None else None
-    if policy is None:
-        return ListenerOptions()
-    return ListenerOptions(
-        trusted_hops=policy.spec.trusted_hops or 0,
-        trusted_addresses=policy.spec.trusted_addresses,
-        header_timeout=policy.spec.timeouts.header,
-        idle_timeout=policy.spec.timeouts.idle,
-        escaped_slashes=policy.spec.paths.escaped_slashes,
-        merge_slashes=policy.spec.paths.merge_slashes,
-        reason_header=policy.spec.reason_header,
-        access_log=policy.spec.access_log,
-    )
-
-
-def backend_options(view: View, service: Key, section: str) -> BackendOptions:
-    """The options of a Service port, from the BackendPolicy that holds for it."""
-    winner = attached(view, "BackendPolicy", service).winner(section)
-    policy: BackendPolicy | None = view.get(*winner) if winner is not None else None
-    if policy is None:
-        return BackendOptions()
-    return BackendOptions(policy.spec.balancing.type, policy.spec.connect_timeout)
-
-
-def translate_listener_policy(key: Key, view: View) -> Emission | None:
-    """Unit "listener policy": the status of a ListenerPolicy, one ancestor a target."""
-    policy: ListenerPolicy | None = view.get(*key)
-    if policy is None:
-        return None
-    ancestors: list[AncestorStatus] = []
-    ignored: list[Ignored] = []
-    for index, target in enumerate(policy.spec.target_refs):
-        gateway: Gateway | None = view.get("Gateway", policy.namespace, target.name)
-        parent: Parent = view.result("parent", ("Gateway", policy.namespace, target.name))
-        if gateway is not None and parent.foreign:
-            ignored.append((key, f"spec.targetRefs[{index}]: {parent.foreign}"))
-            continue
-        names = [listener.name for listener in parent.listeners]
-        missing = _missing(called("Gateway", policy.namespace, target.name), gateway is not None, target.section_name, names)
-        ancestors.append(_ancestor(policy, target, missing or conflict_of(view, policy, target)))
-    statuses = (PolicyStatus(key, policy.metadata.generation, tuple(ancestors)),) if ancestors else ()
-    return Emission(statuses=statuses, ignored=tuple(ignored))
-
-
-def translate_backend_policy(key: Key, view: View) -> Emission | None:
-    """Unit "backend policy": the status of a BackendPolicy, one ancestor a target."""
-    policy: BackendPolicy | None = view.get(*key)
-    if policy is None:
-        return None
-    ancestors = [
-        _ancestor(policy, target, service_missing(view, policy.namespace, target) or conflict_of(view, policy, target))
-        for target in policy.spec.target_refs
-    ]
-    return Emission(statuses=(PolicyStatus(key, policy.metadata.generation, tuple(ancestors)),))
-
-
 def service_missing(view: View, namespace: str, target: LocalPolicyTargetReference) -> Problem | None:
     """TargetNotFound if the Service, or its port of that name, does not exist."""
     service: Service | None = view.get("Service", namespace, target.name)
     names = [port.name for port in service.spec.ports if port.name is not None] if service is not None else []
-    return _missing(called("Service", namespace, target.name), service is not None, target.section_name, names)
+    return missing(called("Service", namespace, target.name), service is not None, target.section_name, names)
 
 
-def _missing(target: str, exists: bool, section: str | None, sections: Sequence[str]) -> Problem | None:
+def missing(target: str, exists: bool, section: str | None, sections: Sequence[str]) -> Problem | None:
     if not exists:
         return Problem("TargetNotFound", f"{target} does not exist")
     if section is not None and section not in sections:
@@ -160,7 +98,7 @@ def _missing(target: str, exists: bool, section: str | None, sections: Sequence[
     return None
 
 
-def _ancestor(policy: AnyPolicy, target: LocalPolicyTargetReference, problem: Problem | None) -> AncestorStatus:
+def ancestor(policy: AnyPolicy, target: LocalPolicyTargetReference, problem: Problem | None) -> AncestorStatus:
     return AncestorStatus(target_ref(target), (met("Accepted", policy.metadata.generation, problem),))
 
 

@@ -6,24 +6,27 @@ from collections.abc import Hashable, Iterable
 from functools import partial
 from typing import Any
 
+from controller.api.backend_policy import BackendPolicy
 from controller.api.backend_tls_policy import BackendTLSPolicy
 from controller.api.endpoint_slice import EndpointSlice
 from controller.api.gateway import Gateway
-from controller.api.policies import BackendPolicy, ListenerPolicy
+from controller.api.listener_policy import ListenerPolicy
 from controller.api.reference_grant import ReferenceGrant
 from controller.graph import Graph, Unit
 from controller.store import Index, Store, Tally
 from controller.translate.attachment import namespace_labels
+from controller.translate.backend_policies import translate_backend_policy
 from controller.translate.backend_tls_policies import translate_backend_tls_policy
 from controller.translate.backends import translate_backends, translate_external
 from controller.translate.classes import judge_class, translate_gateway_class
 from controller.translate.destinations import judge_destination
 from controller.translate.endpoints import translate_endpoints
 from controller.translate.gateways import translate_gateway, translate_gateway_status
+from controller.translate.listener_policies import translate_listener_policy
 from controller.translate.listeners import translate_parent
 from controller.translate.options import Options
 from controller.translate.places import bind_ports, plain, translate_bound, translate_claims, translate_places
-from controller.translate.policies import policy_targets, translate_attached, translate_backend_policy, translate_listener_policy
+from controller.translate.policies import policy_targets, translate_attached
 from controller.translate.references import granted_names
 from controller.translate.routes import translate_route
 from controller.translate.tls import emit_certificate, emit_trust_bundle, read_authorities, read_pair

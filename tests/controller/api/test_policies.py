@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from controller.api.policies import BackendPolicy, BackendPolicySpec, ListenerPolicy, ListenerPolicySpec, ListenerTimeouts, PathRules
+from controller.api.backend_policy import BackendPolicy, BackendPolicySpec
+from controller.api.listener_policy import ListenerPolicy, ListenerPolicySpec, ListenerTimeouts, PathRules
 from tests.controller.api.objects import object_of, read, refused, refused_fields
 
 TIDEGATE = "tidegate.dev/v1alpha1"

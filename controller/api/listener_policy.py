@@ -1,7 +1,4 @@
-"""Our own kinds (tidegate.dev/v1alpha1): options that the Gateway API has no field for, attached directly to a target.
-
-Of several policies on one target the oldest wins, then the first by name.
-"""
+"""ListenerPolicy (tidegate.dev/v1alpha1): options of listeners that the Gateway API has no field for."""
 
 import ipaddress
 from typing import Annotated, Literal
@@ -13,8 +10,6 @@ from controller.api.durations import Duration
 from controller.api.metadata import Object
 from controller.api.names import SectionName
 from controller.api.references import LocalPolicyTargetReference, check_targets
-
-TIDEGATE_API_VERSION = "tidegate.dev/v1alpha1"
 
 
 def _network(value: str) -> str:
@@ -34,14 +29,6 @@ class ListenerPolicyTarget(LocalPolicyTargetReference):
     group: Literal["gateway.networking.k8s.io"] = "gateway.networking.k8s.io"
     kind: Literal["Gateway"] = "Gateway"
     section_name: SectionName | None = Field(default=None, description="The listener; all listeners when absent.")
-
-
-class BackendPolicyTarget(LocalPolicyTargetReference):
-    """A Service of the policy's namespace, or one port of it."""
-
-    group: Literal[""] = ""
-    kind: Literal["Service"] = "Service"
-    section_name: SectionName | None = Field(default=None, description="The name of the Service port; all ports when absent.")
 
 
 class ListenerTimeouts(Model):
@@ -90,27 +77,3 @@ class ListenerPolicy(Object):
     api_version: Literal["tidegate.dev/v1alpha1"]
     kind: Literal["ListenerPolicy"]
     spec: ListenerPolicySpec
-
-
-class Balancing(Model):
-    """How an endpoint is chosen among those that are ready."""
-
-    type: Literal["RoundRobin"] = Field(default="RoundRobin", description="RoundRobin: each in turn.")
-
-
-class BackendPolicySpec(Model):
-    """Options of backends."""
-
-    target_refs: Annotated[tuple[BackendPolicyTarget, ...], AfterValidator(check_targets)] = Field(
-        min_length=1, max_length=16, description="The Services or ports it holds for."
-    )
-    balancing: Balancing = Field(default=Balancing(), description="How an endpoint is chosen.")
-    connect_timeout: Duration = Field(default=5_000, description="Time limit of a connect, TLS included; zero disables.")
-
-
-class BackendPolicy(Object):
-    """Options of a Service or one of its ports."""
-
-    api_version: Literal["tidegate.dev/v1alpha1"]
-    kind: Literal["BackendPolicy"]
-    spec: BackendPolicySpec

@@ -13,13 +13,18 @@ ARGS ?=
 # Typed packages; conformance counts once it holds Python.
 TYPED := gateway controller mesh tidegate $(sort $(dir $(wildcard conformance/*.py conformance/*/*.py)))
 
-.PHONY: run test lint types golden bench attacks docs lock peers test-peers bench-peers clean help
+.PHONY: run test compiled test-compiled lint types golden bench attacks endurance fuzz docs lock peers test-peers bench-peers clean help
 
 run: .venv/.runtime ## serve the quick start on 127.0.0.1:8080, with small backends to answer it
 	.venv/bin/tidegate run examples/quickstart --demo-backends
 
 test: .venv/.dev test-peers ## pass every test; ARGS="-k words" chooses some
 	.venv/bin/python -m pytest tests $(ARGS)
+
+compiled: build/compiled/.made ## compile the hottest modules with mypyc, into build/compiled: PYTHONPATH=build/compiled .venv/bin/tidegate run ...
+
+test-compiled: build/compiled/.made test-peers ## pass the tests that go through sockets with the compiled modules
+	.venv/bin/pytest --override-ini "pythonpath=build/compiled ." --require-compiled tests/wire tests/attacks $(ARGS)
 
 lint: .venv/.dev ## check style, import contracts and the house rules
 	.venv/bin/ruff check .
@@ -32,11 +37,18 @@ types: .venv/.dev ## check the types, strictly
 golden: .venv/.dev ## write the golden files of translation anew (read the difference before you commit it)
 	.venv/bin/python -m pytest tests/controller/translate --rewrite-goldens $(ARGS)
 
-bench: .venv/.bench bench-peers ## measure CPU per request beside Envoy, nginx and HAProxy
-	.venv/bin/python benchmarks/http1.py $(ARGS)
+bench: .venv/.bench bench-peers ## measure CPU and memory beside Envoy, nginx and HAProxy; ARGS="http1 bodies" chooses some
+	.venv/bin/python benchmarks/figures.py $(ARGS)
 
 attacks: .venv/.bench bench-peers ## print the score of the attack table for Tidegate, Envoy, nginx and HAProxy
 	.venv/bin/python benchmarks/attacks.py $(ARGS)
+
+endurance: .venv/.dev test-peers ## run the long checks whole and print their figures (about two hours); ARGS="-k soak" chooses some
+	TIDEGATE_TEST_MESSAGES=10000 TIDEGATE_TEST_HISTORIES=200000 .venv/bin/python -m pytest --whole --timeout 0 \
+		tests/endurance tests/differential tests/controller/test_graph_proof.py $(ARGS)
+
+fuzz: .venv/.dev ## drive each fuzz target for SECONDS=60, led by coverage; TARGETS="request_head target" chooses some
+	.venv/bin/python -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(TARGETS)
 
 docs: .venv/.dev ## check that links, make targets and options named in the documentation exist
 	.venv/bin/python -m pytest --quiet tests/house/test_docs.py
@@ -55,7 +67,7 @@ COMPILE = .venv/bin/uv pip compile --quiet --no-config --universal --python-vers
 peers: test-peers bench-peers ## install the programs that tests and benchmarks use as peers (as root, with apt-get)
 
 test-peers:
-	@$(call install_peers,nginx:nginx-light curl:curl,the wire tests against them are skipped)
+	@$(call install_peers,nginx:nginx-light curl:curl haproxy:haproxy apache2:apache2-bin node:nodejs,the tests against them are skipped)
 
 bench-peers:
 	@$(call install_peers,nginx:nginx-light haproxy:haproxy wrk:wrk,the benchmark leaves them out)
@@ -91,6 +103,11 @@ help: ## print this list
 .venv/.%: requirements/%.txt requirements/build.txt pyproject.toml | .venv/bin/python
 	$(PIP) install --require-hashes -r requirements/build.txt -r requirements/$*.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+build/compiled/.made: setup.py pyproject.toml $(shell find gateway controller mesh tidegate -name '*.py') | .venv/.dev
+	rm -rf build
+	TIDEGATE_COMPILE=1 $(PIP) install --no-deps --no-build-isolation --target build/compiled .
 	@touch $@
 
 .venv/.lock: requirements/lock.txt | .venv/bin/python

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from gateway.ir.batch import AnyResource, Batch, encode, in_order
+from gateway.ir.batch import AnyResource, Batch, encode_in_parts, in_order
 from gateway.ir.value import Identity
 
 _SLACK: Final = 1_000
@@ -28,7 +28,7 @@ class Ledger:
         self._resources: dict[Identity, AnyResource] = {}
         self._changed: OrderedDict[Identity, int] = OrderedDict()
         self._oldest_base = 0
-        self._lines: dict[int | None, bytes] = {}
+        self._lines: dict[int | None, tuple[bytes, ...]] = {}
 
     @property
     def resources(self) -> Mapping[Identity, AnyResource]:
@@ -57,12 +57,12 @@ class Ledger:
             self._oldest_base = self._changed.popitem(last=False)[1]
         return self.revision
 
-    def line(self, base: int | None) -> bytes:
+    def lines(self, base: int | None) -> tuple[bytes, ...]:
         """The encoded Batch that leads from a base to the present revision: equal for all who ask at this revision."""
-        line = self._lines.get(base)
-        if line is None:
-            line = self._lines[base] = encode(self.since(base))
-        return line
+        lines = self._lines.get(base)
+        if lines is None:
+            lines = self._lines[base] = encode_in_parts(self.since(base))
+        return lines
 
     def since(self, base: int | None) -> Batch:
         """The Batch that leads from a base to the present revision; a snapshot where the difference is not known, or larger."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final, Protocol, assert_never
 
 import msgspec
 
@@ -19,13 +19,32 @@ from gateway.ir.batch import Ack, Answer, AnyResource, Ask, Batch, Rejection, Su
 from gateway.ir.value import Identity
 
 LINE_LIMIT: Final = 64 << 20
-"""Bytes of one message, which a subscriber takes at most."""
+"""Bytes of one line, which a subscriber takes at most."""
 
 _UNANSWERED_LIMIT: Final = 32
 """Questions that a subscriber may leave unanswered before it is asked no more."""
 
 BeforeBatch = Callable[[], Awaitable[None]]
 """Awaited before each batch: what the batch needs and the stream does not carry has reached the subscriber."""
+
+
+class Presence(Protocol):
+    """How far a subscriber is waited for. Whoever changes it calls `Publisher.reconsider`."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether it does not answer now, so that nobody waits for it."""
+
+    @property
+    def late(self) -> bool:
+        """Whether it takes the place of another, so that nobody waits for its first acknowledgement."""
+
+
+class _Present:
+    """Of a subscriber about whom nobody knows better."""
+
+    silent = False
+    late = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +76,8 @@ class Publisher:
 
     @property
     def applied(self) -> int:
-        """The last revision that every subscriber has in place; 0 without any."""
-        return min((subscriber.acknowledged for subscriber in self._subscribers), default=0)
+        """The last revision that every subscriber that counts has in place; 0 without any."""
+        return min((subscriber.acknowledged for subscriber in self._subscribers if subscriber.counts), default=0)
 
     @property
     def resources(self) -> Mapping[Identity, AnyResource]:
@@ -86,13 +105,23 @@ class Publisher:
         return {identity: tuple(texts) for identity, texts in reasons.items()}
 
     async def acknowledged(self, revision: int) -> None:
-        """Returns once there is a subscriber, and every one has put this revision or a later one in place."""
+        """Returns once there is a subscriber, and every one that counts has put this revision or a later one in place."""
         while not self._subscribers or self.applied < revision:
             await self._progress.wait()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, before_batch: BeforeBatch | None = None) -> None:
+    def reconsider(self) -> None:
+        """Somebody's presence has changed."""
+        self._settle()
+
+    async def serve(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        before_batch: BeforeBatch | None = None,
+        presence: Presence | None = None,
+    ) -> None:
         """Serves one subscriber until it goes away; whatever it does harms only itself. Closes the writer."""
-        subscriber = _Subscriber(reader, writer)
+        subscriber = _Subscriber(reader, writer, presence or _Present())
         self._subscribers.append(subscriber)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -114,14 +143,15 @@ class Publisher:
     async def ask(self, what: str, argument: bytes = b"null", timeout: float = 5.0, *, first: bool = False) -> dict[str, msgspec.Raw]:
         """Puts a question to every subscriber; the answers by name, without those that gave none in time or went away.
 
-        With `first` the first answer is enough.
+        With `first` the first answer is enough. A silent subscriber is asked too, but not waited for.
         """
         self._asked += 1
         line = encode(Ask(self._asked, what, msgspec.Raw(argument)))
         asked = [subscriber for subscriber in self._subscribers if len(subscriber.answers) < _UNANSWERED_LIMIT]
         futures = [subscriber.ask(self._asked, line) for subscriber in asked]
-        if futures:
-            await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED if first else asyncio.ALL_COMPLETED)
+        awaited = [future for subscriber, future in zip(asked, futures, strict=True) if not subscriber.presence.silent]
+        if awaited:
+            await asyncio.wait(awaited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED if first else asyncio.ALL_COMPLETED)
         answered = zip(asked, futures, strict=True)
         return {subscriber.name: future.result() for subscriber, future in answered if future.done() and not future.cancelled()}
 
@@ -133,17 +163,19 @@ class Publisher:
                 continue
             if before_batch is not None:
                 await before_batch()
-            line = self._ledger.line(subscriber.sent)
-            if len(line) > LINE_LIMIT:
+            lines = self._ledger.lines(subscriber.sent)
+            longest = max(map(len, lines))
+            if longest > LINE_LIMIT:
                 self._problem(
-                    f"revision {self.revision} is {len(line) >> 20} MiB, more than the {LINE_LIMIT >> 20} MiB that a proxy takes at once: "
-                    f"{subscriber.name} goes on with what it has; divide the Gateways and their routes among several proxies"
+                    f"a resource of revision {self.revision} is {longest >> 20} MiB, more than the {LINE_LIMIT >> 20} MiB that a proxy "
+                    f"takes at once: {subscriber.name} goes on with what it has; divide the object among several"
                 )
                 continue
             subscriber.sent = self.revision
             subscriber.in_flight = True
-            subscriber.writer.write(line)
-            await subscriber.writer.drain()
+            for line in lines:
+                subscriber.writer.write(line)
+                await subscriber.writer.drain()
 
     async def _read(self, subscriber: _Subscriber) -> None:
         while True:
@@ -186,11 +218,12 @@ class _Refused(Exception):
 class _Subscriber:
     """One connection. `sent` is the revision it will stand at once it has applied all that was sent, None for nothing."""
 
-    __slots__ = ("acknowledged", "answers", "due", "in_flight", "name", "reader", "rejected", "sent", "subscribed", "writer")
+    __slots__ = ("acknowledged", "answers", "due", "in_flight", "name", "presence", "reader", "rejected", "sent", "subscribed", "writer")
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, presence: Presence) -> None:
         self.reader = reader
         self.writer = writer
+        self.presence = presence
         self.name = ""
         self.subscribed = False
         self.sent: int | None = None
@@ -199,6 +232,11 @@ class _Subscriber:
         self.rejected: tuple[Rejection, ...] = ()
         self.due = asyncio.Event()
         self.answers: dict[int, asyncio.Future[msgspec.Raw]] = {}
+
+    @property
+    def counts(self) -> bool:
+        """Whether others wait for it."""
+        return not self.presence.silent and (self.acknowledged > 0 or not self.presence.late)
 
     @property
     def ready(self) -> bool:

@@ -7,7 +7,7 @@ could see differently now, in the form in which the graph records reads: so it k
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -100,6 +100,10 @@ class Store:
                 raise LookupError(f"there is no index {index!r}: give it to the Store, or use one of {', '.join(map(repr, self._indexes))}")
             return ()
         return tuple([self._objects[key] for key in keys])
+
+    def keys(self) -> KeysView[Key]:
+        """The keys of the objects, in no order."""
+        return self._objects.keys()
 
     def sizes(self) -> dict[str, int]:
         """How many objects and index entries are held."""

@@ -6,16 +6,16 @@ A unit that fails leaves what it gave before in place, so that a fault harms nob
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, KeysView, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from controller.graph import Failed, Node
-from controller.store import Key, Object
+from controller.graph import Failed, Graph, Node
+from controller.store import Key, Object, Store
 from controller.translate.options import Options
 from controller.translate.statuses import Emission, Ignored, Status
-from controller.translate.units import translation_graph
+from controller.translate.units import indexes, tallies, units
 from gateway.ir.batch import AnyResource, in_order
 from gateway.ir.value import Identity
 
@@ -39,7 +39,8 @@ class Translator:
     """Owns the graph and what it has given so far."""
 
     def __init__(self, options: Options) -> None:
-        self._graph = translation_graph(options)
+        self._store = Store(indexes(options))
+        self._graph = Graph(self._store, units(options), tallies())
         self._resources: dict[Identity, AnyResource] = {}
         self._statuses: dict[Key, Status] = {}
         self._emissions: dict[Node, Emission] = {}
@@ -83,6 +84,10 @@ class Translator:
     def statuses(self) -> Mapping[Key, Status]:
         """The statuses of all objects that have one, read-only."""
         return MappingProxyType(self._statuses)
+
+    def objects(self) -> KeysView[Key]:
+        """The keys of all objects that it has been given."""
+        return self._store.keys()
 
     def ignored(self) -> tuple[Ignored, ...]:
         """Objects, and parts of objects, that have no effect, each with the reason."""

@@ -69,7 +69,8 @@ class AdminServer:
     def __init__(self, pages: Mapping[str, Serve], problem: Callable[[str], None]) -> None:
         self._pages = pages
         self._problem = problem
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], None] = {}
+        """In the order in which they were last answered."""
         self._server: asyncio.Server | None = None
         self._loopback = True
 
@@ -95,15 +96,16 @@ class AdminServer:
         task = asyncio.current_task()
         assert task is not None
         if len(self._connections) >= _CONNECTION_LIMIT:
-            writer.close()
-            return
-        self._connections.add(task)
+            silent = next(iter(self._connections))  # so that those who hold connections open cannot keep a health check out
+            del self._connections[silent]
+            silent.cancel()
+        self._connections[task] = None
         try:
             await self._converse(reader, writer)
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             writer.transport.abort()
         finally:
-            self._connections.discard(task)
+            self._connections.pop(task, None)
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -117,6 +119,7 @@ class AdminServer:
                 if head is None:
                     return
                 page = await self._answer(head)
+                self._note_answered()
             except h11.RemoteProtocolError as error:
                 page = _plain(error.error_status_hint, str(error))
             sent = _serialised(connection, page, without_body=head is not None and head.method == b"HEAD")
@@ -127,6 +130,11 @@ class AdminServer:
                 await _linger(reader, writer)
                 return
             connection.start_next_cycle()
+
+    def _note_answered(self) -> None:
+        task = asyncio.current_task()
+        if task in self._connections:
+            self._connections[task] = self._connections.pop(task)
 
     async def _answer(self, head: h11.Request) -> Page:
         fields = tuple((name, value) for name, value in head.headers)

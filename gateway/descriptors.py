@@ -1,26 +1,35 @@
-"""Listening sockets on their way from the parent, which binds them, to a worker, which accepts on them.
+"""Sockets on their way from the parent, which binds them, to a worker, which accepts on them; and the worker's heartbeats back.
 
-They travel one by one as SCM_RIGHTS over a SOCK_SEQPACKET pair beside the configuration stream: the parent sends a place's
-socket before the batch that needs it. Both ends hold the same places: the worker keeps its copy until the parent says that
-the place is gone, and hands out duplicates, so that a listener may leave and come back in between.
+They travel beside the configuration stream: the parent sends a place's socket before the batch that needs it. Both ends hold
+the same places: the worker keeps its copy until the parent says that the place is gone, and hands out duplicates, so that a
+listener may leave and come back in between. Connections that the parent accepted for a worker that cannot come the same way.
 """
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import os
 import socket
 from collections import deque
-from typing import Final, Protocol
+from collections.abc import Iterator
+from typing import Final, Literal, Protocol
 
 import msgspec
+
+from gateway.descriptor_channel import DescriptorChannel, Parcel
 
 Place = tuple[str, int]
 """Address and port, as in Listener.address and Listener.bind_port."""
 
-_MESSAGE_BYTES: Final = 4_096
-_TOO_MANY_IN_FLIGHT_PAUSE: Final = 0.01
+Connection = tuple[Place, socket.socket]
+"""A connection and the place that it came to."""
+
+Beat = Literal["starting", "serving", "full"]
+"""A worker's sign of life: whether it has put its first batch in place, and whether overload keeps it from taking more connections."""
+
+MOST_UNTAKEN: Final = 1_024
+"""Connections that a worker keeps for ports that it is about to open."""
+
+_BEATS: Final[dict[bytes, Beat]] = {b"0": "starting", b"1": "serving", b"2": "full"}
+_SIGNS: Final = {beat: sign for sign, beat in _BEATS.items()}
 
 
 class ListeningSockets(Protocol):
@@ -33,46 +42,64 @@ class ListeningSockets(Protocol):
         """
 
 
-class _Handover(msgspec.Struct, frozen=True):
-    """One message: with a descriptor the place is new, without one it is gone."""
+class Handover(msgspec.Struct, frozen=True):
+    """One message, with the descriptor of what it names: a place's socket, or a connection that came there; none with `gone`."""
 
+    what: Literal["socket", "connection", "gone"]
     address: str
     port: int
 
 
-class InheritedSockets:
-    """The worker's end. Owns one copy of every socket that it was sent and not told to forget."""
+_decoder = msgspec.json.Decoder(Handover)
 
-    __slots__ = ("_channel", "_held")
+
+class InheritedSockets:
+    """The worker's end. Owns one copy of every socket that it was sent and not told to forget, and the connections nobody took yet."""
+
+    __slots__ = ("_channel", "_held", "_untaken")
 
     def __init__(self, channel: socket.socket) -> None:
-        channel.setblocking(False)
-        self._channel = channel
+        self._channel = DescriptorChannel(channel)
         self._held: dict[Place, socket.socket] = {}
+        self._untaken: deque[Connection] = deque()
 
     def fileno(self) -> int:
         return self._channel.fileno()
 
+    def beat(self, beat: Beat) -> None:
+        """Tells the parent that the loop runs. Those that it has not read are sign enough where there is no room for another."""
+        self._channel.send_now(_SIGNS[beat])
+
     def receive(self) -> bool:
         """Takes in everything that waits; False once the parent has closed its end."""
-        while True:
-            try:
-                message, descriptors, _, _ = socket.recv_fds(self._channel, _MESSAGE_BYTES, 1)
-            except (BlockingIOError, InterruptedError):
-                return True
-            except OSError:
-                return False
-            if not message:
-                return False
-            handover = msgspec.json.decode(message, type=_Handover)
-            place = (handover.address, handover.port)
-            known = self._held.pop(place, None)
-            if known is not None:
-                known.close()
-            for descriptor in descriptors:
-                os.set_inheritable(descriptor, False)
-                self._held[place] = socket.socket(fileno=descriptor)
-                self._held[place].setblocking(False)
+        for message, received in self._channel.received():
+            self._note(_decoder.decode(message), received)
+        return not self._channel.ended
+
+    def _note(self, handover: Handover, received: list[socket.socket]) -> None:
+        place = (handover.address, handover.port)
+        if handover.what == "connection":
+            self._untaken.extend((place, connection) for connection in received)
+            while len(self._untaken) > MOST_UNTAKEN:
+                self._untaken.popleft()[1].close()
+            return
+        known = self._held.pop(place, None)
+        if known is not None:
+            known.close()
+        for listening in received:
+            self._held[place] = listening
+
+    def connections(self) -> Iterator[Connection]:
+        """Takes out the connections that have come, each its taker's to close; `put_back` keeps one for the next time."""
+        for _ in range(len(self._untaken)):
+            yield self._untaken.popleft()
+
+    def put_back(self, place: Place, connection: socket.socket) -> None:
+        """Keeps a connection whose port is not open yet, or closes it if that port is not to come."""
+        if place in self._held:
+            self._untaken.append((place, connection))
+        else:
+            connection.close()
 
     def take(self, address: str, port: int) -> socket.socket:
         """See ListeningSockets."""
@@ -90,80 +117,53 @@ class InheritedSockets:
 
     def close(self) -> None:
         self.close_held()
+        for _, connection in self.connections():
+            connection.close()
         self._channel.close()
 
 
 class DescriptorSender:
-    """The parent's end. Sends in order, and waits in order while the socket is full (some 200 messages)."""
+    """The parent's end. Nothing is sent any more after `close`."""
 
-    __slots__ = ("_channel", "_idle", "_loop", "_waiting", "_writing")
+    __slots__ = ("_channel",)
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, channel: socket.socket) -> None:
-        channel.setblocking(False)
-        self._loop = loop
-        self._channel = channel
-        self._waiting: deque[tuple[bytes, socket.socket | None]] = deque()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._writing = False
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = DescriptorChannel(channel)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that the worker is too busy to take."""
+        return self._channel.waiting
 
     def hand(self, place: Place, bound: socket.socket) -> None:
         """The other end gets a copy of the socket."""
-        self._send(place, bound)
+        self._send(Handover("socket", *place), bound)
+
+    def pass_on(self, place: Place, connection: socket.socket) -> None:
+        """The other end gets a connection, which is its own from now on: our copy is closed once it is sent."""
+        self._send(Handover("connection", *place), connection)
 
     def forget(self, place: Place) -> None:
         """The other end closes its copy."""
-        self._send(place, None)
+        self._send(Handover("gone", *place), None)
 
     async def flushed(self) -> None:
         """Returns when everything has been sent, or can no longer be sent because the worker is gone."""
-        while self._waiting:
-            await self._idle.wait()
+        await self._channel.flushed()
 
-    def close(self) -> None:
-        self._stop_writing()
-        self._give_up()
-        self._channel.close()
+    def beats(self) -> tuple[Beat, ...]:
+        """The signs of life that came since the last call."""
+        return tuple([_BEATS[message] for message, _ in self._channel.received() if message in _BEATS])
 
-    def _send(self, place: Place, bound: socket.socket | None) -> None:
-        if self._channel.fileno() < 0:
-            return
-        self._waiting.append((msgspec.json.encode(_Handover(*place)), bound))
-        self._idle.clear()
-        if len(self._waiting) == 1:
-            self._flush()
+    def close(self) -> tuple[Connection, ...]:
+        """Ends it; the connections that could not be sent any more are the caller's again."""
+        unsent: list[Connection] = []
+        for parcel in self._channel.close():
+            handover = _decoder.decode(parcel.message)
+            assert parcel.passed is not None
+            unsent.append(((handover.address, handover.port), parcel.passed))
+        return tuple(unsent)
 
-    def _flush(self) -> None:
-        while self._waiting:
-            message, bound = self._waiting[0]
-            if bound is None or bound.fileno() >= 0:  # closed meanwhile: its "forget" follows
-                try:
-                    socket.send_fds(self._channel, [message], [] if bound is None else [bound.fileno()])
-                except (BlockingIOError, InterruptedError):
-                    self._start_writing()
-                    return
-                except OSError as error:
-                    if error.errno == errno.ETOOMANYREFS:  # the kernel's limit of descriptors in flight, over all processes of this user
-                        self._stop_writing()
-                        self._loop.call_later(_TOO_MANY_IN_FLIGHT_PAUSE, self._flush)
-                        return
-                    self._stop_writing()
-                    self._give_up()  # the worker is gone, which its stream reports
-                    return
-            self._waiting.popleft()
-        self._stop_writing()
-        self._idle.set()
-
-    def _give_up(self) -> None:
-        self._waiting.clear()
-        self._idle.set()
-
-    def _start_writing(self) -> None:
-        if not self._writing:
-            self._writing = True
-            self._loop.add_writer(self._channel.fileno(), self._flush)
-
-    def _stop_writing(self) -> None:
-        if self._writing:
-            self._writing = False
-            self._loop.remove_writer(self._channel.fileno())
+    def _send(self, handover: Handover, passed: socket.socket | None) -> None:
+        if self._channel.fileno() >= 0:
+            self._channel.send(Parcel(msgspec.json.encode(handover), passed, given_away=handover.what == "connection"))

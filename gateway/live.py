@@ -31,7 +31,6 @@ class Live:
 
     __slots__ = (
         "backends",
-        "bound",
         "bundles",
         "certificates",
         "core",
@@ -57,18 +56,7 @@ class Live:
         """Those that have a resource."""
         self.listeners: dict[str, LiveListener] = {}
         self.rules: dict[str, Rule] = {}
-        self.bound: dict[str, set[str]] = {}
-        """Keys of the rules bound to a listener, whether it is there or not."""
         self.ports: dict[Place, Port] = {}
-
-    def bind(self, listener: str, rule: str, bound: bool) -> None:
-        """Notes that a rule is bound to a listener, or no longer."""
-        if bound:
-            self.bound.setdefault(listener, set()).add(rule)
-        elif rule in self.bound.get(listener, ()):
-            self.bound[listener].discard(rule)
-            if not self.bound[listener]:
-                del self.bound[listener]
 
     def keep_backend(self, key: str) -> None:
         """Holds a backend as long as it has a resource; afterwards it lives as long as a rule names it."""

@@ -14,6 +14,7 @@ from gateway.proxy.core import Core
 from gateway.proxy.port import Port
 from gateway.proxy.rule import Account
 from gateway.telemetry.counters import CounterLabels
+from gateway.upstream.own_places import OwnPlaces
 
 
 class Offline:
@@ -30,7 +31,7 @@ class Offline:
         self.rejections = tuple(Rejection(kind, key, reason) for (kind, key), reason in sorted(live.rejections.items()))
         """The resources that a proxy could not build."""
         self._ports = self._share_ports(live)
-        self._core.forbidden = frozenset([*self._ports, *(() if admin is None else (admin,))])
+        self._core.forbidden = OwnPlaces([*self._ports, *(() if admin is None else (admin,))])
 
     def __enter__(self) -> Self:
         return self

@@ -26,3 +26,9 @@ class RuntimeOptions(Value, frozen=True):
     """Address and port of the admin server, which no backend may lead to."""
     drain_timeout: float = 30.0
     """Seconds that exchanges in flight get when the parent is gone and nobody says how long to wait."""
+    shared_descriptor: int | None = None
+    """Of the file in which all workers count for rate limits (shared_memory); None for memory of its own."""
+    workers: int = 1
+    """How many processes like this one share the machine."""
+    memory_limit: int = 0
+    """Bytes that this process may have resident; 0 for the limit of its control group, or its part of the machine."""

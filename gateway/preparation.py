@@ -2,20 +2,20 @@
 
 What cannot be built is left out and named: a Listener or Certificate keeps its previous version, a Backend or HttpRule
 answers 500 and says why. `steps` does the work in small pieces, so that the loop serves requests in between; `commit` only
-assigns.
+assigns; `release` lets go of what was replaced, in small pieces again, since to free 10,000 rules takes a while too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from functools import partial
 from typing import TypeVar
 
 import msgspec
 
-from gateway.draft import Draft
+from gateway.draft import IN_PLACE, Draft
 from gateway.ir.backend import Backend as BackendResource
-from gateway.ir.backend import EndpointSet
+from gateway.ir.backend import BackendOptions, EndpointSet
 from gateway.ir.batch import AnyResource, Batch
 from gateway.ir.filters import Unresolved
 from gateway.ir.listener import Certificate, Gateway, Listener, TrustBundle
@@ -26,24 +26,26 @@ from gateway.net.backend_context import BackendTlsSettings, backend_context
 from gateway.net.contexts import ServerContexts, server_contexts
 from gateway.net.key_material import TlsConfigurationError
 from gateway.proxy.port import LiveListener
+from gateway.proxy.request_limits import RequestLimits
 from gateway.proxy.rule import Account, Rule
 from gateway.routing.table import RouteTable, RouteTableEditor
 from gateway.telemetry.counters import CounterLabels
-from gateway.upstream.backend import Backend
+from gateway.upstream.backend import Backend, check_options
+from gateway.upstream.endpoint_faults import without_faulty
 
 Kind = TypeVar("Kind", bound=AnyResource)
 
 
 class Preparation:
-    """The next state of `live` after one batch. Used once: all of `steps`, then `commit`."""
+    """The next state of `live` after one batch. Used once: all of `steps`, then `commit`, then `release`."""
 
     def __init__(self, live: Live, batch: Batch) -> None:
         self._live = live
+        self._batch = batch
         self._changed: set[Identity] = set()
         self._changed_keys: dict[str, list[str]] = {}
         self._resources = Draft(live.resources)
-        self._note_changes(live, batch)
-        self.rejections = {identity: reason for identity, reason in live.rejections.items() if identity not in self._changed}
+        self.rejections = dict(live.rejections)
         self._bundles = Draft(live.bundles)
         self._certificates = Draft(live.certificates)
         self._gateways = Draft(live.gateways)
@@ -51,28 +53,33 @@ class Preparation:
         self.listeners: dict[str, LiveListener] = dict(live.listeners)
         self._backends = live.backends
         self._editors: dict[str, RouteTableEditor[Rule]] = {}
-        self._bindings: list[tuple[str, str, bool]] = []
-        """Listener, rule, and whether they are bound from now on or no longer."""
+        self._new_listeners: set[str] = set()
         self._assignments: list[Callable[[], None]] = []
         self.arranged = True
         """Whether the ports can stay as they are: no listener changed."""
         self.replaced: list[LiveListener] = []
         """Listeners that are gone or whose demands on clients changed: their connections must not serve on."""
+        self._garbage: list[object] = []
+        """The last hold on what was replaced."""
 
-    def _note_changes(self, live: Live, batch: Batch) -> None:
+    def _note_changes(self) -> Iterator[None]:
         """What differs from what is there; in a snapshot, what is not set is gone."""
-        wanted: dict[Identity, AnyResource | None] = dict.fromkeys(live.resources) if batch.snapshot else {}
+        present, batch = self._live.resources, self._batch
+        wanted: dict[Identity, AnyResource | None] = dict.fromkeys(present) if batch.snapshot else {}
         wanted.update(dict.fromkeys(batch.remove))
-        wanted.update((resource.identity, resource) for resource in batch.set)
-        for identity, resource in wanted.items():
-            if live.resources.get(identity) != resource:
-                self._resources.put(identity, resource)
+        for resource in batch.set:
+            wanted[resource.identity] = resource
+            yield
+        for identity, after in wanted.items():
+            if present.get(identity) != after:
+                self._resources.put(identity, after)
                 self._changed.add(identity)
-        for kind, key in sorted(self._changed):
-            self._changed_keys.setdefault(kind, []).append(key)
+                self._changed_keys.setdefault(identity[0], []).append(identity[1])
+                self.rejections.pop(identity, None)
+            yield
 
     def _each(self, kind: type[Kind]) -> Iterator[tuple[str, Kind | None]]:
-        """Changed resources of a kind, None for one that is gone; in order of their keys."""
+        """Changed resources of a kind, None for one that is gone; in the order of the batch."""
         for key in self._changed_keys.get(kind.__name__, ()):
             yield key, self._wanted(kind, key)
 
@@ -80,12 +87,15 @@ class Preparation:
         resource = self._resources.get((kind.__name__, key))
         return resource if isinstance(resource, kind) else None
 
-    def steps(self) -> Iterator[None]:
+    def steps(self) -> Generator[None, None, None]:
         """Yields after each resource. Raises nothing that a resource can cause."""
+        yield from self._note_changes()
         yield from self._prepare_trust()
         yield from self._prepare_backends()
         yield from self._prepare_listeners()
         yield from self._prepare_rules()
+        yield from self._resources.merge()
+        yield from self._rules.merge()
 
     # trust and TLS
 
@@ -112,17 +122,21 @@ class Preparation:
     # backends
 
     def _prepare_backends(self) -> Iterator[None]:
-        described = {key for key, _ in self._each(BackendResource)}
+        described = dict.fromkeys(key for key, _ in self._each(BackendResource))
         if self._changed_keys.keys() & {"TrustBundle", "Certificate"}:
             presented = {gateway.client_certificate for gateway in self._live.gateways.values() if gateway.client_certificate is not None}
             for key, live in self._live.described.items():
                 tls = live.resource.tls if live.resource is not None else None
                 if tls is not None and self._trust_changed(tls.trust_bundles, presented):
-                    described.add(key)
-        for key in sorted(described):
+                    described[key] = None
+        for key in described:
             self._describe(key)
             yield
         for key, endpoint_set in self._each(EndpointSet):
+            if endpoint_set is not None:
+                endpoint_set, fault = without_faulty(endpoint_set)
+                if fault is not None:
+                    self.rejections["EndpointSet", key] = fault
             backend = self._backend(key)
             self._assignments.append(partial(backend.place, endpoint_set))
             yield
@@ -130,12 +144,18 @@ class Preparation:
     def _backend(self, key: str) -> Backend:
         backend = self._backends.get(key)
         if backend is None:
-            backend = self._backends[key] = Backend(key)
+            backend = self._backends[key] = Backend(key, self._live.core)
         return backend
 
     def _describe(self, key: str) -> None:
         resource = self._wanted(BackendResource, key)
         settings_for = None
+        if resource is not None:
+            try:
+                check_options(resource.options, self._live.core.session_secret)
+            except ValueError as refusal:
+                self.rejections["Backend", key] = str(refusal)
+                resource = msgspec.structs.replace(resource, error=str(refusal), options=BackendOptions())
         if resource is not None and resource.tls is not None and resource.error is None:
             settings_for = self._settings_for(resource)
             try:
@@ -168,15 +188,15 @@ class Preparation:
     # listeners
 
     def _prepare_listeners(self) -> Iterator[None]:
-        wanted = {key for key, _ in self._each(Listener)}
+        wanted = dict.fromkeys(key for key, _ in self._each(Listener))
         if not wanted and not self._changed_keys.keys() & {"TrustBundle", "Certificate", "Gateway"}:
             return
         self.arranged = False
         for key, live in self._live.listeners.items():
             validation = live.resource.client_validation
             if self._trust_changed(validation.trust_bundles if validation is not None else (), live.resource.certificates):
-                wanted.add(key)
-        for key in sorted(wanted):
+                wanted[key] = None
+        for key in wanted:
             resource = self._wanted(Listener, key)
             if resource is None:
                 self._retire(self.listeners.pop(key, None))
@@ -186,6 +206,7 @@ class Preparation:
             except ValueError as refusal:
                 self.rejections["Listener", key] = str(refusal)
             yield
+        yield from self._fill_new_listeners()
         for listener in self.listeners.values():
             gateway = self._gateways.get(listener.resource.gateway)
             certificate = gateway.client_certificate if gateway is not None else None
@@ -200,14 +221,21 @@ class Preparation:
         demands = self._demands(resource)
         contexts = self._contexts(resource, demands) if resource.protocol == "HTTPS" else None
         listener = LiveListener(resource, routes, Account(account), contexts, demands)
+        listener.request_limits = RequestLimits.of(resource, self._live.core)
         self.listeners[resource.key] = listener
         if previous is None:
-            editor = self._editor(resource.key)
-            for key in self._live.bound.get(resource.key, ()):
-                rule = self._live.rules[key]
-                editor.put(rule.resource, _hostnames(rule.resource, resource.key), rule)
+            self._new_listeners.add(resource.key)
         elif not previous.replaced_by(listener):
             self._retire(previous)
+
+    def _fill_new_listeners(self) -> Iterator[None]:
+        """The rules that are there already, stay as they are, and were bound to a listener that was not."""
+        if not self._new_listeners:
+            return
+        for key, rule in self._live.rules.items():
+            if (HttpRule.__name__, key) not in self._changed:
+                self._place(rule, self._new_listeners)
+            yield
 
     def _demands(self, resource: Listener) -> tuple[str, ...]:
         """LiveListener.demands. Raises TlsConfigurationError if no authority is known."""
@@ -231,6 +259,12 @@ class Preparation:
     def _retire(self, listener: LiveListener | None) -> None:
         if listener is not None:
             self.replaced.append(listener)
+            self._keep_until_released(listener)
+
+    def _keep_until_released(self, listener: LiveListener) -> None:
+        """Of a few changes the new table shares nearly everything with the old one, so that there is little to free."""
+        if len(self._changed) > IN_PLACE:
+            self._garbage += listener.routes.contents()
 
     # rules
 
@@ -244,14 +278,14 @@ class Preparation:
         for key, resource in self._each(HttpRule):
             previous = self._live.rules.get(key)
             for binding in previous.resource.bindings if previous is not None else ():
-                self._bindings.append((binding.listener, key, False))
                 kept = resource is not None and any(binding.listener == other.listener for other in resource.bindings)
                 if not kept and binding.listener in self.listeners:
                     self._editor(binding.listener).remove(key)
             if resource is not None:
                 rule = self._compile(resource)
                 self._rules.put(key, rule)
-                self._bind(rule)
+                if not self._place(rule, self.listeners):
+                    self._judge(rule)
             else:
                 self._rules.put(key, None)
             yield
@@ -261,41 +295,56 @@ class Preparation:
             return Rule(resource, self._backend, self._live.core)
         except ValueError as refusal:
             self.rejections["HttpRule", resource.key] = str(refusal)
-            answer = msgspec.structs.replace(resource, filters=(Unresolved(str(refusal)),), backends=(), persistence=None)
+            answer = msgspec.structs.replace(resource, filters=(Unresolved(str(refusal)),), backends=(), retry=None, persistence=None)
             return Rule(answer, self._backend, self._live.core)
 
-    def _bind(self, rule: Rule) -> None:
-        resource = rule.resource
+    def _place(self, rule: Rule, listeners: Container[str]) -> bool:
+        """Puts a rule into the tables of those of its listeners that are there; whether any is."""
+        resource, placed = rule.resource, False
         for binding in resource.bindings:
-            self._bindings.append((binding.listener, resource.key, True))
-            if binding.listener not in self.listeners:
+            if binding.listener not in listeners:
                 continue
+            placed = True
             editor = self._editor(binding.listener)
             try:
                 editor.put(resource, binding.hostnames, rule)
             except ValueError as refusal:
                 self.rejections["HttpRule", resource.key] = str(refusal)
                 editor.remove(resource.key)
+        return placed
+
+    def _judge(self, rule: Rule) -> None:
+        """Rejects a rule that no table would take, though none is there: whether it is good does not depend on its listeners."""
+        try:
+            RouteTable[Rule]().edit().put(rule.resource, ("",), rule)
+        except ValueError as refusal:
+            self.rejections["HttpRule", rule.resource.key] = str(refusal)
 
     # the swap
 
     def commit(self) -> None:
         """Everything at once; nothing here is slow or can fail."""
         live = self._live
-        for draft in (self._resources, self._bundles, self._certificates, self._gateways, self._rules):
-            draft.commit()
+        live.resources, live.rules = self._resources.commit(), self._rules.commit()
+        live.bundles, live.certificates, live.gateways = self._bundles.commit(), self._certificates.commit(), self._gateways.commit()
         live.rejections = self.rejections
         for assign in self._assignments:
             assign()
         for key, editor in self._editors.items():
-            if key in self.listeners:
-                self.listeners[key].routes = editor.finish()
-        for listener, rule, bound in self._bindings:
-            live.bind(listener, rule, bound)
+            listener = self.listeners.get(key)
+            if listener is not None:
+                self._keep_until_released(listener)
+                listener.routes = editor.finish()
         live.listeners = self.listeners
         for key in {*self._changed_keys.get("Backend", ()), *self._changed_keys.get("EndpointSet", ())}:
             live.keep_backend(key)
+        self._garbage += self._resources.replaced()
+        self._garbage += self._rules.replaced()
 
-
-def _hostnames(resource: HttpRule, listener: str) -> tuple[str, ...]:
-    return next(binding.hostnames for binding in resource.bindings if binding.listener == listener)
+    def release(self) -> Generator[None, None, None]:
+        """Frees what was replaced and what the preparation itself took; yields after each piece."""
+        garbage = self._garbage
+        del self._batch, self._resources, self._rules, self._editors, self._assignments
+        while garbage:
+            garbage.pop()
+            yield

@@ -6,29 +6,43 @@ Batch -> Preparation (beside, in slices) -> commit (one callback) -> ports -> re
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
+from collections.abc import Generator
+from functools import partial
 from time import monotonic, perf_counter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from gateway.descriptors import ListeningSockets
-from gateway.explain import explain
+from gateway.explain import explain_in_steps
 from gateway.ir.batch import Batch, Rejection
 from gateway.ir.listener import Listener
 from gateway.live import Live, Place
 from gateway.net.deadlines import GRAIN
 from gateway.options import RuntimeOptions
+from gateway.overload import Overload, SystemMonitor
+from gateway.overload.descriptors import most_connections
+from gateway.overload.ladder import Stage
+from gateway.policies.rate_limit import Buckets
 from gateway.preparation import Preparation
 from gateway.proxy.core import Core
 from gateway.proxy.open_port import OpenPort
+from gateway.shared_memory import shared_memory
 from gateway.telemetry.access_log import AccessLog
-from gateway.telemetry.collect import collect
+from gateway.telemetry.collect import collect, requests_in_steps
 from gateway.telemetry.pauses import Pauses
-from gateway.telemetry.statistics import Statistics
+from gateway.telemetry.process import process_gauges
+from gateway.upstream.own_places import OwnPlaces
 
 SLICE: Final = 0.002
 """Seconds a batch is prepared before the loop serves requests again."""
 IDLE_TURNS: Final = 11
 """Turns of AGING seconds that a pooled backend connection may be idle, 55 s: less than the usual keep-alive of servers."""
 AGING: Final = 5.0
+
+Result = TypeVar("Result")
 
 
 class Runtime:
@@ -37,12 +51,20 @@ class Runtime:
     def __init__(self, loop: asyncio.AbstractEventLoop, sockets: ListeningSockets, options: RuntimeOptions) -> None:
         self._loop, self._sockets = loop, sockets
         self._core = Core(loop)
+        if options.shared_descriptor is not None:
+            self._core.buckets = Buckets(shared_memory(options.shared_descriptor))
         self._live = Live(self._core)
         self._open: dict[Place, OpenPort] = {}
         self._outdated: list[OpenPort] = []
-        self._admin = options.admin
+        self._name, self._admin = options.name, options.admin
         self._log = AccessLog(self._core.log, options.access_log, options.log_descriptor) if options.access_log != "off" else None
         self._pauses = Pauses()
+        self._core.clients.most = most_connections()
+        self._overload = Overload(
+            self._core, self._open.values, SystemMonitor(options.memory_limit, options.workers), partial(_say, options.name)
+        )
+        self._explaining = asyncio.Lock()
+        """One explanation at a time: two would take two slices of a turn."""
         self._quiet: asyncio.Event | None = None
         """Set when the last exchange has ended; None before `drain`."""
         self._aged = monotonic()
@@ -53,11 +75,7 @@ class Runtime:
     async def apply(self, batch: Batch) -> tuple[Rejection, ...]:
         """Puts a batch in place; returns every rejection that stands afterwards."""
         preparation = Preparation(self._live, batch)
-        began = perf_counter()
-        for _ in preparation.steps():
-            if perf_counter() - began > SLICE:
-                await asyncio.sleep(0)
-                began = perf_counter()
+        await self._in_slices(preparation.steps())
         if preparation.arranged:
             preparation.commit()
         else:
@@ -67,7 +85,24 @@ class Runtime:
             self._end_replaced(preparation)
             for opened in self._open.values():
                 await opened.serve()
+        await asyncio.sleep(0)  # the swap was work enough for one turn
+        await self._in_slices(preparation.release())
         return tuple([Rejection(kind, key, reason) for (kind, key), reason in sorted(self._live.rejections.items())])
+
+    async def _in_slices(self, steps: Generator[None, None, Result]) -> Result:
+        """Lets the loop serve requests in between; returns what the steps return."""
+        began = perf_counter()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                result: Result = done.value
+                if perf_counter() - began > SLICE / 4:
+                    await asyncio.sleep(0)
+                return result
+            if perf_counter() - began > SLICE:
+                await asyncio.sleep(0)
+                began = perf_counter()
 
     def _places(self, preparation: Preparation) -> dict[Place, list[str]]:
         """Listener keys by the place they want, without those whose place cannot be had."""
@@ -80,14 +115,14 @@ class Runtime:
             if opened is not None and opened.port.tls == tls:
                 continue
             try:
-                socket = self._sockets.take(*place)
+                listening = self._sockets.take(*place)
             except LookupError as refusal:
                 for key in wanted.pop(place):
                     preparation.rejections["Listener", key] = str(refusal)
                 continue
             if opened is not None:
                 self._outdated.append(opened)  # the port changes its protocol
-            self._open[place] = OpenPort(self._core, place, socket, tls)
+            self._open[place] = OpenPort(self._core, place, listening, tls)
         return wanted
 
     def _arrange(self, wanted: dict[Place, list[str]]) -> None:
@@ -101,7 +136,7 @@ class Runtime:
         for place in [place for place in self._open if place not in wanted]:
             self._shut(self._open.pop(place))
         self._live.ports = {place: opened.port for place, opened in self._open.items()}
-        self._core.forbidden = frozenset([*self._open, *([self._admin] if self._admin is not None else [])])
+        self._core.forbidden = OwnPlaces([*self._open, *([self._admin] if self._admin is not None else [])])
 
     def _shut(self, opened: OpenPort) -> None:
         opened.listen({})
@@ -127,8 +162,9 @@ class Runtime:
     def _tick(self) -> None:
         self._tick_handle = self._loop.call_later(GRAIN, self._tick)
         now = monotonic()
+        self._overload.tick(now)
         self._core.deadlines.sweep(now)
-        if self._quiet is not None and not any(opened.busy for opened in self._open.values()):
+        if self._quiet is not None and not self.busy:
             self._quiet.set()
         if self._log is not None:
             self._log_some()
@@ -136,9 +172,10 @@ class Runtime:
             self._core.log.clear()
         if now - self._aged > AGING:
             self._aged = now
+            turns = 0 if self._overload.stage else IDLE_TURNS  # under pressure what is idle is let go, for its descriptors
             for backend in self._live.described.values():
                 for endpoint in backend.endpoints.values():
-                    endpoint.age(IDLE_TURNS)
+                    endpoint.age(turns)
 
     def _log_some(self) -> None:
         if self._log is not None and self._log.format_some():
@@ -146,23 +183,52 @@ class Runtime:
 
     # seeing
 
-    def statistics(self) -> Statistics:
-        return collect(self._core, list(self._open.values()), self._log, self._pauses)
+    async def statistics(self) -> msgspec.Raw:
+        """Statistics, in JSON."""
+        requests = await self._in_slices(requests_in_steps(self._core))
+        gauges = (*self._overload.gauges(self._name), *process_gauges(self._loop))
+        found = collect(self._core, list(self._open.values()), self._log, self._pauses, gauges)
+        return msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(found, requests=requests)))
 
-    def explain(self, argument: dict[str, Any]) -> dict[str, Any]:
-        """What would happen to a request, and why. Raises ValueError for a bad argument."""
-        return explain(self._live.ports, argument)
+    async def explain(self, argument: dict[str, Any]) -> msgspec.Raw:
+        """What would happen to a request, and why, in JSON. Raises ValueError for a bad argument."""
+        async with self._explaining:
+            return await self._in_slices(explain_in_steps(self._live.ports, argument))
 
     def listeners(self) -> tuple[Listener, ...]:
         """Those that serve."""
         return tuple([listener.resource for listener in self._live.listeners.values()])
 
+    def adopt(self, address: str, port: int, connection: socket.socket) -> bool:
+        """Serves a connection as if it had been accepted here; False if this port is not open, and the connection still the caller's."""
+        opened = self._open.get((address, port))
+        if opened is None:
+            return False
+        opened.adopt(connection)
+        return True
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is any connection."""
+        return any(opened.busy for opened in self._open.values())
+
+    @property
+    def full(self) -> bool:
+        """Whether overload keeps it from taking more connections."""
+        return self._overload.stage >= Stage.NOT_ACCEPTING
+
     # the end
+
+    def stop_accepting(self) -> None:
+        """For somebody else has the sockets now. Connections go on, each until its next answer."""
+        for opened in self._open.values():
+            opened.port.close_kept()
+            opened.close()
 
     async def drain(self, delay: float, timeout: float) -> None:
         """Accepts for `delay` seconds more while telling clients to go, then ends what is idle and waits `timeout` seconds for the rest."""
         for opened in self._open.values():
-            opened.port.draining = True
+            opened.port.close_kept()
         if delay:
             await asyncio.sleep(delay)
         for opened in self._open.values():
@@ -187,3 +253,7 @@ class Runtime:
         self._pauses.close()
         if self._log is not None:
             self._log.close()
+
+
+def _say(name: str, line: str) -> None:
+    print(f"{name}: {line}", file=sys.stderr, flush=True)

@@ -18,8 +18,8 @@ from gateway.ir.value import Identity
 LINE_LIMIT: Final = 64 << 20
 """Bytes of one message; the StreamReader given to a Subscription must be made with it."""
 
-_SLICE: Final = 512
-"""Resources decoded before others have their turn on the loop: about a millisecond."""
+_SLICE: Final = 128
+"""Resources decoded before others have their turn on the loop: a fraction of a millisecond."""
 
 Apply = Callable[[Batch], Awaitable[tuple[Rejection, ...]]]
 """Puts a batch in place and returns every rejection that stands after it."""
@@ -35,6 +35,7 @@ class _Envelope(Message, frozen=True, tag="batch"):
     set: tuple[msgspec.Raw, ...] = ()
     remove: tuple[Identity, ...] = ()
     snapshot: bool = False
+    more: bool = False
 
 
 class _Name(msgspec.Struct, frozen=True):
@@ -125,20 +126,35 @@ class Subscription:
 
     async def _apply_in_order(self) -> None:
         while True:
-            envelope = await self._batches.get()
-            batch = await self._decode(envelope)
+            batch = await self._next()
             try:
                 rejected = await self._apply(batch)
             except Exception as error:  # whatever a resource does to the runtime, the proxy goes on with what it has
                 rejected = (Rejection("Batch", str(batch.revision), f"{type(error).__name__}: {error}"),)
             self._send(Ack(batch.revision, (*rejected, *self._unreadable.values())))
+            del batch  # until the next one comes, which may be long
 
-    async def _decode(self, envelope: _Envelope) -> Batch:
-        if envelope.snapshot:
+    async def _next(self) -> Batch:
+        """A batch of one line or several."""
+        resources: list[AnyResource] = []
+        remove: tuple[Identity, ...] = ()
+        first = await self._batches.get()
+        if first.snapshot:
             self._unreadable.clear()
+        envelope = first
+        while True:
+            if envelope.revision != first.revision:
+                raise StreamError(f"the lines of revision {first.revision} end with one of revision {envelope.revision}")
+            remove += envelope.remove
+            await self._decode(envelope, resources)
+            if not envelope.more:
+                return Batch(first.revision, tuple(resources), remove, first.snapshot)
+            envelope = await self._batches.get()
+
+    async def _decode(self, envelope: _Envelope, resources: list[AnyResource]) -> None:
+        """Appends the resources of a line."""
         for identity in envelope.remove:
             self._unreadable.pop(identity, None)
-        resources: list[AnyResource] = []
         for number, raw in enumerate(envelope.set, start=1):
             try:
                 resource: AnyResource = _resource_decoder.decode(raw)
@@ -150,7 +166,6 @@ class Subscription:
                 resources.append(resource)
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
-        return Batch(envelope.revision, tuple(resources), envelope.remove, envelope.snapshot)
 
     async def _answer(self, ask: Ask) -> None:
         try:

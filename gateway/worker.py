@@ -7,6 +7,7 @@ business. When the stream ends without a farewell the parent is dead: the worker
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import signal
 import socket
@@ -20,8 +21,9 @@ import uvloop
 from gateway.descriptors import InheritedSockets, ListeningSockets
 from gateway.ir.batch import Ask, Batch, Rejection, Subscribe
 from gateway.options import RuntimeOptions
+from gateway.standard_streams import never_wait
 from gateway.subscribe import LINE_LIMIT, StreamError, Subscription
-from gateway.telemetry.statistics import Statistics
+from gateway.watchdog import INTERVAL
 
 
 class Runtime(Protocol):
@@ -30,10 +32,25 @@ class Runtime(Protocol):
     async def apply(self, batch: Batch) -> tuple[Rejection, ...]:
         """Puts a batch in place; returns all rejections that stand after it."""
 
-    def statistics(self) -> Statistics: ...
+    async def statistics(self) -> msgspec.Raw:
+        """Statistics, in JSON."""
 
-    def explain(self, argument: dict[str, Any]) -> dict[str, Any]:
+    async def explain(self, argument: dict[str, Any]) -> msgspec.Raw:
         """What would happen to a request; ValueError for an argument that describes none."""
+
+    def adopt(self, address: str, port: int, connection: socket.socket) -> bool:
+        """Serves a connection as if it had been accepted here; False if this port is not open, and the connection still the caller's."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is any connection."""
+
+    @property
+    def full(self) -> bool:
+        """Whether overload keeps it from taking more connections."""
+
+    def stop_accepting(self) -> None:
+        """For somebody else has the sockets now. Connections go on, each until its next answer."""
 
     async def drain(self, delay: float, timeout: float) -> None:
         """Accepts for `delay` seconds more, then waits at most `timeout` for what is under way, then closes."""
@@ -46,14 +63,22 @@ COLLECTOR: Final = (10_000, 20, 100)
 """Thresholds of the garbage collector while serving. Connections and exchanges break their cycles and resources are not tracked, so
 there is little to find, and a full collection among 10,000 rules would stop the loop for tens of milliseconds."""
 
+LARGE: Final = 1_000
+"""Resources in a batch from which on what they become is frozen: a collection that walks through it once more finds nothing. What
+little garbage there is at that moment, and is in cycles, is never found again, so this is not done for every change."""
+
 MakeRuntime = Callable[[asyncio.AbstractEventLoop, ListeningSockets, RuntimeOptions], Runtime]
 
 
+_POLL: Final = 0.1
+
+
 class Drain(msgspec.Struct, frozen=True):
-    """Argument of the question "drain": seconds."""
+    """Argument of the question "drain": seconds, and whether connections are accepted during the delay."""
 
     delay: float
     timeout: float
+    accepting: bool = True
 
 
 def main(make_runtime: MakeRuntime, arguments: Sequence[str] | None = None) -> None:
@@ -74,20 +99,24 @@ def main(make_runtime: MakeRuntime, arguments: Sequence[str] | None = None) -> N
 
 async def _serve(make_runtime: MakeRuntime, stream: socket.socket, sockets: InheritedSockets, options: RuntimeOptions) -> None:
     loop = asyncio.get_running_loop()
+    gc.collect()
+    gc.disable()  # until the first configuration is in place: it makes nothing but what stays
+    runtime = make_runtime(loop, sockets, options)
+    worker = Worker(runtime, sockets, await asyncio.open_unix_connection(sock=stream, limit=LINE_LIMIT))
 
     def receive() -> None:
-        if not sockets.receive():
+        if not worker.receive():
             loop.remove_reader(sockets.fileno())
 
     loop.add_reader(sockets.fileno(), receive)
-    runtime = make_runtime(loop, sockets, options)
-    worker = Worker(runtime, sockets, await asyncio.open_unix_connection(sock=stream, limit=LINE_LIMIT))
+    beating = loop.create_task(worker.beat())
     try:
         await worker.follow(options)
     except BaseException:
         runtime.close()
         raise
     finally:
+        beating.cancel()
         loop.remove_reader(sockets.fileno())
         sockets.close()
 
@@ -95,14 +124,35 @@ async def _serve(make_runtime: MakeRuntime, stream: socket.socket, sockets: Inhe
 class Worker:
     """Between the stream and the runtime."""
 
-    __slots__ = ("_drained", "_runtime", "_sockets", "_started", "_subscription")
+    __slots__ = ("_drained", "_hurry", "_runtime", "_sockets", "_started", "_subscription")
 
     def __init__(self, runtime: Runtime, sockets: InheritedSockets, stream: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
         self._runtime = runtime
         self._sockets = sockets
         self._subscription = Subscription(*stream, self.apply, self.reply)
         self._started = False
+        self._hurry = asyncio.Event()
         self._drained: asyncio.Future[None] | None = None
+
+    async def beat(self) -> None:
+        """Shows the parent, for ever, that the loop runs."""
+        while True:
+            self._beat()
+            await asyncio.sleep(INTERVAL)
+
+    def _beat(self) -> None:
+        if not self._started:
+            self._sockets.beat("starting")
+        else:
+            self._sockets.beat("full" if self._runtime.full else "serving")
+
+    def receive(self) -> bool:
+        """Takes in what the parent has sent beside the stream; False once it has closed its end."""
+        going_on = self._sockets.receive()
+        for place, connection in self._sockets.connections():
+            if not self._runtime.adopt(*place, connection):
+                self._sockets.put_back(place, connection)
+        return going_on
 
     async def follow(self, options: RuntimeOptions) -> None:
         """Until the parent has said farewell, or is gone; returns when nothing is under way any more."""
@@ -115,12 +165,19 @@ class Worker:
     async def apply(self, batch: Batch) -> tuple[Rejection, ...]:
         """One batch, after the sockets that came before it."""
         self._sockets.receive()
-        rejected = await self._runtime.apply(batch)
-        if not self._started:
-            self._started = True
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(*COLLECTOR)
+        large = not self._started or len(batch.set) + len(batch.remove) > LARGE
+        if large:
+            gc.disable()
+        try:
+            rejected = await self._runtime.apply(batch)
+        finally:
+            if large:
+                self._started = True
+                gc.freeze()  # takes no time, and lets no later collection look through all of this
+                gc.set_threshold(*COLLECTOR)
+                gc.enable()
+        self._beat()
+        self.receive()  # connections for ports that are open by now
         return rejected
 
     async def reply(self, ask: Ask) -> msgspec.Raw:
@@ -128,13 +185,15 @@ class Worker:
         answer: object = None
         match ask.what:
             case "statistics":
-                answer = self._runtime.statistics()
+                answer = await self._runtime.statistics()
             case "explain":
-                answer = self._explain(ask.argument)
+                answer = await self._explain(ask.argument)
             case "time":
                 answer = asyncio.get_running_loop().time()
             case "sockets":
-                self._sockets.receive()
+                self.receive()
+            case "hurry":
+                self._hurry.set()
             case "drain":
                 try:
                     await self._drain(msgspec.json.decode(ask.argument, type=Drain))
@@ -144,9 +203,9 @@ class Worker:
                 answer = {"error": f"a worker does not know the question {ask.what!r}"}
         return msgspec.Raw(msgspec.json.encode(answer))
 
-    def _explain(self, argument: msgspec.Raw) -> dict[str, Any]:
+    async def _explain(self, argument: msgspec.Raw) -> object:
         try:
-            return self._runtime.explain(msgspec.json.decode(argument, type=dict[str, Any]))
+            return await self._runtime.explain(msgspec.json.decode(argument, type=dict[str, Any]))
         except ValueError as error:
             return {"error": str(error)}
 
@@ -158,7 +217,11 @@ class Worker:
         drained = self._drained = asyncio.get_running_loop().create_future()
         self._sockets.close_held()  # the runtime's own are the last then, and what still queues on them is accepted
         try:
-            await self._runtime.drain(drain.delay, drain.timeout)
+            if drain.accepting:
+                await self._runtime.drain(drain.delay, drain.timeout)
+            else:
+                await self._let_rest(drain.delay)
+                await self._runtime.drain(0, drain.timeout)
         except Exception as error:
             drained.set_exception(error)
             raise
@@ -167,8 +230,17 @@ class Worker:
             raise
         drained.set_result(None)
 
+    async def _let_rest(self, seconds: float) -> None:
+        """Connections that wait may bring one more request: a client that sends it while we close would take that for a failure."""
+        self._runtime.stop_accepting()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._runtime.busy and not self._hurry.is_set():  # noqa: ASYNC110  # connections that go tell nobody
+                    await asyncio.sleep(_POLL)
+
 
 if __name__ == "__main__":
     from gateway.runtime import Runtime as ProxyRuntime
 
+    never_wait()
     main(ProxyRuntime)

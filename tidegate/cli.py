@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tidegate.inherited import claim
+
 if TYPE_CHECKING:
     from tidegate.options import RunOptions
 
@@ -53,6 +55,13 @@ DrainTimeout = Annotated[
 AccessLog = Annotated[
     Literal["json", "text", "off"], typer.Option(envvar="TIDEGATE_ACCESS_LOG", help="Form of the access log on standard output.")
 ]
+SnapshotFolder = Annotated[
+    Path | None, typer.Option(metavar="DIR", envvar="TIDEGATE_SNAPSHOT", help="Keep what is served there, and start from it at once.")
+]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", envvar="TIDEGATE_MEMORY_LIMIT", help="For all workers together; that of the container by default."),
+]
 DemoBackends = Annotated[
     bool,
     typer.Option("--demo-backends", envvar="TIDEGATE_DEMO_BACKENDS", help="Answer at the loopback addresses that EndpointSlices name."),
@@ -77,6 +86,8 @@ def run(
     drain_delay: DrainDelay = "0s",
     drain_timeout: DrainTimeout = "30s",
     access_log: AccessLog = "json",
+    snapshot: SnapshotFolder = None,
+    memory_limit: MemoryLimit = None,
     demo_backends: DemoBackends = False,
 ) -> None:
     """Serve Gateway API files.
@@ -85,7 +96,10 @@ def run(
     """
     import uvloop
 
+    from gateway.overload.descriptors import raise_limit
+    from gateway.standard_streams import never_wait, settle
     from tidegate.display import Display
+    from tidegate.forwarder import become
     from tidegate.options import CORES, RunOptions
     from tidegate.run import run as serve
 
@@ -100,10 +114,22 @@ def run(
         drain_timeout=_seconds("--drain-timeout", drain_timeout),
         access_log=access_log,
         demo_backends=demo_backends,
+        snapshot=snapshot,
+        memory_limit=0 if memory_limit is None else _size("--memory-limit", memory_limit),
     )
+    raise_limit()
+    never_wait()
     # With an access log, standard output holds nothing else.
     display = Display(sys.stdout if access_log == "off" else sys.stderr)
-    raise typer.Exit(uvloop.run(serve(options, display)))
+
+    async def serve_and_follow() -> int:
+        ended = await serve(options, display)
+        if isinstance(ended, int):
+            return ended
+        settle()
+        await become(ended)
+
+    raise typer.Exit(uvloop.run(serve_and_follow()))
 
 
 @app.command()
@@ -225,6 +251,15 @@ def _seconds(option: str, text: str) -> float:
         raise typer.BadParameter(f"{error}; write for example 10s, 500ms or 1m30s", param_hint=option) from None
 
 
+def _size(option: str, text: str) -> int:
+    from tidegate.sizes import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; write for example 512Mi or 2G", param_hint=option) from None
+
+
 def _write(body: bytes) -> None:
     sys.stdout.write(body.decode())
 
@@ -236,4 +271,5 @@ def _failed(error: Exception) -> typer.Exit:
 
 def main() -> None:
     """The program `tidegate`."""
+    claim()
     app()

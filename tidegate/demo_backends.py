@@ -33,6 +33,8 @@ class DemoBackends:
         self._message = message
         self._wanted: dict[Place, str] = {}
         self._started: set[Place] = set()
+        self._all_started = asyncio.Event()
+        self._all_started.set()
         self._process: asyncio.subprocess.Process | None = None
 
     def want(self, resources: Iterable[AnyResource]) -> None:
@@ -43,6 +45,7 @@ class DemoBackends:
                     place = (endpoint.address, endpoint.port)
                     if place not in self._started and _is_loopback(endpoint.address):
                         self._wanted.setdefault(place, resource.source.name)
+                        self._all_started.clear()
 
     async def start_wanted(self) -> None:
         """Starts what was noted. A port that somebody else has is left to them, which is told."""
@@ -54,6 +57,11 @@ class DemoBackends:
             if problem:
                 remedy = "what listens there answers in its stead; stop it, or change the port of the EndpointSlice"
                 self._message(f"no demo backend for {name} at {readable(*place)}: {problem}; {remedy}")
+        self._all_started.set()
+
+    async def started(self) -> None:
+        """Returns when `start_wanted` has started all that was noted."""
+        await self._all_started.wait()
 
     async def _start(self, place: Place, name: str) -> str:
         """What is wrong, '' if nothing is."""

@@ -8,11 +8,14 @@ or nothing. It lives until its standard input ends, so that it never outlives wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http.client import responses
@@ -21,8 +24,13 @@ from urllib.parse import parse_qsl
 
 import h11
 
+from gateway.net.accept import accept_queued
+
 HEAD_LIMIT: Final = 64 * 1024
 LONGEST_DELAY: Final = 60.0
+LAST_WAIT: Final = 2.0
+"""Seconds that the end waits for what is under way."""
+_POLL: Final = 0.02
 _STATUS: Final = re.compile(r"/status/([2-5][0-9]{2})").fullmatch
 _BODILESS: Final = frozenset({204, 304})
 _DELAY: Final = re.compile(r"([0-9]{1,6})(ms|s)").fullmatch
@@ -42,8 +50,9 @@ class Conversation(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, backend: DemoBackend) -> None:
+    def __init__(self, backend: DemoBackend, all_open: set[Conversation]) -> None:
         self._backend = backend
+        self._all_open = all_open
         self._codec = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
         self._request: h11.Request | None = None
         self._received = 0
@@ -52,10 +61,17 @@ class Conversation(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self._all_open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._all_open.discard(self)
         if self._later is not None:
             self._later.cancel()
+
+    @property
+    def rests(self) -> bool:
+        """Whether it has answered, and nothing more has come."""
+        return self._request is not None and self._codec.our_state is h11.IDLE
 
     def data_received(self, data: bytes) -> None:
         self._codec.receive_data(data)
@@ -152,22 +168,57 @@ class Conversation(asyncio.Protocol):
             self.transport.write(data)
 
 
+class DemoServer:
+    """Everything that listens, and every connection.
+
+    A port is shared with the demo backends of a program that replaces this one's, or that this one's replaces (SIGUSR2), so that
+    somebody listens at every moment, and what has queued here is answered before the end.
+    """
+
+    def __init__(self) -> None:
+        self._servers: list[tuple[asyncio.Server, socket.socket, Callable[[], Conversation]]] = []
+        self._open: set[Conversation] = set()
+
+    async def start(self, backend: DemoBackend) -> str:
+        """What is wrong, '' if nothing is."""
+        make = partial(Conversation, backend, self._open)
+        try:
+            server = await asyncio.get_running_loop().create_server(make, backend.address, backend.port, reuse_port=True)
+        except OSError as error:
+            return os.strerror(error.errno or 0)
+        self._servers += [(server, _duplicate(listening), make) for listening in server.sockets]
+        return ""
+
+    async def end(self) -> None:
+        """Takes what is queued, and waits a moment for what is under way."""
+        loop = asyncio.get_running_loop()
+        for server, queue, make in self._servers:
+            server.close()
+            for connection, _ in accept_queued(queue):
+                await loop.connect_accepted_socket(make, connection)
+            queue.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WAIT):
+                while self._open:  # those that rest are looked for, too
+                    for conversation in [conversation for conversation in self._open if conversation.rests]:
+                        conversation.transport.close()
+                    await asyncio.sleep(_POLL)
+
+
+def _duplicate(listening: socket.socket) -> socket.socket:
+    """What the loop shows of its sockets can do less than a socket."""
+    return socket.socket(fileno=os.dup(listening.fileno()))
+
+
 async def serve() -> None:
     """Starts what standard input names, until it ends."""
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    server = DemoServer()
     while line := await lines.readline():
-        print(await _start(loop, DemoBackend(**json.loads(line))), flush=True)
-
-
-async def _start(loop: asyncio.AbstractEventLoop, backend: DemoBackend) -> str:
-    """What is wrong, '' if nothing is."""
-    try:
-        await loop.create_server(partial(Conversation, backend), backend.address, backend.port)
-    except OSError as error:
-        return os.strerror(error.errno or 0)
-    return ""
+        print(await server.start(DemoBackend(**json.loads(line))), flush=True)
+    await server.end()
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from gateway.explain import Explanation
-from gateway.explain.explanation import Considered, Portion, Reply
+from gateway.explain.explanation import Authorization, Considered, Portion, Reply
 from gateway.http.phrases import phrase
 from gateway.offline import Offline
 from tidegate.admin_client import ask
@@ -116,10 +116,23 @@ def _add_rule(tree: Tree, said: Explanation) -> None:
     branch = tree.add(_text(f"served by {rule.kind} {rule.route}, rule {rule.rule}"))
     for words in (*rule.filters, *rule.limits):
         branch.add(_text(words))
+    for words in said.limits:
+        branch.add(_text(words))
+    if said.authorization is not None:
+        _add_authorization(branch, said.authorization)
     for mirror in said.mirrors:
         branch.add(_text(f"copies {mirror.percent:g}% of the requests to {mirror.backend}"))
     if said.session:
         branch.add(_text(f"session: {said.session}"))
+
+
+def _add_authorization(branch: Tree, asked: Authorization) -> None:
+    """What follows in the tree is what happens if the answer is 200."""
+    request, taken = asked.request, ", ".join(asked.fields) or "any field"
+    node = branch.add(_text(f"would ask {asked.backend}: {request.method} {request.target}, Host: {request.host}"))
+    for name, value in request.headers:
+        node.add(_text(f"{name}: {value}"))
+    node.add(_text(f"200 lets the request pass, and the answer may set {taken}; any other answer goes to the client"))
 
 
 def _add_answer(tree: Tree, said: Explanation) -> None:
@@ -147,9 +160,13 @@ def _add_portion(tree: Tree, portion: Portion) -> None:
     branch = tree.add(_text(f"{share}to {portion.backend}", "bold green" if portion.percent else "dim"))
     for words in portion.filters:
         branch.add(_text(words))
+    if portion.authorization is not None:
+        _add_authorization(branch, portion.authorization)
     if portion.forwarded is not None:
         request = portion.forwarded
         branch.add(_text(f"as {request.method} {request.target}, Host: {request.host}{f', TLS to {portion.tls}' if portion.tls else ''}"))
+    if portion.balancing:
+        branch.add(_text(f"to an endpoint {portion.balancing}"))
     for endpoint in portion.endpoints:
         fault = f": {endpoint.fault}" if endpoint.fault else ""
         branch.add(_text(f"{endpoint.percent:.4g}% {endpoint.address}{fault}", "red" if endpoint.fault else ""))

@@ -19,6 +19,10 @@ DEFAULT_CLASS: Final = "tidegate"
 """Gateways of this class are served even if --class names another, unless an object says whose it is."""
 
 
+_LEAST_MEMORY: Final = 48 << 20
+"""Bytes that a worker has when it starts, with room for a little traffic."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """See `tidegate run --help`. Seconds where a time is meant; `admin` None for no admin server, its port 0 for any."""
@@ -33,6 +37,9 @@ class RunOptions:
     drain_timeout: float = 30.0
     access_log: AccessLog = "json"
     demo_backends: bool = False
+    snapshot: Path | None = None
+    memory_limit: int = 0
+    """Bytes for all workers together; 0 for the limit of the container, or what the machine has."""
 
     def translation(self, admin: tuple[str, int] | None) -> Options:
         """What translation takes of them; `admin` with the port that was bound."""
@@ -49,6 +56,9 @@ class RunOptions:
             yield f"--workers {self.workers}: at least one process must serve; give 1 or more"
         if not _is_address(self.bind):
             yield f"--bind {self.bind}: this is no IP address; give one of this host, or 0.0.0.0 for all"
+        if 0 < self.memory_limit < self.workers * _LEAST_MEMORY:
+            least = f"{_LEAST_MEMORY >> 20}Mi"
+            yield f"--memory-limit {self.memory_limit}: {self.workers} workers need more than they would start with; give {least} for each"
         if not 0 <= self.port_offset <= HIGHEST_PORT:
             yield f"--port-offset {self.port_offset}: give a number from 0 to {HIGHEST_PORT}"
         if self.admin is not None and not (_is_address(self.admin[0]) and 0 <= self.admin[1] <= HIGHEST_PORT):

@@ -15,9 +15,10 @@ import errno
 import gc
 import os
 import secrets
-import signal
+import socket
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final
 
 from controller.publish import Publisher
@@ -26,19 +27,27 @@ from controller.sources.problems import Problem
 from controller.status import BindFailure
 from controller.translator import Translation, Translator
 from gateway.admin import AdminServer
+from gateway.descriptors import Place
+from gateway.ir.batch import AnyResource
+from gateway.ir.value import Identity
 from gateway.net.sockets import BindError, bind
 from gateway.options import SESSION_KEY_VARIABLE, RuntimeOptions
 from gateway.pages import pages
 from gateway.parent import Workers
+from gateway.places import nothing
+from gateway.policies.rate_limit import BYTES
 from gateway.ports import Ports
+from gateway.shared_memory import make_shared_file
+from gateway.succession import Predecessor
 from tidegate.demo_backends import DemoBackends
+from tidegate.forwarder import Followed
+from tidegate.lifecycle import Lifecycle
 from tidegate.options import RunOptions
 from tidegate.show import Configuration, Show
+from tidegate.snapshots import Snapshots, scope_of
 from tidegate.statuses import FinalStatuses
 from tidegate.subject import Subject
 
-GOOD: Final = 0
-CUT_OFF: Final = 1
 BAD_OPTIONS: Final = 2
 
 _PATIENCE: Final = 0.1
@@ -52,30 +61,31 @@ COLLECTOR: Final = (10_000, 20, 100)
 second, and what a change leaves behind is found by the partial ones."""
 
 
-async def run(options: RunOptions, show: Show) -> int:
-    """Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. Returns the exit code: GOOD, CUT_OFF or BAD_OPTIONS."""
+async def run(options: RunOptions, show: Show) -> int | Followed:
+    """Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. Returns the exit code: GOOD, CUT_OFF or BAD_OPTIONS;
+    or what this process is to follow from now on, since it was replaced."""
     complaints = options.complaints()
     for complaint in complaints:
         show.message(complaint)
     if complaints:
         return BAD_OPTIONS
+    predecessor = Predecessor.of_environment()
+    if predecessor is not None:
+        await predecessor.hand_over()
     if options.admin is None:
-        return await Standalone(options, show, None).serve(None)
+        return await Standalone(options, show, None, predecessor).serve(None)
     try:
-        listening = bind(*options.admin)
+        listening = (predecessor and predecessor.claim_admin()) or bind(*options.admin)
     except BindError as error:
         show.message(f"the admin server: {error}; --admin chooses another address or port, for example if tidegate runs already")
         return BAD_OPTIONS
-    standalone = Standalone(options, show, (options.admin[0], listening.getsockname()[1]))
-    server = AdminServer(pages(standalone.subject), show.message)
-    await server.start(listening)
-    return await standalone.serve(server)
+    return await Standalone(options, show, (options.admin[0], listening.getsockname()[1]), predecessor).serve(listening)
 
 
 class Standalone:
     """One data plane and the files that it serves, from start to end. Used once."""
 
-    def __init__(self, options: RunOptions, show: Show, admin: tuple[str, int] | None) -> None:
+    def __init__(self, options: RunOptions, show: Show, admin: tuple[str, int] | None, predecessor: Predecessor | None = None) -> None:
         self._options = options
         self._show = show
         self._source = FileSource(options.paths)
@@ -83,9 +93,19 @@ class Standalone:
         os.environ.setdefault(SESSION_KEY_VARIABLE, secrets.token_hex())
         self._news = asyncio.Event()
         self._publisher = Publisher(show.message, self._moved)
-        runtime = RuntimeOptions(access_log=options.access_log, admin=admin, drain_timeout=options.drain_timeout)
-        self._workers = Workers(options.workers, self._publisher, self, runtime)
-        self._ports = Ports(self._workers.open, self._workers.close)
+        runtime = RuntimeOptions(
+            access_log=options.access_log,
+            admin=admin,
+            drain_timeout=options.drain_timeout,
+            workers=options.workers,
+            memory_limit=options.memory_limit // max(options.workers, 1),
+            shared_descriptor=make_shared_file(BYTES),
+        )
+        claim = nothing if predecessor is None else predecessor.claim
+        self._workers = Workers(options.workers, self._publisher, self, runtime, claim=claim)
+        self._life = Lifecycle(options, self._workers, show.message, predecessor)
+        self._ports = Ports(self._open, self._close)
+        self._snapshots = Snapshots(options.snapshot, scope_of(options), self._publisher, show.message)
         self._statuses = FinalStatuses()
         self._demo = DemoBackends(show.message) if options.demo_backends else None
         self.problems: tuple[Problem, ...] = ()
@@ -94,9 +114,9 @@ class Standalone:
         self._listeners_shown = 0
         self._failed_batches: frozenset[str] = frozenset()
         self._shown = False
+        self._files_read = False
         self._applied = False
-        self._signals = 0
-        self._ending = asyncio.Event()
+        self._taken = asyncio.Event()
         self._configuration = Configuration(
             statuses=self._statuses.final,
             resources=self._publisher.resources,
@@ -111,12 +131,22 @@ class Standalone:
     @property
     def ready(self) -> str:
         """See subject.Standing."""
-        if self._signals:
+        if self._life.draining:
             return "draining"
         if not self._publisher.revision:
             return "the files are being read"
         serves = self._applied and any(worker.revision for worker in self._publisher.subscribers)
         return "" if serves else "no worker has the configuration yet"
+
+    @property
+    def snapshot(self) -> str:
+        """See subject.Standing."""
+        return self._snapshots.sentence
+
+    @property
+    def snapshot_failures(self) -> int:
+        """See subject.Standing."""
+        return self._snapshots.failures
 
     def _moved(self) -> None:
         """A worker acknowledged something or is gone. One that dies later does not make the others unready."""
@@ -131,50 +161,54 @@ class Standalone:
         """See gateway.parent.Observer."""
         self.subject.ended(worker)
 
-    async def serve(self, admin: AdminServer | None) -> int:
-        """Until the end; returns the exit code. Closes the admin server."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
+    def _open(self, place: Place) -> BindError | None:
+        error = self._workers.open(place)
+        if error is None:
+            self._life.replacement.opened(place)
+        return error
+
+    def _close(self, place: Place) -> None:
+        self._life.replacement.closed(place)
+        self._workers.close(place)
+
+    async def serve(self, admin: socket.socket | None) -> int | Followed:
+        """Until the end; see `run`. Owns the listening socket of the admin server."""
+        work = [
+            self._endure("reading the files", self._follow),
+            self._endure("judging statuses", self._settle),
+            self._endure("binding ports", self._retry),
+            self._endure("watching certificates", self.subject.expiries.watch),
+        ]
+        if self._options.snapshot is not None:
+            keeping = partial(self._snapshots.keep, self._translator.objects)
+            work.append(self._endure("writing snapshots", keeping))
         try:
-            async with asyncio.TaskGroup() as tasks:
-                serving = tasks.create_task(self._workers.run())
-                background = [
-                    tasks.create_task(self._endure("reading the files", self._follow)),
-                    tasks.create_task(self._endure("judging statuses", self._settle)),
-                    tasks.create_task(self._endure("binding ports", self._retry)),
-                ]
-                await self._ending.wait()
-                clean = await self._workers.drain(self._options.drain_delay, self._options.drain_timeout)
-                await serving
-                for task in background:
-                    task.cancel()
+            return await self._life.run(AdminServer(pages(self.subject), self._show.message), admin, work, self._serves)
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-            if admin is not None:
-                await admin.close()
             if self._demo is not None:
                 await self._demo.close()
-        return GOOD if clean and self._signals == 1 else CUT_OFF
 
-    def _signalled(self, number: int) -> None:
-        self._signals += 1
-        name = signal.Signals(number).name
-        if self._signals == 1:
-            seconds = self._options.drain_delay + self._options.drain_timeout
-            self._show.message(f"{name}: draining, for {seconds:g} s at most; once more ends at once")
-            self._ending.set()
-        elif self._signals == 2:
-            self._show.message(f"{name}: ending at once")
-            self._workers.stop()
+    async def _serves(self) -> str:
+        """See lifecycle.Serves."""
+        await self._taken.wait()
+        await self._publisher.acknowledged(self._publisher.revision)
+        if self._demo is not None:
+            await self._demo.started()
+        if any(kind == "Batch" for kind, _ in self._publisher.rejections()):
+            return "its workers could not apply the configuration"
+        if self.problems and self._options.snapshot is None:
+            return f"the files cannot all be read, so that routes that are served would be lost: {self.problems[0]}"
+        return ""
 
     async def _endure(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         """Keeps on: a fault of ours is told with its place, and the work begins anew."""
         while True:
             try:
                 await work()
-            except Exception as error:  # nothing but a signal may end the process
+            except Exception as fault:  # nothing but a signal may end the process
+                error = fault
+                while isinstance(error, ExceptionGroup):
+                    error = error.exceptions[0]
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 where = f"{place.filename}:{place.lineno}"
                 self._show.message(f"{what} failed, which is a fault of Tidegate, and goes on: {type(error).__name__}: {error} ({where})")
@@ -182,37 +216,67 @@ class Standalone:
 
     async def _follow(self) -> None:
         if not self._publisher.revision:
+            await self._restore()
+        if not self._files_read:
             change, translation = await asyncio.to_thread(self._read)
+            self._files_read = True
             self._take(change, translation)
+        while True:
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(self._watch())
+                await self._life.reread.wait()
+                self._life.reread.clear()
+                watching.cancel()
+
+    async def _watch(self) -> None:
+        """Begins with reading every file."""
         async with contextlib.aclosing(self._source.watch()) as changes:
             async for change in changes:
                 self._take(change, self._translator.apply(change.puts, change.removes))
 
+    async def _restore(self) -> None:
+        """Serves the snapshot, if there is a good one. The workers get it before the reading takes the processor from them."""
+        resources = await self._snapshots.restore()
+        if resources:
+            self._publish(resources, ())
+            self._news.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_PATIENCE):
+                    await self._publisher.acknowledged(self._publisher.revision)
+
     def _read(self) -> tuple[Change, Translation]:
-        """The first reading makes nothing but what stays: a collector that looks through all of it again and again finds nothing."""
+        """The first reading makes nothing but what stays: a collector that looks through all of it, even once, finds nothing."""
         gc.disable()
         try:
             change = self._source.read()
             return change, self._translator.apply(change.puts, change.removes)
         finally:
+            gc.freeze()
+            gc.set_threshold(*COLLECTOR)
             gc.enable()
 
     def _take(self, change: Change, translation: Translation) -> None:
         """The path of a change: published here, everything else by `_settle`, which comes after on the loop."""
-        admitted = self._ports.admit(translation.set, translation.remove)
-        revision = self._publisher.publish(admitted.set, admitted.remove)
-        if admitted.listeners:
-            self._listeners_changed = revision
-        self._statuses.note(translation, revision)
         self.problems = change.problems
-        if self._demo is not None:
-            self._demo.want(admitted.set)
+        taken = self._snapshots.take_over(self._source, self._translator, translation)
+        if taken is not None:
+            self._statuses.note(taken, self._publish(taken.set, taken.remove))
         for failure in translation.failures:
             self._show.message(f"translation failed, which is a fault of Tidegate; what it gave before stays: {failure}")
         self._news.set()
+        self._taken.set()
+
+    def _publish(self, resources: Iterable[AnyResource], gone: Iterable[Identity]) -> int:
+        """Returns the revision."""
+        admitted = self._ports.admit(resources, gone)
+        revision = self._publisher.publish(admitted.set, admitted.remove)
+        if admitted.listeners:
+            self._listeners_changed = revision
+        if self._demo is not None:
+            self._demo.want(admitted.set)
+        return revision
 
     async def _settle(self) -> None:
-        patience = _FIRST_PATIENCE
         while True:
             await self._news.wait()
             self._news.clear()
@@ -221,7 +285,7 @@ class Standalone:
             wanted = max(self._statuses.waiting, self._listeners_changed) if self._shown else self._publisher.revision
             if self._publisher.applied < wanted:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(patience):
+                    async with asyncio.timeout(_PATIENCE if self._shown else _FIRST_PATIENCE):
                         await self._publisher.acknowledged(wanted)
             if self._demo is not None:
                 await self._demo.start_wanted()
@@ -230,8 +294,9 @@ class Standalone:
                 if self._bind_again():
                     continue  # what was withdrawn to make way is about to be back
             self._tell_problems()
-            self._update()
-            patience = _PATIENCE
+            if self._snapshots.serving is None:
+                self._update()
+            self._show_listening()
 
     def _update(self) -> None:
         applied = self._publisher.applied
@@ -242,11 +307,11 @@ class Standalone:
         if not self._shown:
             self._shown = True
             self._show.state(self._configuration)
-            gc.collect()
             gc.freeze()
-            gc.set_threshold(*COLLECTOR)
         elif changed or gone:
             self._show.changed(changed, gone)
+
+    def _show_listening(self) -> None:
         if self._listeners_shown != self._listeners_changed:
             self._listeners_shown = self._listeners_changed
             self._show.listening(self._configuration)

@@ -38,6 +38,8 @@ def show(found: dict[str, Any], stream: IO[str]) -> None:
     for worker in workers:
         if worker["revision"] < revision:
             report.under(f"{worker['name'] or 'a worker that has not said its name'} is at revision {worker['revision']}")
+    if found["snapshot"]:
+        report.line("note", found["snapshot"])
     for judged in sorted(found["objects"], key=lambda named: _RANK.get(named["kind"], len(_RANK))):
         parts = tuple(parts_of(judged["status"]))
         report.judged(_called(judged), _place(judged), parts, lambda part, message: "")

@@ -15,6 +15,7 @@ from controller.translate.statuses import Status
 from gateway.ir.batch import AnyResource
 from gateway.parent import Workers
 from gateway.telemetry.statistics import Sample, Statistics, Totals, merge
+from tidegate.certificates import Expiries
 from tidegate.show import Configuration
 
 _STATISTICS_TIMEOUT = 2.0
@@ -32,6 +33,17 @@ class Standing(Protocol):
     def problems(self) -> tuple[Problem, ...]:
         """What cannot be used of the files."""
 
+    def message(self, text: str) -> None:
+        """Something a user or a log should know."""
+
+    @property
+    def snapshot(self) -> str:
+        """Why a snapshot is served instead of the files, and from when it is; '' where the files are served."""
+
+    @property
+    def snapshot_failures(self) -> int:
+        """How often a snapshot could not be written."""
+
 
 class Subject:
     """See gateway.pages.Subject. Also the observer's half that counts the ends of workers."""
@@ -43,6 +55,7 @@ class Subject:
         self._configuration = configuration
         self._totals = Totals()
         self._ended = 0
+        self.expiries = Expiries(lambda: publisher.resources, standing.message)
 
     def ended(self, worker: str) -> None:
         """A worker process is no more: what it counted stays counted."""
@@ -72,6 +85,7 @@ class Subject:
         configuration = self._configuration
         found = {
             "revision": self._publisher.revision,
+            "snapshot": self._standing.snapshot,
             "workers": [{"name": worker.name, "revision": worker.revision} for worker in self._publisher.subscribers],
             "objects": [self._object(status) for _, status in sorted(configuration.statuses.items())],
             "problems": self._standing.problems,
@@ -92,14 +106,20 @@ class Subject:
         for kind, _ in self._publisher.resources:
             kinds[kind] = kinds.get(kind, 0) + 1
         return Statistics(
-            counters=(Sample("tidegate_worker_ends_total", (), self._ended),),
+            counters=(
+                Sample("tidegate_snapshot_failures_total", (), self._standing.snapshot_failures),
+                Sample("tidegate_connections_handed_over_total", (), self._workers.handed),
+                Sample("tidegate_worker_ends_total", (), self._ended),
+            ),
             gauges=(
+                Sample("tidegate_snapshot_served", (), int(bool(self._standing.snapshot))),
                 Sample("tidegate_revision", (), self._publisher.revision),
                 Sample("tidegate_applied_revision", (), self._publisher.applied),
                 Sample("tidegate_workers", (), self._workers.running),
                 *(Sample("tidegate_resources", (("kind", kind),), count) for kind, count in sorted(kinds.items())),
                 Sample("tidegate_resources_rejected", (), len(self._publisher.rejections())),
                 Sample("tidegate_problems", (), len(self._standing.problems)),
+                *self.expiries.samples(),
             ),
         )
 

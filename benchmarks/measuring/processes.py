@@ -45,9 +45,12 @@ class Program:
     def check(self) -> None:
         """Raises CannotMeasure if it has ended."""
         if self.process.poll() is not None:
-            last = self.messages.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-8:]
-            said = "".join(f"\n    {line}" for line in last) or " nothing"
-            raise CannotMeasure(f"{self.name} ended with status {self.process.returncode}; it said:{said}")
+            raise CannotMeasure(f"{self.name} ended with status {self.process.returncode}; it said:{self.said()}")
+
+    def said(self) -> str:
+        """Its last messages, for an error."""
+        last = self.messages.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-8:]
+        return "".join(f"\n    {line}" for line in last) or " nothing"
 
 
 class Processes:

@@ -25,15 +25,15 @@ class Site:
         for needed in (self.folder, self._unfinished):
             needed.mkdir(parents=True)
         listener = {"name": "http", "port": port, "protocol": "HTTP"}
-        self.put("gateway", _object(GATEWAY, "Gateway", "web", {"gatewayClassName": "tidegate", "listeners": [listener]}))
+        self.put("gateway", described(GATEWAY, "Gateway", "web", {"gatewayClassName": "tidegate", "listeners": [listener]}))
         for name, backend_port in zip(("first", "second"), backend_ports, strict=True):
-            self.put(f"{name}-service", _object("v1", "Service", name, {"ports": [{"port": 80}]}))
-            self.put(f"{name}-endpoints", _endpoints(name, backend_port))
+            self.put(f"{name}-service", described("v1", "Service", name, {"ports": [{"port": 80}]}))
+            self.put(f"{name}-endpoints", endpoints(name, backend_port))
 
-    def put(self, name: str, described: dict[str, Any]) -> float:
+    def put(self, name: str, value: dict[str, Any]) -> float:
         """Writes an object beside the folder and renames it over its file; returns when, on the monotonic clock, just before."""
         written = self._unfinished / f"{name}.yaml"
-        written.write_text(_yaml(described), encoding="utf-8")
+        written.write_text(yaml_of(value), encoding="utf-8")
         renamed = time.monotonic()
         os.rename(written, self.folder / f"{name}.yaml")
         return renamed
@@ -80,14 +80,15 @@ def edited_route(edit: int) -> dict[str, Any]:
 
 
 def _route(name: str, host: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
-    return _object(GATEWAY, "HTTPRoute", name, {"parentRefs": [{"name": "web"}], "hostnames": [host], "rules": rules})
+    return described(GATEWAY, "HTTPRoute", name, {"parentRefs": [{"name": "web"}], "hostnames": [host], "rules": rules})
 
 
 def _prefix(path: str) -> dict[str, Any]:
     return {"path": {"type": "PathPrefix", "value": path}}
 
 
-def _endpoints(service: str, port: int) -> dict[str, Any]:
+def endpoints(service: str, port: int) -> dict[str, Any]:
+    """The EndpointSlice of a Service with one endpoint."""
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -98,19 +99,20 @@ def _endpoints(service: str, port: int) -> dict[str, Any]:
     }
 
 
-def _object(version: str, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+def described(version: str, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """An object."""
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-def _yaml(value: Any, indent: int = 0) -> str:
+def yaml_of(value: Any, indent: int = 0) -> str:
     """Block style as people write it, since it costs the reader more than JSON does; strings are quoted."""
     space = " " * indent
     if isinstance(value, dict):
         return "".join(f"{space}{name}:{_below(part, indent + 2)}" for name, part in value.items())
     return "".join(
-        f"{space}- {_yaml(part, indent + 2).lstrip()}" if isinstance(part, dict) else f"{space}- {json.dumps(part)}\n" for part in value
+        f"{space}- {yaml_of(part, indent + 2).lstrip()}" if isinstance(part, dict) else f"{space}- {json.dumps(part)}\n" for part in value
     )
 
 
 def _below(value: Any, indent: int) -> str:
-    return f"\n{_yaml(value, indent)}" if isinstance(value, dict | list) else f" {json.dumps(value)}\n"
+    return f"\n{yaml_of(value, indent)}" if isinstance(value, dict | list) else f" {json.dumps(value)}\n"

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,10 @@ class Tidegate:
         """Returns when the configuration is live. Raises CannotMeasure."""
         self._wait("it is not ready", lambda: self._get("/healthz/ready").startswith(b"ready"))
 
+    def wait_until_files_serve(self) -> None:
+        """Returns when what is served is what the files say, and no snapshot any more. Raises CannotMeasure."""
+        self._wait("the files have not been read", lambda: bool(self.status()["objects"]))
+
     def wait_until_acknowledged(self) -> None:
         """Returns when every worker has put in place what was published last. Raises CannotMeasure."""
         self._wait("a worker has not acknowledged the last revision", self._is_acknowledged)
@@ -66,11 +70,13 @@ class Tidegate:
             return body
 
 
-def start_tidegate(processes: Processes, folder: Path, workers: int, core: int | None = None, name: str = "tidegate") -> Tidegate:
-    """Serves a folder; the access log goes to a file. Returns before it is ready."""
+def start_tidegate(
+    processes: Processes, folder: Path, workers: int, core: int | None = None, name: str = "tidegate", more: Sequence[str] = ()
+) -> Tidegate:
+    """Serves a folder; the access log goes to a file; `more` are further options. Returns before it is ready."""
     (admin_port,) = free_ports(1)
     log = processes.folder / f"{name}.log"
-    options = ["--workers", str(workers), "--admin", f"127.0.0.1:{admin_port}", "--access-log", "json", "--drain-timeout", "2s"]
+    options = ["--workers", str(workers), "--admin", f"127.0.0.1:{admin_port}", "--access-log", "json", "--drain-timeout", "2s", *more]
     command = [sys.executable, "-m", "tidegate", "run", str(folder), *options]
     program = processes.start(name, command, core, log, _environment(processes.folder), ROOT)
     return Tidegate(program, admin_port, log)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
-from dataclasses import dataclass
+from pathlib import Path
 
+from measuring.load import Load
 from measuring.processes import on_core, path_of
 from measuring.script import CannotMeasure
 
@@ -13,21 +14,11 @@ _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 _PATIENCE = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What wrk saw. `seconds` is how long it took itself; `trouble` is '' when all went well."""
-
-    requests: int
-    seconds: float
-    requests_per_second: float
-    median_ms: float
-    p99_ms: float
-    trouble: str
-
-
-def load(url: str, connections: int, seconds: float, core: int) -> Load:
-    """Puts a proxy under load. Raises CannotMeasure when wrk fails."""
+def load(url: str, connections: int, seconds: float, core: int, script: Path | None = None) -> Load:
+    """Puts a proxy under load; a script of wrk may choose the requests. Raises CannotMeasure when wrk fails."""
     options = {"--threads": "1", "--connections": str(connections), "--duration": f"{round(seconds)}s"}
+    if script is not None:
+        options["--script"] = str(script)
     command = [path_of("wrk", "wrk"), *(word for option in options.items() for word in option), "--latency", url]
     with on_core(core):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)

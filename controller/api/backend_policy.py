@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from controller.api.base import Model
+from controller.api.backend_protection import Ejection, HealthCheck, Limits
+from controller.api.balancing import Balancing
+from controller.api.base import Integer, Model
 from controller.api.durations import Duration
 from controller.api.metadata import Object
 from controller.api.names import SectionName
@@ -19,12 +21,6 @@ class BackendPolicyTarget(LocalPolicyTargetReference):
     section_name: SectionName | None = Field(default=None, description="The name of the Service port; all ports when absent.")
 
 
-class Balancing(Model):
-    """How an endpoint is chosen among those that are ready."""
-
-    type: Literal["RoundRobin"] = Field(default="RoundRobin", description="RoundRobin: each in turn.")
-
-
 class BackendPolicySpec(Model):
     """Options of backends."""
 
@@ -33,6 +29,15 @@ class BackendPolicySpec(Model):
     )
     balancing: Balancing = Field(default=Balancing(), description="How an endpoint is chosen.")
     connect_timeout: Duration = Field(default=5_000, description="Time limit of a connect, TLS included; zero disables.")
+    send_timeout: Duration = Field(
+        default=60_000, description="Without an endpoint taking a byte of a request's body that waits for it; zero disables."
+    )
+    ejection: Ejection = Field(default=Ejection(), description="When an endpoint is left out because of how it answered requests.")
+    health_check: HealthCheck | None = Field(default=None, description="Active checks of endpoints; none when absent.")
+    panic_threshold: Annotated[Integer, Field(ge=0, le=100)] = Field(
+        default=50, description="If fewer than this percentage of the ready endpoints is healthy, health is ignored. 0: never."
+    )
+    limits: Limits = Field(default=Limits(), description="How much one worker asks of all endpoints together.")
 
 
 class BackendPolicy(Object):

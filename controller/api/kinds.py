@@ -6,6 +6,7 @@ from typing import get_args
 
 from controller.api.backend_policy import BackendPolicy
 from controller.api.backend_tls_policy import BackendTLSPolicy
+from controller.api.backend_traffic_policy import XBackendTrafficPolicy
 from controller.api.core import ConfigMap, Namespace, Secret, Service
 from controller.api.endpoint_slice import EndpointSlice
 from controller.api.gateway import Gateway
@@ -21,6 +22,7 @@ KINDS: tuple[type[Object], ...] = (
     HTTPRoute,
     ReferenceGrant,
     BackendTLSPolicy,
+    XBackendTrafficPolicy,
     ListenerPolicy,
     BackendPolicy,
     Service,

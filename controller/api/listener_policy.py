@@ -9,6 +9,7 @@ from controller.api.base import Boolean, Integer, Model, Text, refusal
 from controller.api.durations import Duration
 from controller.api.metadata import Object
 from controller.api.names import SectionName
+from controller.api.rate_limits import RateLimit, Size, check_limits
 from controller.api.references import LocalPolicyTargetReference, check_targets
 
 
@@ -21,6 +22,12 @@ def _network(value: str) -> str:
 
 AddressBlock = Annotated[Text, AfterValidator(_network)]
 """An IPv4 or IPv6 address block in CIDR form; an address alone stands for itself."""
+
+
+Rate = Annotated[Integer, Field(ge=0, le=1 << 30)]
+"""Bytes a second."""
+
+Count = Annotated[Integer, Field(ge=1, le=(1 << 31) - 1)]
 
 
 class ListenerPolicyTarget(LocalPolicyTargetReference):
@@ -38,6 +45,28 @@ class ListenerTimeouts(Model):
         default=10_000, description="From the start of a connection, or the first byte of a later request, to the end of the head."
     )
     idle: Duration = Field(default=60_000, description="Between two requests on a connection.")
+    body: Duration = Field(default=30_000, description="Without a byte of a request's body while it is waited for.")
+    send: Duration = Field(default=30_000, description="Without the client taking a byte of a response that waits for it.")
+    tunnel_idle: Duration = Field(default=3_600_000, description="Without a byte in either direction of a tunnel (WebSocket).")
+
+
+class MinimumRates(Model):
+    """How fast clients must send and take bodies, in bytes a second; zero disables."""
+
+    body: Rate = Field(default=240, description="At which a request's body must come, on average over the time it is waited for.")
+    send: Rate = Field(default=240, description="At which a response that waits for its client must be taken.")
+    grace: Duration = Field(default=10_000, description="How long a client is waited for before the rates count.")
+
+
+class ConnectionLimits(Model):
+    """Limits of connections from clients, for each port and worker; none when absent."""
+
+    connections: Count | None = Field(default=None, description="Connections at one time; the next one is closed at once.")
+    connections_per_client: Count | None = Field(
+        default=None, description="Connections at one time from one IPv4 address or IPv6 /64; the next one is closed at once."
+    )
+    requests_per_connection: Count | None = Field(default=None, description="Requests after which a connection ends.")
+    request_body: Size | None = Field(default=None, description="Bytes of a request's body; a longer one is answered 413.")
 
 
 class PathRules(Model):
@@ -66,6 +95,11 @@ class ListenerPolicySpec(Model):
         default=(), max_length=256, description="Address blocks of proxies whose x-forwarded-* fields are trusted."
     )
     timeouts: ListenerTimeouts = Field(default=ListenerTimeouts(), description="Time limits of connections from clients.")
+    minimum_rates: MinimumRates = Field(default=MinimumRates(), description="How fast clients must send and take bodies.")
+    limits: ConnectionLimits = Field(default=ConnectionLimits(), description="Limits of connections from clients.")
+    rate_limits: Annotated[tuple[RateLimit, ...], AfterValidator(check_limits)] = Field(
+        default=(), max_length=16, description="How many requests are let through; a request must be under all that count it."
+    )
     paths: PathRules = Field(default=PathRules(), description="How the paths of requests are treated.")
     reason_header: Boolean = Field(default=False, description="Whether answers that the proxy makes itself carry x-tidegate-reason.")
     access_log: Boolean = Field(default=True, description="Whether exchanges are written to the access log.")

@@ -20,7 +20,7 @@ from controller.sources.elsewhere import PollingWatch, SystemWatch
 from controller.sources.inventory import Inventory
 from controller.sources.problems import Path as FieldPath
 from controller.sources.problems import Place, Problem
-from controller.sources.reading import object_paths
+from controller.sources.reading import NOTHING_KNOWN, Subject, object_paths
 from controller.sources.signals import Watch
 from controller.sources.survey import NoObserver, Signature, Survey, signature, survey
 
@@ -60,6 +60,7 @@ class FileSource:
         self._files: dict[str, _File] = {}
         self._troubled: dict[str, tuple[Problem, ...]] = {}
         self._path_problems: tuple[Problem, ...] = ()
+        self._unread_paths: tuple[Problem, ...] = ()
         self._emptied: dict[str, Signature] = {}
         self._inventory = Inventory()
         self._told: tuple[Problem, ...] = ()
@@ -97,6 +98,15 @@ class FileSource:
         place = self._inventory.place(key)
         return place if place is None or not field else _place_of_field(place, field)
 
+    def unread(self) -> list[tuple[Subject, Problem]]:
+        """What cannot be read, path, file or part of a document: which object it may be, and why."""
+        found = [(NOTHING_KNOWN, problem) for problem in self._unread_paths]
+        for file in self._troubled:
+            for entry in self._files[file].entries:
+                subjects = (fault.subject for fault in entry.reading.faults)
+                found += zip(subjects, entry.problems(file), strict=True)
+        return found
+
     def _watch(self) -> Watch:
         if sys.platform != "linux":
             return SystemWatch(self._paths)
@@ -107,15 +117,18 @@ class FileSource:
 
     def _listed(self, found: Survey) -> list[str]:
         """All files there are or were."""
-        self._path_problems = tuple(found.problems)
+        self._note_paths(found)
         return list({**self._files, **found.files})
 
     def _differing(self, found: Survey) -> list[str]:
         """The files that came, went, or are others than those that were read."""
-        self._path_problems = tuple(found.problems)
+        self._note_paths(found)
         gone = [file for file in self._files if file not in found.files]
         other = [file for file, state in found.files.items() if file not in self._files or self._files[file].signature != state]
         return gone + other
+
+    def _note_paths(self, found: Survey) -> None:
+        self._path_problems, self._unread_paths = tuple(found.problems), tuple(found.unread)
 
     async def _refresh_all(self, watch: Watch, files: Iterable[str]) -> None:
         for count, file in enumerate(files, 1):

@@ -50,7 +50,10 @@ class Survey:
     """The folders whose files count, each with the names under which it was reached."""
     names: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     """Further names that matter, (folder, name), each with the files that are read through it."""
+    unread: list[Problem] = field(default_factory=list)
+    """Paths that stand for files which could not be found or read."""
     problems: list[Problem] = field(default_factory=list)
+    """Those, and whatever else a user should know."""
 
 
 def signature(status: os.stat_result) -> Signature:
@@ -90,7 +93,9 @@ class _Walk:
             self._linked(path, real)
 
     def _problem(self, path: str, message: str, remedy: str) -> None:
-        self.survey.problems.append(Problem(path, 0, "", "", message, remedy))
+        problem = Problem(path, 0, "", "", message, remedy)
+        self.survey.unread.append(problem)
+        self.survey.problems.append(problem)
 
     def _follow(self, path: str, file: str) -> str | None:
         """The real path of an absolute path, or None if it leads nowhere; notes each name on the way to `file`."""

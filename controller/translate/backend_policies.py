@@ -1,22 +1,59 @@
-"""BackendPolicy: the options of backends, and its own status."""
+"""BackendPolicy: the options of backends, those of XBackendTrafficPolicy among them, and its own status."""
 
 from __future__ import annotations
 
-from controller.api.backend_policy import BackendPolicy
+from controller.api.backend_policy import BackendPolicy, BackendPolicySpec
+from controller.api.core import Service
 from controller.graph import View
 from controller.store import Key
+from controller.translate.backend_traffic_policies import backend_traffic
 from controller.translate.policies import ancestor, attached, conflict_of, service_missing
 from controller.translate.statuses import Emission, PolicyStatus
-from gateway.ir.backend import BackendOptions
+from gateway.ir.backend import BackendOptions, Balancing, Ejection, HashOn, HealthCheck, HttpCheck, Limits
 
 
-def backend_options(view: View, service: Key, section: str) -> BackendOptions:
-    """The options of a Service port, from the BackendPolicy that holds for it."""
-    winner = attached(view, "BackendPolicy", service).winner(section)
+def backend_options(view: View, service: Service, section: str, backend: str) -> BackendOptions:
+    """The options of a Service port, from the BackendPolicy and the XBackendTrafficPolicy that hold for it; `backend` is its key."""
+    winner = attached(view, "BackendPolicy", service.key).winner(section)
     policy: BackendPolicy | None = view.get(*winner) if winner is not None else None
+    budget, persistence = backend_traffic(view, service, backend)
     if policy is None:
-        return BackendOptions()
-    return BackendOptions(policy.spec.balancing.type, policy.spec.connect_timeout)
+        return BackendOptions(retry_budget=budget, persistence=persistence)
+    spec = policy.spec
+    return BackendOptions(
+        balancing=_balancing(spec),
+        connect_timeout=spec.connect_timeout,
+        send_timeout=spec.send_timeout,
+        ejection=_ejection(spec),
+        health_check=_health_check(spec),
+        panic_threshold=spec.panic_threshold,
+        limits=Limits(spec.limits.connections, spec.limits.pending_requests, spec.limits.requests or 0),
+        retry_budget=budget,
+        persistence=persistence,
+    )
+
+
+def _ejection(spec: BackendPolicySpec) -> Ejection:
+    options = spec.ejection
+    return Ejection(options.consecutive_errors, options.base_time, options.max_time, options.connect_failures)
+
+
+def _balancing(spec: BackendPolicySpec) -> Balancing:
+    entries = (HashOn(entry.type, entry.name or "") for entry in spec.balancing.hash_on)
+    parts = tuple(HashOn(part.type, part.name.lower()) if part.type == "Header" else part for part in entries)
+    return Balancing(spec.balancing.type, parts, spec.balancing.table_size or 0)
+
+
+def _health_check(spec: BackendPolicySpec) -> HealthCheck | None:
+    check = spec.health_check
+    if check is None:
+        return None
+    http = None
+    if check.http is not None:
+        http = HttpCheck(check.http.path, check.http.host or "", check.http.statuses)
+    elif check.type == "HTTP":
+        http = HttpCheck()
+    return HealthCheck(http, check.interval, check.timeout, check.healthy_threshold, check.unhealthy_threshold, check.jitter)
 
 
 def translate_backend_policy(key: Key, view: View) -> Emission | None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.api.backend_tls_policy import BackendTLSPolicy, BackendTLSPolicyValidation
-from controller.api.gateway import Gateway
 from controller.api.references import GATEWAY_GROUP, LocalPolicyTargetReference
 from controller.graph import View
 from controller.store import Key
 from controller.translate.conditions import Condition, Problem, combined, met
 from controller.translate.objects import called, of_group
-from controller.translate.policies import attached, conflict_of, service_missing, target_ref
+from controller.translate.policies import attached, conflict_of, gateways_of, service_missing, target_ref
 from controller.translate.statuses import AncestorStatus, Emission, ObjectRef, PolicyStatus
 from controller.translate.tls import Authorities
 from gateway.ir.backend import BackendTls, SubjectAltName
@@ -79,7 +78,7 @@ def translate_backend_tls_policy(key: Key, view: View) -> Emission | None:
     gateways: dict[Key, list[LocalPolicyTargetReference]] = {}
     ancestors: list[AncestorStatus] = []
     for target in policy.spec.target_refs:
-        concerned = _gateways(view, policy.namespace, target)
+        concerned = gateways_of(view, policy.namespace, target)
         for gateway in concerned:
             gateways.setdefault(gateway, []).append(target)
         if not concerned:
@@ -95,14 +94,6 @@ def translate_backend_tls_policy(key: Key, view: View) -> Emission | None:
 def _conditions(policy: BackendTLSPolicy, problem: Problem | None, validation: Validation) -> tuple[Condition, ...]:
     generation = policy.metadata.generation
     return (met("Accepted", generation, problem or validation.refused), met("ResolvedRefs", generation, validation.unresolved))
-
-
-def _gateways(view: View, namespace: str, target: LocalPolicyTargetReference) -> list[Key]:
-    """The Gateways with routes that refer to a target."""
-    if (target.group, target.kind) != ("", "Service"):
-        return []
-    gateways: tuple[Gateway, ...] = view.select("kind", "Gateway")
-    return [gateway.key for gateway in gateways if view.tally("routes of gateway to service", (gateway.key, (namespace, target.name)))]
 
 
 def _target_problem(view: View, policy: BackendTLSPolicy, target: LocalPolicyTargetReference) -> Problem | None:

@@ -44,4 +44,4 @@ def _backend(view: View, service: Service, number: int) -> Backend:
     section = port.name or "" if port is not None else ""
     tls, error = backend_tls(view, service.key, section)
     key = backend_key((service.namespace, service.name, number))
-    return Backend(key, source_of(service), "http/1.1", tls, backend_options(view, service.key, section), error)
+    return Backend(key, source_of(service), "http/1.1", tls, backend_options(view, service, section, key), error)

@@ -11,18 +11,20 @@ from dataclasses import dataclass, field
 
 from controller.api.http_filters import (
     HTTPCORSFilter,
+    HTTPExternalAuthFilter,
     HTTPHeader,
     HTTPPathModifier,
     HTTPRequestMirrorFilter,
     HTTPRequestRedirectFilter,
     HTTPRouteFilter,
 )
-from controller.api.references import BackendObjectReference
+from controller.api.references import BackendObjectReference, LocalObjectReference
 from controller.translate.conditions import Problem
 from controller.translate.objects import of_group
 from gateway.ir.filters import (
     AnyFilter,
     Cors,
+    ExternalAuth,
     PathModifier,
     RequestHeaderModifier,
     RequestMirror,
@@ -33,6 +35,9 @@ from gateway.ir.filters import (
 )
 
 _PATH = re.compile(r"(?:/(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})*)?")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_AMBIGUOUS = re.compile(r"/(?:\.|%2[eE]){0,2}/|%(?:2[fF]|5[cC]|00)")
+"""What servers read differently: empty and dot segments, escaped slashes, NUL."""
 
 Resolve = Callable[[BackendObjectReference], str | Problem]
 """From a reference to a backend to its key, or why there is none."""
@@ -68,18 +73,50 @@ def _translate(entry: HTTPRouteFilter, place: str, resolve: Resolve, findings: F
         return _mirror(mirror, place, resolve, findings)
     if (cors := entry.cors) is not None:
         return _cors(cors)
-    return _unresolved(entry, place, findings)
+    if (question := entry.external_auth) is not None:
+        return _external_auth(question, f"{place}.externalAuth", resolve, findings)
+    assert entry.extension_ref is not None
+    return _extension(entry.extension_ref, place, findings)
 
 
-def _unresolved(entry: HTTPRouteFilter, place: str, findings: FilterFindings) -> Unresolved:
-    """An extension, of which there are none, or an authorization that is not there yet: closed either way."""
-    if (extension := entry.extension_ref) is not None:
-        message = f"{place}: there is no filter that is a {of_group(extension.kind, extension.group)}"
-        findings.unresolved.append(Problem("InvalidKind", message))
-        return Unresolved(f"InvalidKind: {message}")
-    message = f"{place}: a filter of type {entry.type} is not supported and must be removed"
-    findings.closing.append(Problem("UnsupportedValue", message))
-    return Unresolved(f"UnsupportedValue: {message}")
+def _extension(extension: LocalObjectReference, place: str, findings: FilterFindings) -> Unresolved:
+    """An extension, of which there are none: closed."""
+    message = f"{place}: there is no filter that is a {of_group(extension.kind, extension.group)}"
+    findings.unresolved.append(Problem("InvalidKind", message))
+    return Unresolved(f"InvalidKind: {message}")
+
+
+def _external_auth(question: HTTPExternalAuthFilter, place: str, resolve: Resolve, findings: FilterFindings) -> ExternalAuth | Unresolved:
+    """Closed where it cannot be asked as it says. Its rule is never dropped: its requests would go to rules that ask nobody."""
+    if (fault := _unaskable(question)) is not None:
+        problem = Problem("UnsupportedValue", f"{place}.{fault}")
+        findings.closing.append(problem)
+        return Unresolved(str(problem))
+    backend = resolve(question.backend_ref)
+    if isinstance(backend, Problem):
+        problem = backend.at(f"{place}.backendRef")
+        findings.unresolved.append(problem)
+        return Unresolved(str(problem))
+    http = question.http
+    assert http is not None
+    size = question.forward_body.max_size if question.forward_body is not None else 0
+    names = (_names(http.allowed_headers), _names(http.allowed_response_headers))
+    return ExternalAuth(backend, http.path.rstrip("/"), *names, size)
+
+
+def _unaskable(question: HTTPExternalAuthFilter) -> str | None:
+    """What cannot be asked, with its field: over gRPC, which needs HTTP/2, or with a path or name that must not go on the wire."""
+    http = question.http
+    if http is None:
+        return f"protocol: {question.protocol} is not supported; ask the server over HTTP, or remove the filter"
+    path = http.path.rstrip("/")
+    if path and (not path.startswith("/") or _AMBIGUOUS.search(path + "/")):
+        return f"http.path: {http.path!r} is no prefix; it must begin with '/' and have no empty or dot segment and no escaped slash"
+    for where, names in (("allowedHeaders", http.allowed_headers), ("allowedResponseHeaders", http.allowed_response_headers)):
+        for index, name in enumerate(names):
+            if _TOKEN.fullmatch(name) is None:
+                return f"http.{where}[{index}]: {name!r} is no name of a header field"
+    return None
 
 
 def _fields(entries: tuple[HTTPHeader, ...]) -> tuple[tuple[str, str], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controller.api.gateway import Gateway
 from controller.api.listener_policy import ListenerPolicy
+from controller.api.rate_limits import RateLimit
 from controller.graph import View
 from controller.store import Key
 from controller.translate.listeners import Parent
@@ -11,6 +12,7 @@ from controller.translate.objects import called
 from controller.translate.policies import ancestor, attached, conflict_of, missing
 from controller.translate.statuses import AncestorStatus, Emission, Ignored, PolicyStatus
 from gateway.ir.listener import ListenerOptions
+from gateway.ir.rate_limit import RateLimit as RateLimitResource
 
 
 def listener_options(view: View, gateway: Key, listener: str) -> ListenerOptions:
@@ -24,10 +26,35 @@ def listener_options(view: View, gateway: Key, listener: str) -> ListenerOptions
         trusted_addresses=policy.spec.trusted_addresses,
         header_timeout=policy.spec.timeouts.header,
         idle_timeout=policy.spec.timeouts.idle,
+        body_timeout=policy.spec.timeouts.body,
+        send_timeout=policy.spec.timeouts.send,
+        tunnel_idle_timeout=policy.spec.timeouts.tunnel_idle,
+        minimum_body_rate=policy.spec.minimum_rates.body,
+        minimum_send_rate=policy.spec.minimum_rates.send,
+        rate_grace=policy.spec.minimum_rates.grace,
+        most_connections=policy.spec.limits.connections or 0,
+        most_connections_per_client=policy.spec.limits.connections_per_client or 0,
+        most_requests_per_connection=policy.spec.limits.requests_per_connection or 0,
+        most_request_body=policy.spec.limits.request_body or 0,
+        rate_limits=tuple(_rate_limit(policy, limit, index) for index, limit in enumerate(policy.spec.rate_limits)),
         escaped_slashes=policy.spec.paths.escaped_slashes,
         merge_slashes=policy.spec.paths.merge_slashes,
         reason_header=policy.spec.reason_header,
         access_log=policy.spec.access_log,
+    )
+
+
+def _rate_limit(policy: ListenerPolicy, limit: RateLimit, index: int) -> RateLimitResource:
+    return RateLimitResource(
+        limit.name or str(index),
+        limit.requests,
+        limit.period,
+        limit.burst or limit.requests,
+        limit.by,
+        limit.header.lower() if limit.header is not None else "",
+        limit.ipv6_prefix_length,
+        tuple(f"{route.namespace or policy.namespace}/{route.name}" for route in limit.routes),
+        limit.announce,
     )
 
 

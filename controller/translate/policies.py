@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from controller.api.backend_policy import BackendPolicy
 from controller.api.backend_tls_policy import BackendTLSPolicy
+from controller.api.backend_traffic_policy import XBackendTrafficPolicy
 from controller.api.core import Service
+from controller.api.gateway import Gateway
 from controller.api.listener_policy import ListenerPolicy
 from controller.api.references import GATEWAY_GROUP, LocalPolicyTargetReference
 from controller.graph import View
@@ -20,7 +22,7 @@ from controller.translate.conditions import Problem, met
 from controller.translate.objects import age, called
 from controller.translate.statuses import AncestorStatus, ObjectRef
 
-AnyPolicy = BackendTLSPolicy | BackendPolicy | ListenerPolicy
+AnyPolicy = BackendTLSPolicy | BackendPolicy | ListenerPolicy | XBackendTrafficPolicy
 
 TargetKey = tuple[str, str, str, str, str]
 """Kind of the policy; group, kind, namespace and name of the target: a value of the index "target of policy"."""
@@ -88,6 +90,14 @@ def service_missing(view: View, namespace: str, target: LocalPolicyTargetReferen
     service: Service | None = view.get("Service", namespace, target.name)
     names = [port.name for port in service.spec.ports if port.name is not None] if service is not None else []
     return missing(called("Service", namespace, target.name), service is not None, target.section_name, names)
+
+
+def gateways_of(view: View, namespace: str, target: LocalPolicyTargetReference) -> list[Key]:
+    """The Gateways with routes that refer to a target: found by tally, whatever the number of routes."""
+    if (target.group, target.kind) != ("", "Service"):
+        return []
+    gateways: tuple[Gateway, ...] = view.select("kind", "Gateway")
+    return [gateway.key for gateway in gateways if view.tally("routes of gateway to service", (gateway.key, (namespace, target.name)))]
 
 
 def missing(target: str, exists: bool, section: str | None, sections: Sequence[str]) -> Problem | None:

@@ -6,22 +6,18 @@ is dropped whole; one behind a filter that cannot be applied stays, closed.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import dataclass
 
 from controller.api.http_route import HTTPBackendRef, HTTPRoute, HTTPRouteRetry, HTTPRouteRule
 from controller.api.references import BackendObjectReference
-from controller.api.session_persistence import SessionPersistence
 from controller.graph import View
 from controller.translate.conditions import Problem
 from controller.translate.destinations import Destination, Judgement, backend_key, resolve
 from controller.translate.filters import FilterFindings, incompatible, translate_filters
 from controller.translate.matches import bad_expression, matches_of
 from controller.translate.objects import created, source_of
-from gateway.ir.rule import BackendRef, Binding, HttpRule, Persistence, Retry, Timeouts
-
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+from controller.translate.persistence import persistence_fault, translate_persistence
+from gateway.ir.rule import BackendRef, Binding, HttpRule, Retry, Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ class _RuleReading:
             tuple(self._backend(reference, place) for place, reference in enumerate(rule.backend_refs)),
             _timeouts(rule),
             _retry(rule.retry) if rule.retry is not None else None,
-            _persistence(rule.session_persistence, key) if rule.session_persistence is not None else None,
+            translate_persistence(rule.session_persistence, key) if rule.session_persistence is not None else None,
         )
         invalid = next(iter(self._findings.invalid), None)
         return RuleVerdict(
@@ -113,12 +109,8 @@ class _RuleReading:
         persistence = rule.session_persistence
         if persistence is None:
             return None
-        if persistence.session_name is not None and _TOKEN.fullmatch(persistence.session_name) is None:
-            name = repr(persistence.session_name)
-            message = f"sessionPersistence.sessionName: {name} is no name of a cookie or header field; use letters, digits and '-'"
-            return Problem("UnsupportedValue", message)
-        if _is_permanent(persistence) and not persistence.absolute_timeout:
-            return Problem("UnsupportedValue", "sessionPersistence.absoluteTimeout: lifetimeType Permanent needs more than zero")
+        if (fault := persistence_fault(persistence)) is not None:
+            return Problem("UnsupportedValue", fault)
         affine = [reference.backend for reference in backends if reference.backend in self._affine]
         if affine:
             message = f"sessionPersistence excludes the sessionAffinity of Service {', '.join(affine)}; remove one of the two"
@@ -142,19 +134,3 @@ def _timeouts(rule: HTTPRouteRule) -> Timeouts:
 
 def _retry(retry: HTTPRouteRetry) -> Retry:
     return Retry(1 if retry.attempts is None else retry.attempts, retry.codes, retry.backoff)
-
-
-def _is_permanent(persistence: SessionPersistence) -> bool:
-    return persistence.cookie_config is not None and persistence.cookie_config.lifetime_type == "Permanent"
-
-
-def _persistence(persistence: SessionPersistence, key: str) -> Persistence:
-    """A name is made from the rule's key where none is given, since rules never share sessions (GEP-1619)."""
-    name = persistence.session_name or f"tidegate-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
-    milliseconds = persistence.absolute_timeout
-    return Persistence(
-        persistence.type,
-        name.lower() if persistence.type == "Header" else name,
-        -(-milliseconds // 1000) if milliseconds else None,
-        _is_permanent(persistence),
-    )

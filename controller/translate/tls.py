@@ -1,7 +1,8 @@
 """Certificates and CA certificates: Secrets and ConfigMaps read for real, and the references of a Gateway to them.
 
 Reading and emitting are units of their own: a Secret is judged wherever a reference names it, and becomes a resource only
-where something that is served uses it. A pair that does not match becomes one too: the proxy refuses it and keeps the old one.
+where something that is served uses it. A pair that does not match, or cannot be read, becomes one too: the proxy refuses it and keeps
+the old one.
 """
 
 from __future__ import annotations
@@ -79,13 +80,13 @@ def read_pair(key: Name, view: View) -> Pair:
         chain = x509.load_pem_x509_certificates(entries[CHAIN])
         certified = chain[0].public_key()
     except UNREADABLE:
-        return Pair(fault=f"{where}: {CHAIN} holds no readable certificates in PEM")
+        return Pair(_as_written(secret), f"{where}: {CHAIN} holds no readable certificates in PEM")
     try:
         private_key = serialization.load_pem_private_key(entries[PRIVATE_KEY], password=None)
     except UNREADABLE:
-        return Pair(fault=f"{where}: {PRIVATE_KEY} holds no readable private key in PEM without a password")
+        return Pair(_as_written(secret), f"{where}: {PRIVATE_KEY} holds no readable private key in PEM without a password")
     if not isinstance(private_key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
-        return Pair(fault=f"{where}: {PRIVATE_KEY} is of a type that TLS cannot use; use RSA, ECDSA or EdDSA")
+        return Pair(_as_written(secret), f"{where}: {PRIVATE_KEY} is of a type that TLS cannot use; use RSA, ECDSA or EdDSA")
     certificate = _certificate(secret, chain, private_key)
     if certified != private_key.public_key():
         return Pair(certificate, f"{where}: {PRIVATE_KEY} is not the key of the first certificate in {CHAIN}")
@@ -96,9 +97,18 @@ def _certificate(secret: SecretObject, chain: list[x509.Certificate], private_ke
     written = private_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
-    certificates = _pem(chain)
-    fingerprint = hashlib.sha256((certificates + written).encode()).hexdigest()
-    return Certificate(f"{secret.namespace}/{secret.name}", source_of(secret), certificates, Secret(written), fingerprint)
+    return _resource(secret, _pem(chain), written)
+
+
+def _as_written(secret: SecretObject) -> Certificate:
+    """Of a Secret whose entries are no pair: for the proxy to refuse."""
+    chain, private_key = (secret.entries[name].decode(errors="replace") for name in (CHAIN, PRIVATE_KEY))
+    return _resource(secret, chain, private_key)
+
+
+def _resource(secret: SecretObject, chain: str, private_key: str) -> Certificate:
+    fingerprint = hashlib.sha256((chain + private_key).encode()).hexdigest()
+    return Certificate(f"{secret.namespace}/{secret.name}", source_of(secret), chain, Secret(private_key), fingerprint)
 
 
 def _pem(certificates: list[x509.Certificate]) -> str:

@@ -6,17 +6,15 @@ from collections.abc import Hashable, Iterable
 from functools import partial
 from typing import Any
 
-from controller.api.backend_policy import BackendPolicy
-from controller.api.backend_tls_policy import BackendTLSPolicy
 from controller.api.endpoint_slice import EndpointSlice
 from controller.api.gateway import Gateway
-from controller.api.listener_policy import ListenerPolicy
 from controller.api.reference_grant import ReferenceGrant
-from controller.graph import Graph, Unit
-from controller.store import Index, Store, Tally
+from controller.graph import Unit
+from controller.store import Index, Tally
 from controller.translate.attachment import namespace_labels
 from controller.translate.backend_policies import translate_backend_policy
 from controller.translate.backend_tls_policies import translate_backend_tls_policy
+from controller.translate.backend_traffic_policies import translate_backend_traffic_policy
 from controller.translate.backends import translate_backends, translate_external
 from controller.translate.classes import judge_class, translate_gateway_class
 from controller.translate.destinations import judge_destination
@@ -26,15 +24,10 @@ from controller.translate.listener_policies import translate_listener_policy
 from controller.translate.listeners import translate_parent
 from controller.translate.options import Options
 from controller.translate.places import bind_ports, plain, translate_bound, translate_claims, translate_places
-from controller.translate.policies import policy_targets, translate_attached
+from controller.translate.policies import AnyPolicy, policy_targets, translate_attached
 from controller.translate.references import granted_names
 from controller.translate.routes import translate_route
 from controller.translate.tls import emit_certificate, emit_trust_bundle, read_authorities, read_pair
-
-
-def translation_graph(options: Options) -> Graph:
-    """An empty graph that translates whatever objects it is given."""
-    return Graph(Store(indexes(options)), units(options), tallies())
 
 
 def units(options: Options) -> tuple[Unit, ...]:
@@ -54,7 +47,7 @@ def indexes(options: Options) -> dict[str, Index]:
         return (obj.namespace,) if isinstance(obj, ReferenceGrant) else ()
 
     def target_of_policy(obj: Any) -> Iterable[Hashable]:
-        return policy_targets(obj) if isinstance(obj, BackendTLSPolicy | BackendPolicy | ListenerPolicy) else ()
+        return policy_targets(obj) if isinstance(obj, AnyPolicy) else ()
 
     def slices_of_service(obj: Any) -> Iterable[Hashable]:
         return ((obj.namespace, obj.service_name),) if isinstance(obj, EndpointSlice) and obj.service_name else ()
@@ -98,6 +91,7 @@ def _units_of_routes(options: Options) -> tuple[Unit, ...]:
         Unit("attached policies", translate_attached),
         Unit("backend policy", translate_backend_policy, roots=("BackendPolicy",)),
         Unit("backend TLS policy", translate_backend_tls_policy, roots=("BackendTLSPolicy",), late=True),
+        Unit("backend traffic policy", translate_backend_traffic_policy, roots=("XBackendTrafficPolicy",), late=True),
     )
 
 

@@ -10,38 +10,60 @@ from time import time
 
 import msgspec
 
-from gateway.explain.explanation import Forwarded, Portion, Reachable
+from gateway.explain.authorization import permit, question_of, refusal_of
+from gateway.explain.endpoints import balancing_of, reachable
+from gateway.explain.explanation import Forwarded, Portion
 from gateway.explain.replies import filtered, finished, shown, shown_fields
 from gateway.explain.words import filters_in_words
 from gateway.filters.passage import Passage
 from gateway.http.head import LocalReply, RequestHead
+from gateway.policies.persistence import Sessions
 from gateway.proxy.port import LiveListener
 from gateway.proxy.rule import Rule, Share
+from gateway.upstream.backend import Backend
 from gateway.upstream.endpoint import Endpoint
 
 
 def session_of(rule: Rule, head: RequestHead) -> tuple[Endpoint | None, str]:
     """The endpoint that the request's session leads to, if any, and what is to be said; takes the session's token out of the head."""
-    if rule.sessions is None:
-        return None, ""
-    tokens = rule.sessions.read(head)
+    if rule.sessions is not None:
+        return _session(rule.sessions, rule.endpoints(), head)
+    backends = [share.backend for share in rule.shares if share.backend is not None and share.backend.error is None]
+    found: tuple[Endpoint | None, str] = (None, "")
+    for backend in backends:
+        if backend.sessions is not None and found[0] is None:
+            found = _session(backend.sessions, backend.usable, head)
+    return found
+
+
+def _session(sessions: Sessions[Endpoint], endpoints: tuple[Endpoint, ...], head: RequestHead) -> tuple[Endpoint | None, str]:
+    tokens = sessions.read(head)
     if not tokens:
         return None, "the request has none: the answer begins one"
-    rule.sessions.strip(head)
-    endpoint = rule.sessions.choose(tokens, rule.endpoints(), int(time()))
+    sessions.strip(head)
+    endpoint = sessions.choose(tokens, endpoints, int(time()))
     if endpoint is None:
         return None, "over, or its endpoint is gone: the answer begins a new one"
     return endpoint, f"leads to {shown(endpoint.label)}, whatever the weights"
 
 
 @dataclass(frozen=True, slots=True)
+class Matched:
+    """A request's passage through its rule, without a prefix where the rule rewrote the path, and its path and authority before that."""
+
+    passage: Passage
+    path: bytes
+    authority: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Way:
-    """A request as its rule left it: `passage` without a prefix where the rule rewrote the path; `pinned` is where its session leads."""
+    """A request as its rule left it; `pinned` is where its session leads."""
 
     rule: Rule
     head: RequestHead
     listener: LiveListener
-    passage: Passage
+    matched: Matched
     pinned: Endpoint | None
 
 
@@ -58,22 +80,31 @@ def _portion(way: Way, share: Share, percent: float) -> Portion:
     if not percent:
         return said
     head = way.head.copy()
-    passage = Passage(way.passage.scheme, way.passage.location_port, way.passage.prefix)
-    passage.edits = list(way.passage.edits)
+    before = way.matched.passage
+    passage = Passage(before.scheme, before.location_port, before.prefix)
+    passage.edits = list(before.edits)
     reply = filtered(share.filters.request, head, passage) if share.filters is not None else None
+    if reply is None and share.authorization is not None and share.filters is not None:
+        reply = refusal_of(share.authorization, head, way.listener)
+        if reply is None:
+            question = question_of(share.authorization, head, way.matched.path, way.matched.authority)
+            said = msgspec.structs.replace(said, authorization=question)
+            permit(share.authorization, head)
+            reply = filtered(share.filters.authorized, head, passage)
     if reply is None:
-        candidates = _candidates(way, share)
-        if not isinstance(candidates, LocalReply):
-            endpoints = tuple(_reachable(each, 100 / len(candidates), way.rule.core.forbidden) for each in candidates)
-            tls = share.backend.resource.tls if share.backend is not None and share.backend.resource is not None else None
+        backend = _backend(way, share)
+        if not isinstance(backend, LocalReply):
+            endpoints = reachable(backend, head, way.pinned, way.rule.core.forbidden)
+            tls = backend.resource.tls if backend.resource is not None else None
             request = Forwarded(shown(head.method), shown(head.authority), shown(head.target), shown_fields(head.fields))
-            return msgspec.structs.replace(said, forwarded=request, endpoints=endpoints, tls="" if tls is None else tls.hostname)
-        reply = candidates
+            said = msgspec.structs.replace(said, balancing=balancing_of(backend), tls="" if tls is None else tls.hostname)
+            return msgspec.structs.replace(said, forwarded=request, endpoints=endpoints)
+        reply = backend
     return msgspec.structs.replace(said, reply=finished(reply, way.listener, passage))
 
 
-def _candidates(way: Way, share: Share) -> tuple[Endpoint, ...] | LocalReply:
-    """The endpoints that may be asked, or why none can be."""
+def _backend(way: Way, share: Share) -> Backend | LocalReply:
+    """The backend, one of whose endpoints would be asked, or why none can be."""
     backend = share.backend
     if backend is None:
         return LocalReply(500, share.error or "invalid backend", flag="NC")
@@ -85,9 +116,4 @@ def _candidates(way: Way, share: Share) -> tuple[Endpoint, ...] | LocalReply:
         backend.settings(way.listener.client_certificate)
     except ValueError as refusal:
         return LocalReply(500, str(refusal), flag="NC")
-    return backend.balancer.candidates if way.pinned is None else (way.pinned,)
-
-
-def _reachable(endpoint: Endpoint, percent: float, forbidden: frozenset[tuple[str, int]]) -> Reachable:
-    fault = "an address of this proxy itself: never asked, 503" if (endpoint.address, endpoint.port) in forbidden else ""
-    return Reachable(shown(endpoint.label), percent, fault)
+    return backend

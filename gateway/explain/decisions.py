@@ -6,17 +6,18 @@ counted, no turn is taken and no connection is made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import msgspec
 
-from gateway.explain.backends import Way, portions_of, session_of
+from gateway.explain.authorization import permit, question_of, refusal_of
+from gateway.explain.backends import Matched, Way, portions_of, session_of
 from gateway.explain.explanation import Asked, Considered, Copy, Explanation, Listening, Taken
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
 from gateway.explain.question import Question, read_question
 from gateway.explain.replies import filtered, finished
-from gateway.explain.words import filters_in_words, limits_in_words, match_in_words
+from gateway.explain.words import filters_in_words, limits_in_words, listener_limits_in_words, match_in_words
 from gateway.filters.passage import Passage
 from gateway.http.head import LocalReply, RequestHead
 from gateway.http.refused import Refused
@@ -27,7 +28,9 @@ from gateway.proxy.admission import MISDIRECTED, NO_HOST, NO_ROUTE, check_absolu
 from gateway.proxy.port import LiveListener, Port
 from gateway.proxy.rule import Rule
 from gateway.routing import Considered as Row
-from gateway.routing import explain as explain_routes
+from gateway.routing import RouteTable
+from gateway.routing import explain_in_steps as explain_routes
+from gateway.routing.entry import Entry
 
 _CLIENT_CERTIFICATE = {
     "AllowValidOnly": "the client must show a certificate that verifies, or the handshake fails",
@@ -37,19 +40,34 @@ _CLIENT_CERTIFICATE = {
 
 def explain(ports: Mapping[tuple[str, int], Port], argument: Any) -> dict[str, Any]:
     """`argument` has the form of question.Argument, the answer that of explanation.Explanation. Raises ValueError for a bad argument."""
-    answer: dict[str, Any] = msgspec.to_builtins(_Explaining(read_question(argument)).run(ports))
-    return answer
+    steps = explain_in_steps(ports, argument)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            answer: dict[str, Any] = msgspec.json.decode(done.value)
+            return answer
+
+
+def explain_in_steps(ports: Mapping[tuple[str, int], Port], argument: Any) -> Generator[None, None, msgspec.Raw]:
+    """As `explain`, but the answer is JSON. All is decided in the first step; the others only say why, rule by rule."""
+    explaining = _Explaining(read_question(argument))
+    said = explaining.run(ports)
+    considered = yield from explaining.consider()
+    return msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(said, considered=considered)))
 
 
 class _Explaining:
     """One request on its way; `_said` is what has been decided so far."""
 
-    __slots__ = ("_listener", "_passage", "_question", "_said")
+    __slots__ = ("_listener", "_passage", "_question", "_said", "_searched")
 
     def __init__(self, question: Question) -> None:
         self._question = question
         self._listener: LiveListener | None = None
         self._passage: Passage | None = None
+        self._searched: tuple[RouteTable[Rule], RequestHead] | None = None
+        """The table of routes that was searched, and for what."""
         asked = question.argument
         self._said = Explanation(Asked(asked.method, asked.url, asked.headers), question.host.decode("ascii"))
 
@@ -69,6 +87,17 @@ class _Explaining:
             except Refused as refused:
                 self._reply(LocalReply(refused.status, refused.reason, flag="DPE"))
         return self._said
+
+    def consider(self) -> Generator[None, None, tuple[msgspec.Raw, ...]]:
+        """After `run`: every match, encoded as explanation.Considered."""
+        if self._searched is None:
+            return ()
+        rows = yield from explain_routes(*self._searched)
+        encoded = []
+        for row in rows:
+            encoded.append(msgspec.Raw(msgspec.json.encode(_considered(row))))
+            yield
+        return tuple(encoded)
 
     def _connect(self, port: Port, why: str) -> None:
         """The connection, and on TLS the listener whose certificate the client is shown."""
@@ -128,33 +157,49 @@ class _Explaining:
         return best
 
     def _route(self, head: RequestHead, listener: LiveListener) -> None:
-        """The rule and its filters, then its backends."""
-        self._say(considered=tuple(_considered(row) for row in explain_routes(listener.routes, head)))
+        """The rule, and what the listener takes of its requests."""
+        self._searched = (listener.routes, head.copy())
         entry = listener.routes.match(head)
-        if entry is None:
+        route = entry.payload.resource.route if entry is not None else ""
+        self._say(limits=listener_limits_in_words(listener.options, route))
+        if entry is not None:
+            resource = entry.payload.resource
+            words = (filters_in_words(resource.filters), limits_in_words(resource))
+            self._say(rule=Taken(resource.source.kind, resource.route, entry.payload.name, *words))
+        limits = listener.request_limits
+        if limits is not None and limits.body is not None and (head.length or 0) > limits.body:
+            self._reply(limits.too_large())
+        elif entry is None:
             self._reply(NO_ROUTE)
-            return
-        rule, matched_path = entry.payload, head.path
-        resource = rule.resource
-        words = (filters_in_words(resource.filters), limits_in_words(resource))
-        self._say(rule=Taken(resource.source.kind, resource.route, rule.name, *words))
+        else:
+            self._filter(entry, head, listener)
+
+    def _filter(self, entry: Entry[Rule], head: RequestHead, listener: LiveListener) -> None:
+        """The rule's filters, then its backends."""
+        rule, matched_path, authority = entry.payload, head.path, head.authority
         passage = self._passage = Passage(listener.scheme, listener.location_port, entry.prefix)
         reply = filtered(rule.filters.request, head, passage)
+        if reply is None and rule.authorization is not None:
+            reply = refusal_of(rule.authorization, head, listener)
+            if reply is None:
+                self._say(authorization=question_of(rule.authorization, head, matched_path, authority))
+                permit(rule.authorization, head)
+                reply = filtered(rule.filters.authorized, head, passage)
         if reply is not None:
             self._reply(reply)
             return
         if head.path != matched_path:
             passage.prefix = None  # the filters of a backendRef see the path as rewritten, which has no matched prefix any more
-        self._ask_backends(rule, head, listener, passage)
+        self._ask_backends(rule, head, listener, Matched(passage, matched_path, authority))
 
-    def _ask_backends(self, rule: Rule, head: RequestHead, listener: LiveListener, passage: Passage) -> None:
+    def _ask_backends(self, rule: Rule, head: RequestHead, listener: LiveListener, matched: Matched) -> None:
         pinned, session = session_of(rule, head)
         self._say(session=session)
         if pinned is None and not rule.choice.total:
             self._reply(LocalReply(500, "no backend with a weight above zero", flag="NC"))
             return
         mirrors = tuple(Copy(mirror.backend, 100 * mirror.numerator / mirror.denominator) for mirror, _ in rule.mirrors)
-        self._say(mirrors=mirrors, portions=portions_of(Way(rule, head, listener, passage, pinned)))
+        self._say(mirrors=mirrors, portions=portions_of(Way(rule, head, listener, matched, pinned)))
 
 
 def _with_reason(reply: LocalReply, details: str) -> LocalReply:

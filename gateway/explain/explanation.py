@@ -67,11 +67,21 @@ class Forwarded(Fact, frozen=True):
 
 
 class Reachable(Fact, frozen=True):
-    """An endpoint that may be asked. `fault` says why asking it would fail."""
+    """An endpoint that may be asked, or that would be if it were healthy (0 percent). `fault` says why asking it would fail."""
 
     address: str
     percent: float
     fault: str = ""
+
+
+class Authorization(Fact, frozen=True):
+    """What an authorization server would be asked; whatever is said beyond it holds if the server answers 200. `fields` are the names
+    that its answer may change in the request; empty for any. `max_body` is how much of a body it is shown."""
+
+    backend: str
+    request: Forwarded
+    fields: tuple[str, ...] = ()
+    max_body: int = 0
 
 
 class Portion(Fact, frozen=True):
@@ -80,10 +90,12 @@ class Portion(Fact, frozen=True):
     backend: str
     percent: float
     filters: tuple[str, ...] = ()
+    authorization: Authorization | None = None
     reply: Reply | None = None
     forwarded: Forwarded | None = None
     endpoints: tuple[Reachable, ...] = ()
     tls: str = ""
+    balancing: str = ""
 
 
 class Copy(Fact, frozen=True):
@@ -112,6 +124,9 @@ class Explanation(Fact, frozen=True):
     listener: Listening | None = None
     considered: tuple[Considered, ...] = ()
     rule: Taken | None = None
+    limits: tuple[str, ...] = ()
+    """Of the listener; a request over a rate limit gets 429."""
+    authorization: Authorization | None = None
     closed: str = ""
     reply: Reply | None = None
     session: str = ""

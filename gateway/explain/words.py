@@ -7,6 +7,7 @@ from typing import assert_never
 from gateway.ir.filters import (
     AnyFilter,
     Cors,
+    ExternalAuth,
     PathModifier,
     RequestHeaderModifier,
     RequestMirror,
@@ -15,7 +16,10 @@ from gateway.ir.filters import (
     Unresolved,
     UrlRewrite,
 )
+from gateway.ir.listener import ListenerOptions
+from gateway.ir.rate_limit import RateLimit
 from gateway.ir.rule import HeaderMatch, HttpRule, Match, PathMatch, QueryMatch
+from gateway.policies.rate_limit import counts
 
 
 def match_in_words(match: Match) -> str:
@@ -63,6 +67,9 @@ def _filter(each: AnyFilter) -> list[str]:
             return [f"mirrors {_share(each.numerator, each.denominator)} of the requests to {each.backend}"]
         case Cors():
             return [_cors(each)]
+        case ExternalAuth():
+            body = f", with up to {each.max_body} bytes of body" if each.max_body else ""
+            return [f"asks the authorization server {each.backend} whether the request may pass{body}"]
         case Unresolved():
             return [f"answers 500: {each.reason}"]
         case _:
@@ -107,6 +114,20 @@ def limits_in_words(rule: HttpRule) -> tuple[str, ...]:
     if rule.persistence is not None:
         words.append(f"sessions by {rule.persistence.type.lower()} {rule.persistence.session_name}")
     return tuple(words)
+
+
+def listener_limits_in_words(options: ListenerOptions, route: str) -> tuple[str, ...]:
+    """What a listener takes of the requests that this route serves; '' for none."""
+    words = [f"request bodies of at most {options.most_request_body} bytes"] if options.most_request_body else []
+    return (*words, *(_rate_limit(limit) for limit in options.rate_limits if counts(limit, route)))
+
+
+def _rate_limit(limit: RateLimit) -> str:
+    number = f"{limit.requests} {'request' if limit.requests == 1 else 'requests'} each {_time(limit.period)}"
+    burst = "" if limit.burst == limit.requests else f", up to {limit.burst} at once"
+    kind = {"ClientAddress": "client address", "Header": f"header {limit.header}", "Route": "route", "Listener": "listener"}[limit.by]
+    routes = f", for routes {', '.join(limit.routes)}" if limit.routes else ""
+    return f"rate limit {limit.name}: {number}{burst}, by {kind}{routes}"
 
 
 def _time(milliseconds: int) -> str:

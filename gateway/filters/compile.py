@@ -15,6 +15,7 @@ from gateway.filters.url_rewrite import url_rewrite
 from gateway.ir.filters import (
     AnyFilter,
     Cors,
+    ExternalAuth,
     RequestHeaderModifier,
     RequestMirror,
     RequestRedirect,
@@ -22,6 +23,9 @@ from gateway.ir.filters import (
     Unresolved,
     UrlRewrite,
 )
+from gateway.policies.external_authorization import ExternalAuthorization
+
+_Other = RequestHeaderModifier | ResponseHeaderModifier | RequestRedirect | UrlRewrite | RequestMirror | Cors | Unresolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,15 @@ class Filters:
 
     edits_request  whether some request filter edits fields, so that the head must be unfolded first
     mirrors        get the request after all request filters, wherever the route lists them
+    authorization  who is asked when `request` has run; only if it allows the request, `authorized` runs: what the route lists after it
     """
 
     request: tuple[RequestFilter, ...]
     response: tuple[ResponseFilter, ...]
     mirrors: tuple[Mirror, ...]
     edits_request: bool
+    authorization: ExternalAuthorization | None = None
+    authorized: tuple[RequestFilter, ...] = ()
 
 
 NO_FILTERS: Final = Filters((), (), (), False)
@@ -46,18 +53,25 @@ def compile_filters(filters: tuple[AnyFilter, ...]) -> Filters:
     if not filters:
         return NO_FILTERS
     request: list[RequestFilter] = []
+    authorized: list[RequestFilter] = []
     response: list[ResponseFilter] = []
     mirrors: list[Mirror] = []
+    authorization: ExternalAuthorization | None = None
     for index, entry in enumerate(filters):
         try:
-            _add(entry, request, response, mirrors)
+            if not isinstance(entry, ExternalAuth):
+                _add(entry, request if authorization is None else authorized, response, mirrors)
+            elif authorization is None:
+                authorization = ExternalAuthorization.compile(entry)
+            else:
+                raise ValueError("a second one is not asked: remove it")
         except ValueError as error:
             raise ValueError(f"filters[{index}] ({entry.__struct_config__.tag}): {error}") from None
     edits_request = any(isinstance(entry, RequestHeaderModifier) for entry in filters)
-    return Filters(tuple(request), tuple(response), tuple(mirrors), edits_request)
+    return Filters(tuple(request), tuple(response), tuple(mirrors), edits_request, authorization, tuple(authorized))
 
 
-def _add(entry: AnyFilter, request: list[RequestFilter], response: list[ResponseFilter], mirrors: list[Mirror]) -> None:
+def _add(entry: _Other, request: list[RequestFilter], response: list[ResponseFilter], mirrors: list[Mirror]) -> None:
     match entry:
         case RequestHeaderModifier():
             if (edit := request_header_modifier(entry)) is not None:

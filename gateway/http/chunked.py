@@ -10,7 +10,7 @@ from gateway.http.head import Fields
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 EXTENSION_LIMIT: Final = 4 * 1024
-"""Bytes of chunk extensions in a whole message."""
+"""Bytes of chunk extensions in a whole message, and of digits beyond eight in its sizes: what comes beside the data costs time."""
 TRAILER_LIMIT: Final = 8 * 1024
 TRAILER_COUNT: Final = 100
 
@@ -18,11 +18,19 @@ _QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _size_line = re.compile(
     rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[ \t]*" + TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + _QUOTED + rb"))?)*)\r\n"
 ).fullmatch
+_plain_size_line = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n").match
+"""What nearly every size is: no extensions, below 4 GiB."""
 _size_start = re.compile(rb"[0-9A-Fa-f]{1,16}([ \t]*+(?:;[^\x00-\x08\x0a-\x1f\x7f]*+)?)\r?").fullmatch
 
 
 class MalformedChunk(Exception):
     """The argument says what is wrong."""
+
+
+MANY: Final = 32
+"""Pieces of one read that are cheaper passed on as one: whoever sends a body in crumbs must not have each of them handled."""
+_SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
+"""What comes next."""
 
 
 class ChunkedReader:
@@ -33,13 +41,11 @@ class ChunkedReader:
 
     __slots__ = ("_extensions", "_held", "_left", "_stage", "ended", "surplus", "trailers")
 
-    SIZE, DATA, DATA_END, TRAILERS = range(4)
-
     def __init__(self) -> None:
         self._held = b""
         self._left = 0
         self._extensions = 0
-        self._stage = self.SIZE
+        self._stage = _SIZE
         self.ended = False
         self.surplus = b""
         self.trailers: Fields = []
@@ -51,7 +57,14 @@ class ChunkedReader:
         pieces: list[bytes] = []
         at = 0
         while not self.ended:
-            if self._stage == self.DATA:
+            if self._stage == _SIZE and (plain := _plain_size_line(data, at)) is not None:
+                begin = plain.end()
+                beyond = begin + int(plain[1], 16)
+                if beyond > begin and data[beyond : beyond + 2] == b"\r\n":  # all of the chunk is here: no stage to remember
+                    pieces.append(data[begin:beyond])
+                    at = beyond + 2
+                    continue
+            if self._stage == _DATA:
                 piece = data[at : at + self._left]
                 if not piece:
                     return pieces
@@ -59,8 +72,8 @@ class ChunkedReader:
                 at += len(piece)
                 self._left -= len(piece)
                 if not self._left:
-                    self._stage = self.DATA_END
-            elif self._stage == self.DATA_END:
+                    self._stage = _DATA_END
+            elif self._stage == _DATA_END:
                 end = data[at : at + 2]
                 if end != b"\r\n":
                     if end not in (b"", b"\r"):
@@ -68,9 +81,9 @@ class ChunkedReader:
                     self._held = end
                     return pieces
                 at += 2
-                self._stage = self.SIZE
+                self._stage = _SIZE
             else:
-                taken = self._read_size(data, at) if self._stage == self.SIZE else self._read_trailers(data, at)
+                taken = self._read_size(data, at) if self._stage == _SIZE else self._read_trailers(data, at)
                 if taken is None:
                     self._held = data[at:]
                     return pieces
@@ -92,13 +105,13 @@ class ChunkedReader:
         line = _size_line(data, at, end + 1)
         if line is None:
             raise MalformedChunk("malformed chunk size")
-        self._extensions += len(line[2])
+        self._extensions += len(line[2]) + max(len(line[1]) - 8, 0)
         if self._extensions > EXTENSION_LIMIT:
             raise MalformedChunk("chunk extensions too long")
         self._left = int(line[1], 16)
         if self._left >= 1 << 63:
             raise MalformedChunk("chunk too large")
-        self._stage = self.DATA if self._left else self.TRAILERS
+        self._stage = _DATA if self._left else _TRAILERS
         return end + 1
 
     def _read_trailers(self, data: bytes, at: int) -> int | None:

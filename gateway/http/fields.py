@@ -21,6 +21,8 @@ DROPPED: Final = 9
 """Hop-by-hop (RFC 9110 7.6.1), and names that only look like protected ones (x_forwarded_for)."""
 IDENTITY: Final = 10
 """Set by us and stripped from whoever is not trusted (design.md section 7)."""
+KEEP_ALIVE: Final = 11
+"""Connection with the one option that HTTP/1.1 means anyway; many clients and servers send it each time."""
 
 KINDS: Final[dict[bytes, int]] = {
     b"host": HOST,
@@ -64,9 +66,12 @@ _MOST_SPELLINGS: Final = 4096
 _LONGEST_SPELLING: Final = 64
 """Bytes of a name that is remembered: names come from clients, and what is kept of them must stay small."""
 
+_MOST_OPTIONS: Final = 100
+"""Of Connection; each is looked at."""
+
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-FieldLine = tuple[int, tuple[bytes, bytes]]
-"""Kind of a field, 0 for an ordinary one, and its name and value."""
+FieldLine = tuple[int, bytes, bytes, bytes]
+"""Kind of a field, 0 for an ordinary one, its name, its value, and the line as it is written: `name: value` and its line end."""
 
 LINES: Final[dict[bytes, FieldLine]] = {}
 """Field lines seen before, as `read_line` read them."""
@@ -89,7 +94,7 @@ class MalformedLine(ValueError):
 
 
 def read_line(line: bytes) -> FieldLine:
-    """Kind, and name and value, of a field line without its end (RFC 9112 5). Raises MalformedLine.
+    """Reads a field line without its end (RFC 9112 5). Raises MalformedLine.
 
     Whoever reads heads asks LINES first: the lines of clients and servers repeat, so most are read once.
     """
@@ -99,7 +104,10 @@ def read_line(line: bytes) -> FieldLine:
     name, value = matched.groups()
     if value and value[-1] in b" \t":
         value = value.rstrip(b" \t")
-    read = kind_of(name), (name, value)
+    kind = kind_of(name)
+    if kind == CONNECTION and value.lower() == b"keep-alive":
+        kind = KEEP_ALIVE
+    read = kind, name, value, b"%b: %b\r\n" % (name, value)
     if len(line) <= _LONGEST_LINE and name.lower() not in _SECRET:
         if len(LINES) >= _MOST_LINES:
             LINES.clear()
@@ -131,7 +139,10 @@ def split_list(value: bytes) -> list[bytes]:
 
 
 def named_by_connection(options: list[bytes]) -> set[bytes]:
-    """Names of fields that Connection makes hop-by-hop. Raises ValueError for one that must not be taken away, or that is no token."""
+    """Names of fields that Connection makes hop-by-hop. Raises ValueError for one that must not be taken away, for what is no token, and
+    for more options than there can be fields."""
+    if len(options) > _MOST_OPTIONS:
+        raise ValueError(f"Connection has more than {_MOST_OPTIONS} options")
     named = set()
     for option in options:
         if option in _PROTECTED_FROM_CONNECTION or option.startswith(b"x-forwarded-"):

@@ -9,7 +9,35 @@ from __future__ import annotations
 Fields = list[tuple[bytes, bytes]]
 
 
-class RequestHead:
+class FieldSection:
+    """The fields of a head that are passed on, in order, names as sent.
+
+    lines   each as it is written, `name: value` and its line end: what readers give, and what counts until somebody asks for `fields`
+    edited  names and values, once somebody has asked for them: from then on they count; None before
+    """
+
+    __slots__ = ("edited", "lines")
+
+    lines: list[bytes]
+    edited: Fields | None
+
+    @property
+    def fields(self) -> Fields:
+        """Names and values, to be read and edited."""
+        if self.edited is None:
+            self.edited = [(name, value) for name, _, value in [line[:-2].partition(b": ") for line in self.lines]]
+        return self.edited
+
+    @fields.setter
+    def fields(self, fields: Fields) -> None:
+        self.edited = fields
+
+    def written(self) -> list[bytes]:
+        """The lines as they are now."""
+        return self.lines if self.edited is None else [b"%b: %b\r\n" % pair for pair in self.edited]
+
+
+class RequestHead(FieldSection):
     """A request's head after parsing (RFC 9110 6.2, RFC 9112 3).
 
     method        as sent
@@ -17,7 +45,6 @@ class RequestHead:
     query         what follows the first '?', None without one
     authority     host and port as sent, what is forwarded as Host
     host          lower case, without port and trailing dot; what is matched
-    fields        what passes on, in order, names as sent
     length        body length in bytes; None when the length is not known beforehand (chunked), 0 without a body
     version       b'1.1', b'1.0' or b'2'
     upgrade       the lower-case protocol the client asks to upgrade to (only b'websocket' is kept), else None
@@ -33,7 +60,6 @@ class RequestHead:
         "_index",
         "authority",
         "expects",
-        "fields",
         "forwarded",
         "forwarded_for",
         "host",
@@ -50,7 +76,8 @@ class RequestHead:
 
     def __init__(self, method: bytes, path: bytes, query: bytes | None, authority: bytes, host: bytes) -> None:
         self.method, self.path, self.query, self.authority, self.host = method, path, query, authority, host
-        self.fields: Fields = []
+        self.lines = []
+        self.edited = None
         self.length: int | None = 0
         self.version = b"1.1"
         self.upgrade: bytes | None = None
@@ -97,7 +124,8 @@ class RequestHead:
     def copy(self) -> RequestHead:
         """For an attempt of its own (a retry, a mirror, a backend's filters): edits do not reach the original."""
         head = RequestHead(self.method, self.path, self.query, self.authority, self.host)
-        head.fields = self.fields.copy()
+        head.lines = self.lines
+        head.edited = None if self.edited is None else self.edited.copy()
         head.length, head.version, head.upgrade, head.expects, head.trailers = (
             self.length,
             self.version,
@@ -113,13 +141,16 @@ class RequestHead:
         self._index = None
 
 
-class ResponseHead:
+class ResponseHead(FieldSection):
     """A response's head (RFC 9112 4). `length` is None when unknown beforehand; framing is written anew from it."""
 
-    __slots__ = ("fields", "length", "line", "reason", "status")
+    __slots__ = ("length", "line", "reason", "status")
 
-    def __init__(self, status: int, reason: bytes, fields: Fields, length: int | None, line: bytes = b"") -> None:
-        self.status, self.reason, self.fields, self.length = status, reason, fields, length
+    def __init__(self, status: int, reason: bytes, fields: Fields | None, length: int | None, line: bytes = b"") -> None:
+        """Without `fields` whoever made it fills `lines`."""
+        self.status, self.reason, self.length = status, reason, length
+        self.lines = []
+        self.edited = fields
         self.line = line or b"HTTP/1.1 %d %b\r\n" % (status, reason)
         """The status line as HTTP/1.1 writes it; readers of heads, which see few different ones, hand it in."""
 
@@ -132,9 +163,15 @@ class ResponseHead:
 
 
 class LocalReply:
-    """An answer the proxy itself makes: status, why (for the log and x-tidegate-reason), fields and a small body."""
+    """An answer the proxy itself makes: status, why (for the log and x-tidegate-reason), fields and a small body.
 
-    __slots__ = ("body", "fields", "flag", "reason", "status")
+    `length` is what Content-Length says: that of the body, unless the answer is to a HEAD and has none (RFC 9110 8.6).
+    """
 
-    def __init__(self, status: int, reason: str, fields: Fields | None = None, body: bytes = b"", flag: str = "") -> None:
+    __slots__ = ("body", "fields", "flag", "length", "reason", "status")
+
+    def __init__(
+        self, status: int, reason: str, fields: Fields | None = None, body: bytes = b"", flag: str = "", length: int | None = None
+    ) -> None:
         self.status, self.reason, self.fields, self.body, self.flag = status, reason, fields or [], body, flag
+        self.length = len(body) if length is None else length

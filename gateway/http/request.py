@@ -30,10 +30,12 @@ TARGET_LIMIT: Final = 8 * 1024
 LINE_LIMIT: Final = TARGET_LIMIT + 64
 """Bytes of a request line without its line feed: a target, and what else a line needs."""
 
-_KEEP_ALIVE: Final = ([b"keep-alive"], [b"Keep-Alive"])
-"""What browsers send with every request, and what HTTP/1.1 means anyway."""
+_REQUEST_LINES: Final[dict[bytes, tuple[bytes, bytes, bool]]] = {}
+"""Request lines seen before, as `_read_request_line` read them: most repeat."""
+_MOST_REQUEST_LINES: Final = 4096
+_LONGEST_REQUEST_LINE: Final = 256
 
-_request_line = re.compile(rb"(" + TOKEN + rb") ([!-~\x80-\xff]+) HTTP/1\.([0-9])\r\n").match
+_request_line = re.compile(rb"(" + TOKEN + rb") ([!-~\x80-\xff]+) HTTP/1\.([0-9])").fullmatch
 _other_version = re.compile(TOKEN + rb" [!-~\x80-\xff]+ HTTP/[0-9]\.[0-9]\r\n").match
 _is_token = re.compile(TOKEN).fullmatch
 _websocket_key = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch
@@ -43,7 +45,7 @@ def refuse_early(data: bytes) -> None:
     """Judges a head that is not complete yet, so that nobody waits for the end of what is wrong already. Raises Refused."""
     first = data.find(b"\n")
     if first >= 0:
-        if not _request_line(data, 0, first + 1):
+        if data[first - 1 : first] != b"\r" or not _request_line(data, 0, first - 1):
             raise _bad_request_line(data[: first + 1])
         if data.count(b"\n") != data.count(b"\r\n"):
             raise Refused(400, "bare line feed in head")
@@ -61,22 +63,40 @@ def _bad_request_line(line: bytes) -> Refused:
     return Refused(400, "malformed request line")
 
 
+_Special = list[tuple[int, bytes, bytes]]
+
+
 def parse_request(data: bytes, end: int) -> RequestHead:
     """The head in data[:end + 4], which ends in an empty line; `path` holds the target and `authority` the Host, both as sent.
 
-    Raises Refused with the status to answer; the connection must then be closed (RFC 9112 9.6).
+    Raises Refused with the status to answer; the connection must then be closed (RFC 9112 9.6). The loop runs once for every field
+    of every request; the kinds it compares with are numbers because a global costs a look-up.
     """
-    line = _request_line(data)
-    if line is None:
-        raise _bad_request_line(data[: data.find(b"\n") + 1])
-    method, target, minor = line.groups()
-    start = line.end()
-    lines = data[start:end].split(b"\r\n") if start < end else []
+    lines = data[:end].split(b"\r\n")
+    first = lines.pop(0)
+    method, target, old = _REQUEST_LINES.get(first) or _read_request_line(first)
     if end > TARGET_LIMIT or len(lines) > FIELD_LIMIT:
-        _check_sizes(end, line, lines)
+        _check_sizes(end, first, target, lines)
     head = RequestHead(method, target, None, b"", b"")
-    special = _sort_lines(head, lines)
-    if minor == b"0":
+    passed, known = head.lines, LINES.get
+    special: _Special | None = None
+    for field_line in lines:
+        read = known(field_line)
+        if read is None:
+            try:
+                read = read_line(field_line)
+            except MalformedLine:
+                raise Refused(400, "malformed field line") from None
+        kind, name, value, written = read
+        if kind == 0:
+            passed.append(written)
+        elif kind == 1 and not head.authority:  # HOST
+            if not value:
+                raise Refused(400, "empty Host")
+            head.authority = value
+        elif kind != 11 or old:  # KEEP_ALIVE
+            special = [*(special or ()), (kind, name, value)]
+    if old:
         head.version = b"1.0"
         head.keep_alive = False
     elif not head.authority:
@@ -86,44 +106,30 @@ def parse_request(data: bytes, end: int) -> RequestHead:
     return head
 
 
-def _check_sizes(end: int, line: re.Match[bytes], lines: list[bytes]) -> None:
+def _read_request_line(line: bytes) -> tuple[bytes, bytes, bool]:
+    """Method, target, and whether it is HTTP/1.0 (RFC 9112 3). Raises Refused."""
+    matched = _request_line(line)
+    if matched is None:
+        end = line.find(b"\n")
+        raise _bad_request_line(line + b"\r\n" if end < 0 else line[: end + 1])
+    method, target, minor = matched.groups()
+    read = method, target, minor == b"0"
+    if len(line) <= _LONGEST_REQUEST_LINE:
+        if len(_REQUEST_LINES) >= _MOST_REQUEST_LINES:
+            _REQUEST_LINES.clear()
+        _REQUEST_LINES[line] = read
+    return read
+
+
+def _check_sizes(end: int, line: bytes, target: bytes, lines: list[bytes]) -> None:
     if end > HEAD_LIMIT:
         raise Refused(431, "head too large")
-    if len(line[2]) > TARGET_LIMIT or line.end() > LINE_LIMIT + 1:
+    if len(target) > TARGET_LIMIT or len(line) > LINE_LIMIT - 1:
         raise Refused(414, "request target too long")
     if len(lines) > FIELD_LIMIT:
         raise Refused(431, "too many fields")
     if any(len(field.partition(b":")[2].strip(b" \t")) > VALUE_LIMIT for field in lines):
         raise Refused(431, "field too large")
-
-
-_Special = list[tuple[int, bytes, bytes]]
-
-
-def _sort_lines(head: RequestHead, lines: list[bytes]) -> _Special | None:
-    """Puts what passes on into `head.fields` and the Host into `authority`; returns what needs reading, None where nothing does.
-
-    The loop runs once for every field of every request; the kinds it compares with are numbers because a global costs a look-up.
-    """
-    passed, known = head.fields, LINES.get
-    special: _Special | None = None
-    for line in lines:
-        read = known(line)
-        if read is None:
-            try:
-                read = read_line(line)
-            except MalformedLine:
-                raise Refused(400, "malformed field line") from None
-        kind = read[0]
-        if kind == 0:
-            passed.append(read[1])
-        elif kind == 1 and not head.authority:  # HOST
-            head.authority = read[1][1]
-            if not head.authority:
-                raise Refused(400, "empty Host")
-        else:
-            special = [*(special or ()), (kind, *read[1])]
-    return special
 
 
 def _read_special(head: RequestHead, special: _Special) -> None:
@@ -146,8 +152,9 @@ def _read_special(head: RequestHead, special: _Special) -> None:
         head.expects = head.version != b"1.0"
     if kinds.TE in found:
         head.trailers = any(b"trailers" in split_list(value) for value in found[kinds.TE])
-    if kinds.CONNECTION in found:
-        _read_connection(head, found[kinds.CONNECTION], found.get(kinds.UPGRADE, []))
+    options = found.get(kinds.CONNECTION, []) + found.get(kinds.KEEP_ALIVE, [])
+    if options:
+        _read_connection(head, options, found.get(kinds.UPGRADE, []))
 
 
 def _frame(head: RequestHead, lengths: list[bytes], codings: list[bytes]) -> None:
@@ -180,9 +187,6 @@ def _coding_refusal(coding: bytes) -> tuple[int, str]:
 
 def _read_connection(head: RequestHead, values: list[bytes], upgrades: list[bytes]) -> None:
     """Connection options (RFC 9110 7.6.1), and the upgrade that they may ask for."""
-    if values in _KEEP_ALIVE:
-        head.keep_alive = True
-        return
     options = [option for value in values for option in split_list(value)]
     try:
         named = named_by_connection(options)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from gateway.http import fields as kinds
-from gateway.http.fields import LENGTH_DIGITS, LINES, MalformedLine, named_by_connection, read_line, split_list
+from gateway.http.fields import LENGTH_DIGITS, LINES, FieldLine, MalformedLine, named_by_connection, read_line, split_list
 from gateway.http.head import ResponseHead
 
 HEAD_LIMIT: Final = 60 * 1024
@@ -16,9 +15,6 @@ INTERIM_LIMIT: Final = 10
 """1xx responses before the final one."""
 UNTIL_CLOSE: Final = -1
 CHUNKED: Final = -2
-
-_KEEP_ALIVE: Final = [(kinds.CONNECTION, b"keep-alive")]
-"""What HTTP/1.1 means anyway, and many servers say each time."""
 
 _status_line = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?").fullmatch
 _STATUS_LINES: Final[dict[bytes, tuple[bool, int, bytes, bytes]]] = {}
@@ -44,25 +40,54 @@ _SIMPLE: Final = tuple(Framing(size, True, None) for size in range(256))
 
 
 def parse_response(data: bytes, end: int, method: bytes) -> tuple[ResponseHead, Framing]:
-    """Head in data[:end + 4] of the answer to a request with `method`. Raises MalformedResponse."""
-    lines = iter(data[:end].split(b"\r\n"))
-    first = next(lines)
+    """Head in data[:end + 4] of the answer to a request with `method`. Raises MalformedResponse.
+
+    As in `request`, the kinds are numbers because the loop runs for every field of every response.
+    """
+    lines = data[:end].split(b"\r\n")
+    first = lines[0]
     old, status, reason, line = _STATUS_LINES.get(first) or _read_status_line(first)
-    if end > HEAD_LIMIT or data.count(b"\n", 0, end) > FIELD_LIMIT:
+    if end > HEAD_LIMIT or len(lines) > FIELD_LIMIT:
         raise MalformedResponse("head too large")
-    head = ResponseHead(status, reason, [], None, line)
-    special = _sort_lines(head, lines)
-    length = head.length
+    del lines[0]
+    head = ResponseHead(status, reason, None, None, line)
+    passed, known = head.lines, LINES.get
+    length: int | None = None
+    special: list[tuple[int, bytes]] | None = None
+    for field_line in lines:
+        read = known(field_line) or _read_line(field_line)
+        kind = read[0]
+        if kind == 0:
+            passed.append(read[3])
+        elif kind == 2:  # CONTENT_LENGTH
+            value = read[2]
+            if length is not None or not value.isdigit() or len(value) > LENGTH_DIGITS:
+                raise MalformedResponse("bad or repeated Content-Length")
+            length = head.length = int(value)
+        elif kind == 11:  # KEEP_ALIVE
+            if old:
+                special = [*(special or ()), (kind, read[2])]
+        elif kind in (1, 10):  # HOST and IDENTITY mean nothing in a response
+            passed.append(read[3])
+        elif kind in (3, 4, 8):  # TRANSFER_ENCODING, CONNECTION, UPGRADE; the rest is dropped
+            special = [*(special or ()), (kind, read[2])]
     bodiless = status < 200 or status in (204, 304) or method == b"HEAD"
     if length and status < 200:
         raise MalformedResponse("interim response with a body")
-    if not old and (special is None or special == _KEEP_ALIVE):
+    if special is None and not old:
         if bodiless:
             return head, _SIMPLE[0]
         if length is not None:
             return head, _SIMPLE[length] if length < len(_SIMPLE) else Framing(length, True, None)
         return head, Framing(UNTIL_CLOSE, False, None)
     return head, _frame(head, special or [], old, bodiless)
+
+
+def _read_line(line: bytes) -> FieldLine:
+    try:
+        return read_line(line)
+    except MalformedLine:
+        raise MalformedResponse("malformed field line") from None
 
 
 def _read_status_line(line: bytes) -> tuple[bool, int, bytes, bytes]:
@@ -78,33 +103,6 @@ def _read_status_line(line: bytes) -> tuple[bool, int, bytes, bytes]:
     return read
 
 
-def _sort_lines(head: ResponseHead, lines: Iterable[bytes]) -> list[tuple[int, bytes]] | None:
-    """Puts what passes on into `head.fields` and Content-Length into `length`; returns what needs reading, None where nothing does.
-
-    As in `request`, the kinds are numbers because the loop runs for every field of every response.
-    """
-    passed, known = head.fields, LINES.get
-    special: list[tuple[int, bytes]] | None = None
-    for line in lines:
-        read = known(line)
-        if read is None:
-            try:
-                read = read_line(line)
-            except MalformedLine:
-                raise MalformedResponse("malformed field line") from None
-        kind = read[0]
-        if kind == 0 or kind > 9 or kind == 1:  # ordinary; IDENTITY and HOST mean nothing in a response
-            passed.append(read[1])
-        elif kind == 2:  # CONTENT_LENGTH
-            value = read[1][1]
-            if head.length is not None or not value.isdigit() or len(value) > LENGTH_DIGITS:
-                raise MalformedResponse("bad or repeated Content-Length")
-            head.length = int(value)
-        elif kind in (3, 4, 8):  # TRANSFER_ENCODING, CONNECTION, UPGRADE; the rest is dropped
-            special = [*(special or ()), (kind, read[1][1])]
-    return special
-
-
 def _frame(head: ResponseHead, special: list[tuple[int, bytes]], old: bool, bodiless: bool) -> Framing:
     coding: bytes | None = None
     options: list[bytes] = []
@@ -114,7 +112,7 @@ def _frame(head: ResponseHead, special: list[tuple[int, bytes]], old: bool, bodi
             if coding is not None:
                 raise MalformedResponse("repeated Transfer-Encoding")
             coding = value.lower()
-        elif kind == kinds.CONNECTION:
+        elif kind in (kinds.CONNECTION, kinds.KEEP_ALIVE):
             options += split_list(value)
         elif kind == kinds.UPGRADE:
             upgrade = value.lower()

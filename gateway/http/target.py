@@ -8,6 +8,7 @@ What repeats is answered from bounded caches.
 
 from __future__ import annotations
 
+import codecs
 import ipaddress
 import re
 from collections.abc import Callable
@@ -36,8 +37,9 @@ _SLASHES: Final = re.compile(rb"//+").sub
 _ABSOLUTE: Final = re.compile(rb"(https?)://([^/#]+)(.*)", re.IGNORECASE | re.DOTALL).fullmatch
 _AUTHORITY: Final = re.compile(rb"([-.0-9A-Z_a-z~]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?").fullmatch
 
-_WRITTEN: Final = tuple(bytes((byte,)) if byte in _PATH_BYTES + b"%" else b"%%%02X" % byte for byte in range(256))
+_WRITTEN: Final = {byte: bytes((byte,)) if byte in _PATH_BYTES + b"%" else b"%%%02X" % byte for byte in range(256)}
 """How each byte stands in a path: as itself or escaped."""
+_WRITTEN_IN_QUERY: Final = {byte: bytes((byte,)) if byte < 128 else b"%%%02X" % byte for byte in range(256)}
 
 
 def _escapes() -> dict[bytes, bytes]:
@@ -57,7 +59,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     """A request target in normal form.
 
     path       starts with '/', or is '*' (OPTIONS only); ASCII
-    query      what follows the first '?', as sent; None without one
+    query      what follows the first '?', as sent but for bytes above 127, which are escaped; None without one
     authority  of an absolute-form target, as sent: still to go through `parse_authority`; None otherwise
     redirect   whether the client should be sent to this path (escaped slashes, PathRules 'Redirect'). A path may begin with
                '//', so such a Location must be absolute
@@ -94,7 +96,8 @@ class PathRules:
 def parse_target(method: bytes, target: bytes, rules: PathRules) -> Target:
     """The target of a request line, or of :path (RFC 9113 8.3.1).
 
-    The query is passed as it is, so whoever split the head must have refused control bytes and spaces. Raises Refused: 405 for
+    Of the query only bytes above 127 are touched, so whoever split the head must have refused control bytes and spaces. They are
+    escaped because other proxies and servers refuse them raw; a decoded parameter is the same. Raises Refused: 405 for
     CONNECT, else 400.
     """
     path, mark, query = target.partition(b"?")
@@ -107,6 +110,8 @@ def parse_target(method: bytes, target: bytes, rules: PathRules) -> Target:
         return known
     if b"#"[0] in query:
         raise Refused(400, "the request target has a fragment")
+    if not query.isascii():
+        query = _rewritten(query, _WRITTEN_IN_QUERY)
     return Target(known.path, query, known.authority, known.redirect, known.scheme)
 
 
@@ -168,14 +173,16 @@ _FORBIDDEN_WORDS: Final = {b" ": "the path has a space", b"#": "the request targ
 def _with_normal_escapes(path: bytes, refuse: Callable[[bytes], Exception]) -> bytes:
     if path.find(b"%") >= 0:
         first, *rest = path.split(b"%")
-        parts = [first]
-        for part in rest:
-            escape = _ESCAPES.get(part[:2])
-            if escape is None:
-                raise refuse(b"%" + part[:2])
-            parts += (escape, part[2:])
-        path = b"".join(parts)
-    return path if _ESCAPED_OR_PLAIN(path) else b"".join(map(_WRITTEN.__getitem__, path))
+        try:
+            path = first + b"".join([_ESCAPES[part[:2]] + part[2:] for part in rest])
+        except KeyError as bad:
+            raise refuse(b"%" + bad.args[0]) from None
+    return path if _ESCAPED_OR_PLAIN(path) else _rewritten(path, _WRITTEN)
+
+
+def _rewritten(value: bytes, written: dict[int, bytes]) -> bytes:
+    """Each byte as the table writes it; a third of what joining them would take, and clients choose how many there are."""
+    return codecs.charmap_encode(value.decode("latin-1"), "strict", written)[0]
 
 
 def _refuse_escape(escape: bytes) -> Exception:
@@ -212,7 +219,8 @@ def _bad_match_escape(escape: bytes) -> Exception:
     return ValueError(f"has the bad escape {_shown(escape)}; write two hexadecimal digits after '%', or '%25' for the sign itself")
 
 
-_AUTHORITIES: Final[dict[bytes, tuple[bytes, bytes]]] = {}
+AUTHORITIES: Final[dict[bytes, tuple[bytes, bytes]]] = {}
+"""What `parse_authority` said before, for callers that would rather not call it."""
 
 
 def parse_authority(value: bytes) -> tuple[bytes, bytes]:
@@ -221,13 +229,13 @@ def parse_authority(value: bytes) -> tuple[bytes, bytes]:
     The host is what is matched: lower case, without port and one trailing dot, an IPv6 address in its brackets. The authority is
     what is forwarded: as sent, without the ':' of an empty port. Raises Refused 400.
     """
-    known = _AUTHORITIES.get(value)
+    known = AUTHORITIES.get(value)
     if known is None:
         known = _parse_authority(value)
         if len(value) <= LONGEST_CACHED:
-            if len(_AUTHORITIES) >= CACHE_ENTRIES:
-                _AUTHORITIES.clear()
-            _AUTHORITIES[value] = known
+            if len(AUTHORITIES) >= CACHE_ENTRIES:
+                AUTHORITIES.clear()
+            AUTHORITIES[value] = known
     return known
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gateway.ir.rule import Persistence
 from gateway.ir.value import Resource, Value
 
 
@@ -21,12 +22,89 @@ class BackendTls(Value, frozen=True):
     subject_alt_names: tuple[SubjectAltName, ...] = ()
 
 
-class BackendOptions(Value, frozen=True):
-    """What a BackendPolicy sets, with the defaults that hold where none is attached."""
+class HashOn(Value, frozen=True):
+    """A part of a request that chooses its endpoint; header names are lower case."""
 
-    balancing: Literal["RoundRobin"] = "RoundRobin"
+    type: Literal["ClientAddress", "Header", "Cookie", "QueryParameter", "Authority", "Path"]
+    name: str = ""
+    """Of the header, cookie or query parameter; '' for the others."""
+
+
+class Balancing(Value, frozen=True):
+    """BackendPolicy.balancing. By hash the first of `hash_on` that a request has counts; its client's address where there are none."""
+
+    type: Literal["RoundRobin", "LeastRequest", "RingHash", "Maglev"] = "RoundRobin"
+    hash_on: tuple[HashOn, ...] = ()
+    table_size: int = 0
+    """Points of the ring, or entries of the Maglev table, a prime; 0 for a size that fits the number of endpoints."""
+
+
+class Ejection(Value, frozen=True):
+    """BackendPolicy.ejection: when an endpoint is left out because of how it answered. Times in milliseconds."""
+
+    consecutive_errors: int = 5
+    """Bad answers in a row; 0 turns this off."""
+    base_time: int = 1_000
+    """How long the first time; doubles with each time that follows."""
+    max_time: int = 30_000
+    connect_failures: bool = True
+    """Whether an endpoint to which no connection comes about is left out until a probe connects."""
+
+
+class HttpCheck(Value, frozen=True):
+    """What an active health check asks for. Without a host it is the TLS hostname, else the endpoint's address and port."""
+
+    path: str = "/"
+    host: str = ""
+    statuses: tuple[int, ...] = (200,)
+
+
+class HealthCheck(Value, frozen=True):
+    """BackendPolicy.healthCheck: over HTTP, or only a connect where `http` is None. Times in milliseconds."""
+
+    http: HttpCheck | None = None
+    interval: int = 5_000
+    timeout: int = 1_000
+    healthy_threshold: int = 1
+    unhealthy_threshold: int = 3
+    jitter: int = 10
+    """Percent of the interval by which each wait is longer or shorter at most."""
+
+
+class Limits(Value, frozen=True):
+    """BackendPolicy.limits, for one worker and all endpoints of the backend together; 0 for none."""
+
+    connections: int = 10_000
+    pending_requests: int = 1_024
+    requests: int = 0
+
+
+class RetryBudget(Value, frozen=True):
+    """XBackendTrafficPolicy.retryConstraint: retries may be `percent` of the requests of `interval`, and `min_retries` every
+    `min_interval` in any case. Milliseconds."""
+
+    percent: int = 20
+    interval: int = 10_000
+    min_retries: int = 10
+    min_interval: int = 1_000
+
+
+class BackendOptions(Value, frozen=True):
+    """What a BackendPolicy and an XBackendTrafficPolicy set, with the defaults that hold where none is attached."""
+
+    balancing: Balancing = Balancing()
     connect_timeout: int = 5_000
     """Milliseconds, TLS handshake included."""
+    send_timeout: int = 60_000
+    """Milliseconds that may pass without an endpoint taking a byte of a request's body that waits for it; 0 for no limit."""
+    ejection: Ejection = Ejection()
+    health_check: HealthCheck | None = None
+    panic_threshold: int = 50
+    """Percent of the ready endpoints: if fewer are healthy, health is ignored. 0: never."""
+    limits: Limits = Limits()
+    retry_budget: RetryBudget | None = None
+    persistence: Persistence | None = None
+    """Of requests through rules without a persistence of their own."""
 
 
 class Backend(Resource, frozen=True, tag="Backend"):

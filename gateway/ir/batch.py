@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from gateway.ir.backend import Backend, EndpointSet
@@ -36,12 +38,16 @@ class Subscribe(Message, frozen=True, tag="subscribe"):
 
 
 class Batch(Message, frozen=True, tag="batch"):
-    """Server: apply this in one step. `snapshot` means that whatever is not set here is gone."""
+    """Server: apply this in one step. `snapshot` means that whatever is not set here is gone.
+
+    A large batch comes in several lines of one revision, so that no line takes long to read: all but the last say `more`.
+    """
 
     revision: int
     set: tuple[AnyResource, ...] = ()
     remove: tuple[Identity, ...] = ()
     snapshot: bool = False
+    more: bool = False
 
 
 class Rejection(Value, frozen=True):
@@ -76,6 +82,20 @@ class Answer(Message, frozen=True, tag="answer"):
 
 AnyMessage = Subscribe | Batch | Ack | Ask | Answer
 
+PART: Final = 128 << 10
+"""Bytes of resources in one line of a batch, or one resource that is larger."""
+
+
+class _Part(Message, frozen=True, tag="batch"):
+    """A Batch whose resources are encoded already."""
+
+    revision: int
+    set: tuple[msgspec.Raw, ...] = ()
+    remove: tuple[Identity, ...] = ()
+    snapshot: bool = False
+    more: bool = False
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyMessage)
 
@@ -83,6 +103,24 @@ _decoder = msgspec.json.Decoder(AnyMessage)
 def encode(message: AnyMessage) -> bytes:
     """One line, newline included."""
     return _encoder.encode(message) + b"\n"
+
+
+def encode_in_parts(batch: Batch) -> tuple[bytes, ...]:
+    """The lines of a batch."""
+    parts: list[list[msgspec.Raw]] = [[]]
+    size = 0
+    for resource in batch.set:
+        encoded = _encoder.encode(resource)
+        size += len(encoded)
+        if size > PART and parts[-1]:
+            parts.append([])
+            size = len(encoded)
+        parts[-1].append(msgspec.Raw(encoded))
+    last = len(parts) - 1
+    return tuple(
+        _encoder.encode(_Part(batch.revision, tuple(part), () if number else batch.remove, batch.snapshot, number < last)) + b"\n"
+        for number, part in enumerate(parts)
+    )
 
 
 def decode(line: bytes) -> AnyMessage:

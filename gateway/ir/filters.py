@@ -71,10 +71,27 @@ class Cors(Filter, frozen=True, tag="CORS"):
     """Seconds."""
 
 
+class ExternalAuth(Filter, frozen=True, tag="ExternalAuth"):
+    """Asks a second backend over HTTP whether a request may pass (HTTPExternalAuthFilter). Names are lower case."""
+
+    backend: str
+    """Key of the Backend that is asked. Translation makes an Unresolved of a filter whose backend cannot be."""
+    path: str = ""
+    """What stands before the request's path in the question; '' or a path without a slash at its end."""
+    allowed_headers: tuple[str, ...] = ()
+    """Fields that the question carries besides those that it always does."""
+    allowed_response_headers: tuple[str, ...] = ()
+    """Fields of the answer that the request takes over; empty for all."""
+    max_body: int = 0
+    """Bytes of body that the question may carry; a request with more is refused. 0: it carries none."""
+
+
 class Unresolved(Filter, frozen=True, tag="Unresolved"):
     """A filter that could not be resolved (an ExtensionRef): the request gets 500 and the reason, never passes unfiltered."""
 
     reason: str
 
 
-AnyFilter = RequestHeaderModifier | ResponseHeaderModifier | RequestRedirect | UrlRewrite | RequestMirror | Cors | Unresolved
+AnyFilter = (
+    RequestHeaderModifier | ResponseHeaderModifier | RequestRedirect | UrlRewrite | RequestMirror | Cors | ExternalAuth | Unresolved
+)

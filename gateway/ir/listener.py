@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gateway.ir.rate_limit import RateLimit
 from gateway.ir.value import Resource, Value
 
 EscapedSlashes = Literal["Keep", "Reject", "Redirect", "Unescape"]
@@ -58,6 +59,27 @@ class ListenerOptions(Value, frozen=True):
     """Milliseconds from the first byte of a head to its end, and for the TLS handshake; 0 for no limit (10 s for the handshake)."""
     idle_timeout: int = 60_000
     """Milliseconds a kept-alive connection may wait for its next request; 0 for no limit."""
+    body_timeout: int = 30_000
+    """Milliseconds that may pass without a byte of a request's body while it is waited for; 0 for no limit."""
+    send_timeout: int = 30_000
+    """Milliseconds that may pass without the client taking a byte of a response that waits for it; 0 for no limit."""
+    tunnel_idle_timeout: int = 3_600_000
+    """Milliseconds that may pass in a tunnel without a byte in either direction; 0 for no limit."""
+    minimum_body_rate: int = 240
+    """Bytes a second that a request's body must come at, on average over the time it was waited for; 0 for no limit."""
+    minimum_send_rate: int = 240
+    """Bytes a second that a response which waits for its client must be taken at; 0 for no limit."""
+    rate_grace: int = 10_000
+    """Milliseconds before a minimum rate counts."""
+    most_connections: int = 0
+    """Connections that a port may have in one worker; 0 for no limit but that of the worker's descriptors."""
+    most_connections_per_client: int = 0
+    """Connections from one client address that a port may have in one worker; 0 for no limit."""
+    most_requests_per_connection: int = 0
+    """Requests after which a connection ends; 0 for no limit."""
+    most_request_body: int = 0
+    """Bytes of a request's body; 0 for no limit."""
+    rate_limits: tuple[RateLimit, ...] = ()
     escaped_slashes: EscapedSlashes = "Keep"
     merge_slashes: bool = False
     reason_header: bool = False

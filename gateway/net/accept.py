@@ -11,7 +11,8 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from gateway.net.sockets import Address
 
@@ -38,21 +39,28 @@ _OF_ONE_CONNECTION = frozenset(
 """Errors of the connection that was waiting, which is gone with them (accept(2)); the next one may be well."""
 
 
+class Seat(Protocol):
+    """The place of a connection among those that are counted, from accept to its end."""
+
+    def leave(self) -> None:
+        """Its end; further calls do nothing."""
+
+
 class Acceptor:
     """Starts at once. `accepted` gets each connection, non-blocking and its own to close, with the peer's address.
 
     The listening socket belongs to the acceptor from here on.
     """
 
-    __slots__ = ("_accepted", "_closing", "_listening", "_loop", "_pause", "_reserve", "errors")
+    __slots__ = ("_accepted", "_closing", "_listening", "_loop", "_paused", "_reserve", "_resting", "errors")
 
     def __init__(
         self, listening: socket.socket, loop: asyncio.AbstractEventLoop, accepted: Callable[[socket.socket, Address], None]
     ) -> None:
         self._listening, self._loop, self._accepted = listening, loop, accepted
         self._reserve: int | None = _reserve()
-        self._closing = False
-        self._pause: asyncio.TimerHandle | None = None
+        self._closing = self._paused = False
+        self._resting: asyncio.TimerHandle | None = None
         self.errors: dict[str, int] = {}
         """How often accepting failed, by the name of the error (EMFILE, ECONNABORTED ...)."""
         loop.add_reader(listening, self._readable)
@@ -64,17 +72,28 @@ class Acceptor:
         """
         if self._closing:
             return
+        self.pause()
         self._closing = True
-        if self._pause is None:
-            self._loop.remove_reader(self._listening)
-        else:
-            self._pause.cancel()
+        if self._resting is not None:
+            self._resting.cancel()
         while self._accept():
             pass
         self._listening.close()
         if self._reserve is not None:
             os.close(self._reserve)
             self._reserve = None
+
+    def pause(self) -> None:
+        """Accepts nothing until `resume`; who connects meanwhile waits in the system's queue."""
+        if not self._paused and not self._closing:
+            self._paused = True
+            self._loop.remove_reader(self._listening)
+
+    def resume(self) -> None:
+        if self._paused and not self._closing:
+            self._paused = False
+            if self._resting is None:
+                self._loop.add_reader(self._listening, self._readable)
 
     def _readable(self) -> None:
         for _ in range(AT_ONCE):
@@ -112,17 +131,31 @@ class Acceptor:
     def _rest(self) -> None:
         if not self._closing:
             self._loop.remove_reader(self._listening)
-            self._pause = self._loop.call_later(PAUSE, self._resume)
+            self._resting = self._loop.call_later(PAUSE, self._rested)
 
-    def _resume(self) -> None:
-        self._pause = None
+    def _rested(self) -> None:
+        self._resting = None
         if self._reserve is None:
             self._reserve = _reserve()
-        self._loop.add_reader(self._listening, self._readable)
+        if not self._paused:
+            self._loop.add_reader(self._listening, self._readable)
 
     def _count(self, error: OSError) -> None:
         name = errno.errorcode.get(error.errno or 0, "other")
         self.errors[name] = self.errors.get(name, 0) + 1
+
+
+def accept_queued(listening: socket.socket) -> Iterator[tuple[socket.socket, Address]]:
+    """What is queued on a socket that is about to be closed, each connection non-blocking and the caller's; ends at the first failure."""
+    while True:
+        try:
+            connection, address = listening.accept()
+        except OSError as error:
+            if error.errno in _OF_ONE_CONNECTION:
+                continue
+            return
+        connection.setblocking(False)
+        yield connection, address
 
 
 def _reserve() -> int | None:

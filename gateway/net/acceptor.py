@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.net import alerts, failures
-from gateway.net.accept import Acceptor
+from gateway.net.accept import Acceptor, Seat
 from gateway.net.client_hello import LONGEST_PEEK, ClientHello, NotTls, least_length, read_client_hello
 from gateway.net.contexts import ServerContexts, TlsContext
 from gateway.net.failures import Failure, reason_of
@@ -51,15 +51,17 @@ class AcceptorOptions:
     """Connections before the end of their handshake; the next one drops the oldest."""
     failed: Callable[[Failure], None] | None = None
     """Told of each failure, for logs."""
+    admit: Callable[[Address], Seat | None] | None = None
+    """Gives a connection its seat, before anything is made for it, or None: then it is closed at once. Without it all are admitted."""
 
 
 class _Pending:
     """A connection that no protocol has yet."""
 
-    __slots__ = ("address", "connection", "deadline", "discarded", "failure", "reading", "seen", "server_name", "task")
+    __slots__ = ("address", "connection", "deadline", "discarded", "failure", "reading", "seat", "seen", "server_name", "task")
 
-    def __init__(self, connection: socket.socket, address: Address, deadline: float) -> None:
-        self.connection, self.address, self.deadline = connection, address, deadline
+    def __init__(self, connection: socket.socket, address: Address, deadline: float, seat: Seat | None) -> None:
+        self.connection, self.address, self.deadline, self.seat = connection, address, deadline, seat
         self.seen = 0
         self.reading = False
         self.server_name = b""
@@ -74,7 +76,8 @@ class TlsAcceptor(Generic[ListenerType]):
     """Starts at once, and owns the listening socket.
 
     `choose` finds the listener for a ClientHello, None for an alert unrecognized_name. `connected` makes the protocol of a
-    connection when its handshake begins; `connection_made` follows at its end, or never.
+    connection when its handshake begins, and gives it the connection's seat; `connection_made` follows at its end, or never: then
+    the acceptor leaves the seat.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class TlsAcceptor(Generic[ListenerType]):
         listening: socket.socket,
         loop: asyncio.AbstractEventLoop,
         choose: Callable[[ClientHello], Chosen[ListenerType] | None],
-        connected: Callable[[ListenerType, ClientHello], asyncio.Protocol],
+        connected: Callable[[ListenerType, ClientHello, Seat | None], asyncio.Protocol],
         options: AcceptorOptions = AcceptorOptions(),
     ) -> None:
         self._loop, self._choose, self._connected = loop, choose, connected
@@ -120,6 +123,17 @@ class TlsAcceptor(Generic[ListenerType]):
             self._timer.cancel()
             self._timer = None
 
+    def pause(self) -> None:
+        """Accepts nothing until `resume`; who connects meanwhile waits in the system's queue."""
+        self._acceptor.pause()
+
+    def resume(self) -> None:
+        self._acceptor.resume()
+
+    def adopt(self, connection: socket.socket, address: Address) -> None:
+        """Takes over a connection that was accepted elsewhere, non-blocking, nothing of it read."""
+        self._accepted(connection, address)
+
     def sweep(self, now: float) -> None:
         """Ends what is past its deadline at `now`, in the loop's time. The acceptor's timer calls it."""
         for pending in tuple(self._pending):
@@ -128,9 +142,15 @@ class TlsAcceptor(Generic[ListenerType]):
             self._end(pending, failures.TIMEOUT)
 
     def _accepted(self, connection: socket.socket, address: Address) -> None:
+        seat = None
+        if self.options.admit is not None:
+            seat = self.options.admit(address)
+            if seat is None:
+                connection.close()
+                return
         if len(self._pending) >= self.options.most_pending:
             self._end(next(iter(self._pending)), failures.OVERLOAD)
-        pending = _Pending(connection, address, self._loop.time() + self.options.handshake_timeout)
+        pending = _Pending(connection, address, self._loop.time() + self.options.handshake_timeout, seat)
         self._pending[pending] = None
         if self._timer is None:
             self._timer = self._loop.call_at(pending.deadline, self._tick)
@@ -187,7 +207,8 @@ class TlsAcceptor(Generic[ListenerType]):
         self._stop_reading(pending)
         if pending.seen:
             _wake_at(pending.connection, 1)
-        pending.task = self._loop.create_task(self._handshake(pending, context, lambda: self._connected(chosen.listener, hello)))
+        listener, seat = chosen.listener, pending.seat
+        pending.task = self._loop.create_task(self._handshake(pending, context, lambda: self._connected(listener, hello, seat)))
         self._tasks.add(pending.task)
         pending.task.add_done_callback(self._tasks.discard)
 
@@ -209,13 +230,13 @@ class TlsAcceptor(Generic[ListenerType]):
             else:
                 await context.establish(self._loop, pending.connection, connected)
         except OSError as error:
-            pending.connection.close()
+            _close(pending)
             self._count(pending, pending.failure or reason_of(error), "" if pending.failure else str(error))
         except Exception as error:
-            pending.connection.close()
+            _close(pending)
             self._fault(pending, error)
         except asyncio.CancelledError:
-            pending.connection.close()
+            _close(pending)
             raise
         else:
             self.handshakes += 1
@@ -278,7 +299,7 @@ class TlsAcceptor(Generic[ListenerType]):
     def _drop(self, pending: _Pending) -> None:
         self._stop_reading(pending)
         self._pending.pop(pending, None)
-        pending.connection.close()
+        _close(pending)
 
     def _fault(self, pending: _Pending, error: Exception) -> None:
         """Not the client's doing."""
@@ -300,6 +321,12 @@ class TlsAcceptor(Generic[ListenerType]):
         if pending.reading:
             pending.reading = False
             self._loop.remove_reader(pending.connection)
+
+
+def _close(pending: _Pending) -> None:
+    pending.connection.close()
+    if pending.seat is not None:
+        pending.seat.leave()
 
 
 def _wake_at(connection: socket.socket, length: int) -> None:

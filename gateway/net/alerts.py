@@ -25,14 +25,18 @@ class CarefulSslObject(ssl.SSLObject):
     """An SSLObject that refuses a peer's certificate with a malformed name as any other bad one.
 
     Loops ask for the certificate at the end of each handshake, and would take the ValueError of such a name for a fault of ours.
+    A name with a NUL is malformed too: whoever is shown the certificate later may read it only so far (CVE-2009-2408).
     """
 
     def getpeercert(self, binary_form: bool = False) -> Any:
-        """As inherited. Raises SSLCertVerificationError for a name that is no UTF-8."""
+        """As inherited. Raises SSLCertVerificationError for a name that is no UTF-8, or has a NUL."""
         try:
-            return super().getpeercert(binary_form)
+            certificate: Any = super().getpeercert(binary_form)
         except ValueError as error:
             raise ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, f"a name in the peer's certificate is malformed: {error}") from error
+        if not binary_form and certificate and any("\0" in name for _, name in certificate.get("subjectAltName", ()) if name):
+            raise ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, "a name in the peer's certificate is malformed: it has a NUL")
+        return certificate
 
 
 class _AnsweringSslObject(CarefulSslObject):

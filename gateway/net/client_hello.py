@@ -178,7 +178,10 @@ def _server_name(extension: bytes | None) -> bytes:
         raise NotTls("server_name is not a single host name")
     if not 0 < len(name) <= 255 or not all(0x21 <= byte <= 0x7E for byte in name):
         raise NotTls("server_name is not a host name")
-    return name.lower().removesuffix(b".")
+    name = name.lower().removesuffix(b".")
+    if b"" in name.split(b"."):  # nor does any Host have such a name; and "." would pass for none at all
+        raise NotTls("server_name is not a host name")
+    return name
 
 
 def _application_protocols(extension: bytes | None) -> tuple[bytes, ...]:

@@ -37,6 +37,11 @@ def peer_of(transport: asyncio.BaseTransport, server_name: bytes = b"") -> Peer:
     return Peer(address, port)
 
 
+def address_of(name: object) -> bytes:
+    """Peer.address of what a socket calls its peer."""
+    return _address(name)[0]
+
+
 def _address(name: object) -> tuple[bytes, int]:
     if not isinstance(name, tuple):
         return b"", 0

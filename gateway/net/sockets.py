@@ -12,9 +12,18 @@ import errno
 import ipaddress
 import os
 import socket
+from typing import Final
+
+from gateway.net.keepalive import notice_vanished_clients
 
 Address = tuple[str, int] | tuple[str, int, int, int]
 """What the socket module calls the address of an IPv4 or IPv6 socket."""
+
+UNSENT: Final = 128 * 1024
+"""Bytes that the kernel takes for a client beyond what is on its way to it. Connections inherit it from the socket that they came on.
+Without it a client that does not read costs up to 4 MiB of the kernel's memory (tcp_wmem), and a thousand of them all there is for TCP."""
+
+_NOT_SENT: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
 class BindError(Exception):
@@ -87,6 +96,9 @@ def _open(where: Address, *, shared: bool, dual_stack: bool) -> socket.socket:
 
 def _listen(listening: socket.socket, backlog: int) -> socket.socket:
     listening.setblocking(False)
+    notice_vanished_clients(listening)
+    if _NOT_SENT is not None:
+        listening.setsockopt(socket.IPPROTO_TCP, _NOT_SENT, UNSENT)
     try:
         listening.listen(backlog)
     except OSError as error:

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Final
 from gateway.filters.passage import Passage
 from gateway.http.head import LocalReply, RequestHead
 from gateway.http.refused import Refused
-from gateway.http.target import PathRules, parse_authority, parse_target
+from gateway.http.target import AUTHORITIES, PathRules, parse_authority, parse_target
 from gateway.proxy import attempts
+from gateway.proxy.authorization import authorize
 from gateway.proxy.forwarded import believed_lines, forwarded_lines
+from gateway.proxy.request_limits import refuses
 
 if TYPE_CHECKING:
     from gateway.proxy.client_connection import ClientConnection
     from gateway.proxy.exchange import Exchange
+    from gateway.proxy.forwarded import Trust
     from gateway.proxy.port import LiveListener
     from gateway.proxy.rule import Rule
 
@@ -32,7 +35,7 @@ def admit(exchange: Exchange, client: ClientConnection) -> None:
         if not head.authority:
             _take_authority(head)
         if head.authority:
-            head.host, head.authority = parse_authority(head.authority)
+            head.host, head.authority = AUTHORITIES.get(head.authority) or parse_authority(head.authority)
         listener = client.port.hosts.choose(head.host)
         shown = client.listener
         if listener is None:
@@ -44,7 +47,9 @@ def admit(exchange: Exchange, client: ClientConnection) -> None:
             # the certificate that the client saw is another listener's (RFC 9110 7.4)
             exchange.reply(MISDIRECTED)
             return
-        target = parse_target(head.method, head.path, listener.path_rules)
+        target = listener.path_rules.cache.get(head.path)
+        if target is None or head.method == b"CONNECT":
+            target = parse_target(head.method, head.path, listener.path_rules)
         if target.authority is not None:
             check_absolute(head, target.authority, target.scheme, listener.scheme)
     except Refused as refused:
@@ -53,12 +58,19 @@ def admit(exchange: Exchange, client: ClientConnection) -> None:
         return
     head.path, head.query = target.path, target.query
     exchange.matched_path = target.path
-    _introduce(exchange, client, listener)
+    exchange.request_id = request_id = exchange.core.request_id()
+    if listener.trust is None:
+        head.forwarded = forwarded_lines(client.forwarded, head, exchange.client_address, request_id)
+    else:
+        _believe(exchange, client, listener.trust)
     if target.redirect:
         location = b"%b://%b%b" % (listener.scheme, head.authority, head.target)
         exchange.reply(LocalReply(307, "path normalised", [(b"location", location)]))
         return
     entry = listener.routes.match(head)
+    limits = listener.request_limits
+    if limits is not None and refuses(exchange, listener, limits, None if entry is None else entry.payload):
+        return
     if entry is None:
         exchange.reply(NO_ROUTE)
         return
@@ -85,16 +97,14 @@ def check_absolute(head: RequestHead, authority: bytes, scheme: bytes | None, ex
         raise Refused(400, "scheme of the target does not fit the listener")
 
 
-def _introduce(exchange: Exchange, client: ClientConnection, listener: LiveListener) -> None:
-    """Request id and forwarded fields."""
-    head, address, trust = exchange.head, exchange.client_address, listener.trust
-    drawn = exchange.core.request_id()
-    if trust is None or not trust.believes(address):
-        exchange.request_id = drawn
-        head.forwarded = forwarded_lines(client.forwarded, head, address, drawn)
-    else:
+def _believe(exchange: Exchange, client: ClientConnection, trust: Trust) -> None:
+    """Request id and forwarded fields, where a listener believes some of its peers."""
+    head, address, drawn = exchange.head, exchange.client_address, exchange.request_id
+    if trust.believes(address):
         exchange.client_address = trust.client(address, head.forwarded_for)
         head.forwarded, exchange.request_id = believed_lines(client.forwarded, head, address, drawn)
+    else:
+        head.forwarded = forwarded_lines(client.forwarded, head, address, drawn)
 
 
 def _apply_rule(exchange: Exchange, rule: Rule, prefix: bytes | None, listener: LiveListener) -> None:
@@ -104,11 +114,30 @@ def _apply_rule(exchange: Exchange, rule: Rule, prefix: bytes | None, listener: 
         exchange.core.deadlines.set(exchange, exchange.request_deadline)
     head = exchange.head
     exchange.asked = (head.target, head.authority)
+    announced = exchange.passage
     passage = exchange.passage = Passage(listener.scheme, listener.location_port, prefix)
+    if announced is not None:
+        passage.edits = announced.edits
     if rule.filters.edits_request:
         head.unfold()
     for request_filter in rule.filters.request:
         reply = request_filter(head, passage)
+        if reply is not None:
+            exchange.reply(reply)
+            return
+    if rule.authorization is not None:
+        authorize(exchange, rule.authorization, _go_on)
+    else:
+        attempts.choose_share(exchange, rule)
+
+
+def _go_on(exchange: Exchange) -> None:
+    """The authorization server allowed the request: the filters listed after it, then the backends."""
+    rule, passage = exchange.rule, exchange.passage
+    assert rule is not None
+    assert passage is not None
+    for request_filter in rule.filters.authorized:
+        reply = request_filter(exchange.head, passage)
         if reply is not None:
             exchange.reply(reply)
             return

@@ -7,15 +7,17 @@ decides; this module acts. Nothing is tried again once a byte of a response went
 
 from __future__ import annotations
 
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from gateway.filters.passage import Passage
-from gateway.http.head import LocalReply, ResponseHead
+from gateway.filters.passage import Passage, RequestFilter
+from gateway.http.head import LocalReply, RequestHead
 from gateway.net.deadlines import NEVER
 from gateway.policies.retry import Attempt, Failure
+from gateway.proxy.authorization import authorize
+from gateway.proxy.guarded import BAD_STATUSES, Ways, answered_badly, choose, follow_session, over_budget, wait_in_line
 from gateway.proxy.mirror import Mirror
-from gateway.upstream.connect import ConnectFailed, connect
+from gateway.upstream.connect import ConnectFailed, connect_reserved
 
 if TYPE_CHECKING:
     from gateway.proxy.backend_connection import BackendConnection
@@ -34,13 +36,15 @@ _REPLIES: Final = {
     "truncated": (502, "UPE"),
 }
 """Status and flag of the reply when there is no other attempt, by failure."""
+_SAID_ALREADY: Final = frozenset({"connect", "stale", "timeout"})
+"""Failures that say nothing new of an endpoint's health: it was told when they came about, and a kept-alive connection may end."""
 _RETRIED: Final = {"connect": Failure.CONNECT, "stale": Failure.STALE, "reset": Failure.RESET, "timeout": Failure.TIMEOUT}
 
 
 def choose_share(exchange: Exchange, rule: Rule) -> None:
     """By session, else by weight; then the share's own filters and the mirrors, then the first attempt."""
-    if rule.sessions is not None:
-        _follow_session(exchange, rule)
+    if rule.seeks:
+        follow_session(exchange, rule)
     if exchange.share is None:
         choice = rule.choice
         if not choice.total:
@@ -48,43 +52,64 @@ def choose_share(exchange: Exchange, rule: Rule) -> None:
             return
         exchange.share = choice.only if choice.only is not None else choice.choose(exchange.core.random.random())
     share = exchange.share
-    for mirror, backend in rule.mirrors:
-        if mirror.always or mirror.chosen(exchange.core.random.randrange(mirror.denominator)):
-            exchange.mirrors = (*exchange.mirrors, Mirror(exchange, backend))
+    if share.authorization is not None:
+        _ask_for_share(exchange, rule, share)
+        return
+    _mirror(exchange, rule, exchange.head)
     if share.filters is None or _apply_share_filters(exchange, share):
         begin(exchange)
 
 
-def _follow_session(exchange: Exchange, rule: Rule) -> None:
-    """A genuine token leads to its endpoint whatever the weights; without one, or when the endpoint is gone, a new session begins."""
-    sessions = rule.sessions
-    assert sessions is not None
-    tokens = sessions.read(exchange.head)
-    if not tokens:
-        return
-    sessions.strip(exchange.head)
-    endpoint = sessions.choose(tokens, rule.endpoints(), int(time()))
-    if endpoint is not None:
-        exchange.share = rule.share_of(endpoint)
-        exchange.pinned = endpoint
+def _mirror(exchange: Exchange, rule: Rule, head: RequestHead) -> None:
+    """Copies of the request as the rule's own filters left it."""
+    for mirror, backend in rule.mirrors:
+        if mirror.always or mirror.chosen(exchange.core.random.randrange(mirror.denominator)):
+            exchange.mirrors = (*exchange.mirrors, Mirror(exchange, backend, head))
 
 
 def _apply_share_filters(exchange: Exchange, share: Share) -> bool:
-    """False when a filter answered. The share's filters see the request as matched: a path that the rule rewrote has no prefix."""
-    filters, passage = share.filters, exchange.passage
+    """False when a filter answered."""
+    filters = share.filters
     assert filters is not None
-    assert passage is not None
-    head = exchange.head
-    own = Passage(passage.scheme, passage.location_port, passage.prefix if head.path == exchange.matched_path else None)
-    own.edits = passage.edits
     if filters.edits_request:
-        head.unfold()
-    for request_filter in filters.request:
-        reply = request_filter(head, own)
+        exchange.head.unfold()
+    return _run(exchange, filters.request, _own_passage(exchange))
+
+
+def _own_passage(exchange: Exchange) -> Passage:
+    """The share's filters see the request as matched: a path that the rule rewrote has no prefix."""
+    passage = exchange.passage
+    assert passage is not None
+    own = Passage(passage.scheme, passage.location_port, passage.prefix if exchange.head.path == exchange.matched_path else None)
+    own.edits = passage.edits
+    return own
+
+
+def _run(exchange: Exchange, filters: tuple[RequestFilter, ...], passage: Passage) -> bool:
+    for request_filter in filters:
+        reply = request_filter(exchange.head, passage)
         if reply is not None:
             exchange.reply(reply)
             return False
     return True
+
+
+def _ask_for_share(exchange: Exchange, rule: Rule, share: Share) -> None:
+    """The share's filters up to the authorization server, and once it allowed the request the mirrors and the rest of them."""
+    own, server, filters = _own_passage(exchange), share.authorization, share.filters
+    assert server is not None
+    assert filters is not None
+    mirrored = exchange.head.copy() if rule.mirrors else exchange.head
+
+    def go_on(exchange: Exchange) -> None:
+        _mirror(exchange, rule, mirrored)
+        if _run(exchange, filters.authorized, own):
+            begin(exchange)
+
+    if filters.edits_request:
+        exchange.head.unfold()
+    if _run(exchange, filters.request, own):
+        authorize(exchange, server, go_on)
 
 
 def begin(exchange: Exchange) -> None:
@@ -96,14 +121,20 @@ def begin(exchange: Exchange) -> None:
         error = share.error if backend is None else backend.error
         exchange.reply(LocalReply(500, error or "invalid backend", flag="NC"))
         return
-    endpoint = backend.balancer.pick() if exchange.pinned is None and not exchange.tried else _endpoint(exchange, backend)
-    if endpoint is None:
-        exchange.reply(LocalReply(503, f"backend {backend.key} has no ready endpoint", flag="UH"))
-        return
-    exchange.endpoint = endpoint
     rule = exchange.rule
     assert rule is not None
-    exchange.backend_began = exchange.began if rule.plain and not exchange.attempt else monotonic()
+    if rule.plain and not exchange.attempt and not backend.guarded:
+        endpoint = backend.balancer.pick()
+        exchange.backend_began = exchange.began
+        if endpoint is None:
+            exchange.reply(LocalReply(503, f"backend {backend.key} has no ready endpoint", flag="UH"))
+            return
+    else:
+        endpoint = choose(exchange, rule, backend)
+        exchange.backend_began = monotonic()
+        if endpoint is None:
+            return
+    exchange.endpoint = endpoint
     if rule.backend_timeout:
         exchange.core.deadlines.set(exchange, min(exchange.request_deadline, exchange.backend_began + rule.backend_timeout))
     pool = endpoint.plain
@@ -115,18 +146,10 @@ def begin(exchange: Exchange) -> None:
             return
     if pool.idle and not exchange.fresh:
         send(exchange, pool.idle.pop())
-    else:
+    elif pool.connections.reserve():
         exchange.core.start(_connect(exchange, backend, endpoint, pool))
-
-
-def _endpoint(exchange: Exchange, backend: Backend) -> Endpoint | None:
-    """Where the session leads, else the next one not tried yet, else one of those again."""
-    pinned, tried = exchange.pinned, exchange.tried
-    if pinned is not None and pinned not in tried:
-        return pinned
-    if not tried:
-        return backend.balancer.pick()
-    return backend.balancer.pick(tried) or backend.balancer.pick()
+    else:
+        wait_in_line(exchange, backend, endpoint, pool, _WAYS)
 
 
 def _secure_pool(exchange: Exchange, backend: Backend, endpoint: Endpoint) -> Pool:
@@ -138,22 +161,37 @@ def _secure_pool(exchange: Exchange, backend: Backend, endpoint: Endpoint) -> Po
 async def _connect(exchange: Exchange, backend: Backend, endpoint: Endpoint, pool: Pool) -> None:
     attempt = exchange.attempt
     try:
-        stream = await connect(exchange.core, endpoint, pool, backend.connect_timeout)
+        stream = await connect_reserved(exchange.core, endpoint, pool, backend.connect_timeout)
     except ConnectFailed as failure:
         if exchange.client is not None and exchange.attempt == attempt and not exchange.responded:
             failed(exchange, "identity" if failure.hopeless else "connect", str(failure))
         return
     if exchange.client is None or exchange.attempt != attempt or exchange.responded:
         stream.rest()  # the exchange ended, or went on without us; the next one may use it
+    elif not pool.most and backend.resource is not None:  # an exchange may finish with a backend that is gone as a whole
+        _elsewhere(exchange, endpoint, stream)
     else:
         send(exchange, stream)
         stream.flush()
+
+
+def _elsewhere(exchange: Exchange, endpoint: Endpoint, stream: BackendConnection) -> None:
+    """The endpoint, or the TLS settings it was asked for, went while the connection came about: nothing was sent, and nothing will be."""
+    stream.close()
+    if exchange.pinned is endpoint and not endpoint.plain.most:
+        exchange.pinned = None
+    exchange.leave_attempt()
+    begin(exchange)
+    exchange.flush_request()
 
 
 def send(exchange: Exchange, stream: BackendConnection) -> None:
     """Head, and as much of the body as there is; the rest follows as it comes."""
     exchange.backend = exchange.last_stream = stream
     stream.exchange = exchange
+    if exchange.head.length == 0:
+        stream.send_whole(exchange.head)
+        return
     stream.send_head(exchange.head)
     if exchange.body:
         for piece in exchange.body:
@@ -174,13 +212,16 @@ def send(exchange: Exchange, stream: BackendConnection) -> None:
 
 
 def retry_status(exchange: Exchange, rule: Rule, status: int) -> bool:
-    """Whether this answer is turned away and the request tried again."""
+    """Whether this answer is turned away: the request is tried again, or got a reply since it may not be."""
+    if status in BAD_STATUSES:
+        answered_badly(exchange, f"answered {status}")
     if status not in rule.retry.codes:
         return False
     wait = _wait(exchange, rule, status)
     if wait is None:
         return False
-    _again(exchange, wait)
+    if not over_budget(exchange, f"backend answered {status}"):
+        _again(exchange, wait)
     return True
 
 
@@ -190,11 +231,15 @@ def failed(exchange: Exchange, failure: str, reason: str) -> None:
     assert rule is not None
     if failure == "reset" and stream is not None and stream.used:
         failure = "stale"
+    if failure not in _SAID_ALREADY:
+        answered_badly(exchange, reason)
     outcome = _RETRIED.get(failure)
     wait = _wait(exchange, rule, outcome) if outcome is not None else None
     if wait is None:
         status, flag = _REPLIES[failure]
         exchange.reply(LocalReply(status, reason, flag=flag))
+        return
+    if outcome is not Failure.STALE and over_budget(exchange, reason):
         return
     exchange.fresh = failure == "stale"
     if failure == "connect" and exchange.endpoint is not None:
@@ -231,8 +276,4 @@ def _begin_later(exchange: Exchange, attempt: int) -> None:
         exchange.flush_request()
 
 
-def pin(exchange: Exchange, rule: Rule, head: ResponseHead) -> None:
-    """Begins a session with the endpoint that answered, unless the client came with one that led here."""
-    endpoint, listener = exchange.endpoint, exchange.listener
-    if rule.sessions is not None and endpoint is not None and listener is not None and endpoint is not exchange.pinned:
-        rule.sessions.edit(head, endpoint, int(time()), listener.scheme == b"https")
+_WAYS: Final = Ways(begin, send)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway.http.chunked import ChunkedReader, MalformedChunk, last_chunk
+from gateway.http.chunked import MANY, ChunkedReader, MalformedChunk, last_chunk
 from gateway.http.head import Fields, RequestHead, ResponseHead
 from gateway.http.response import CHUNKED, HEAD_LIMIT, INTERIM_LIMIT, UNTIL_CLOSE, Framing, MalformedResponse, parse_response
 from gateway.upstream.endpoint import Endpoint, Pool
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.proxy.stream import BackendEvents
 
 _IDLE, _HEAD, _LENGTH, _CHUNKS, _CLOSE, _TUNNEL = range(6)
-_WITHOUT_BODY: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE", b"TRACE"})
+WITHOUT_BODY: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE", b"TRACE"})
 """Methods for which an absent body needs no Content-Length (RFC 9110 8.6)."""
 
 
@@ -31,8 +31,8 @@ _BEGINNING: Final = b"HTTP/1."
 """Of every answer: what begins otherwise is another protocol, and would wait for an end that never comes."""
 
 
-class BackendConnection(asyncio.Protocol):
-    """A BackendStream, and the protocol of its connection."""
+class BackendConnection:
+    """A BackendStream, and the asyncio.Protocol of its connection (no subclass, which could not be compiled)."""
 
     __slots__ = (
         "_buffer",
@@ -83,6 +83,19 @@ class BackendConnection(asyncio.Protocol):
 
     # what the exchange calls
 
+    def send_whole(self, head: RequestHead) -> None:
+        if head.upgrade is not None or head.trailers or head.length is None or head.method not in WITHOUT_BODY:
+            self.send_head(head)
+            self.send_end()
+            return
+        self._reading = _HEAD
+        self._method = head.method
+        self._sent = True
+        target = head.path if head.query is None else b"%b?%b" % (head.path, head.query)
+        lines = head.lines if head.edited is None else head.written()
+        host = head.authority or self.endpoint.label
+        self._write(b"".join((head.method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n", *lines, head.forwarded, b"\r\n")))
+
     def send_head(self, head: RequestHead) -> None:
         self._reading = _HEAD
         self._method = head.method
@@ -92,12 +105,11 @@ class BackendConnection(asyncio.Protocol):
         out = self._out
         out += (head.method, b" ", head.path) if query is None else (head.method, b" ", head.path, b"?", query)
         out += (b" HTTP/1.1\r\nhost: ", head.authority or self.endpoint.label, b"\r\n")
-        for name, value in head.fields:
-            out += (name, b": ", value, b"\r\n")
+        out += head.lines if head.edited is None else head.written()
         out.append(head.forwarded)
         if head.length is None:
             out.append(b"transfer-encoding: chunked\r\n")
-        elif head.length or head.method not in _WITHOUT_BODY:
+        elif head.length or head.method not in WITHOUT_BODY:
             out.append(b"content-length: %d\r\n" % head.length)
         if head.upgrade is not None:
             self._upgrade, self._reusable = True, False
@@ -216,6 +228,10 @@ class BackendConnection(asyncio.Protocol):
         if not framing.keep_alive:
             self._reusable = False
         body = data[end + 4 :]
+        if len(body) == framing.size:
+            self._leave()
+            exchange.response_whole(head, body)
+            return
         if len(body) > framing.size >= 0:
             self._fail(exchange, "malformed", "surplus bytes after the response")
             return
@@ -225,12 +241,7 @@ class BackendConnection(asyncio.Protocol):
         exchange.response_head(head)
         if self.exchange is not exchange:
             return  # the exchange turned away from this answer (a retry)
-        if framing.size == len(body):  # all of it is here already, as for most small responses
-            if body:
-                exchange.response_data(body)
-            self._end(exchange, NO_TRAILERS)
-        else:
-            self._begin_body(exchange, framing.size, body)
+        self._begin_body(exchange, framing.size, body)
 
     def _interim(self, exchange: BackendEvents, head: ResponseHead, framing: Framing) -> bool:
         """Takes a 1xx; True when it is the switch to the upgraded protocol."""
@@ -313,7 +324,7 @@ class BackendConnection(asyncio.Protocol):
             return None
 
     def _pass_chunks(self, exchange: BackendEvents, chunks: ChunkedReader, pieces: list[bytes]) -> None:
-        for piece in pieces:
+        for piece in pieces if len(pieces) < MANY else [b"".join(pieces)]:
             exchange.response_data(piece)
         if not chunks.ended:
             exchange.flush_response()
@@ -324,6 +335,10 @@ class BackendConnection(asyncio.Protocol):
         self._end(exchange, chunks.trailers)
 
     def _end(self, exchange: BackendEvents, trailers: Fields) -> None:
+        self._leave()
+        exchange.response_end(trailers)
+
+    def _leave(self) -> None:
         """The response is complete. A backend that answered before it had the whole request may take the rest for a new one."""
         self.exchange = None
         self._reading = _IDLE
@@ -332,7 +347,6 @@ class BackendConnection(asyncio.Protocol):
             self.rest()
         else:
             self.transport.close()
-        exchange.response_end(trailers)
 
     def rest(self) -> None:
         """Waits in the pool for the next exchange."""
@@ -344,7 +358,7 @@ class BackendConnection(asyncio.Protocol):
             self.idle_turns = 0
             pool.idle.append(self)
         else:
-            self.transport.close()
+            pool.turn_away(self)
 
     def _fail(self, exchange: BackendEvents, failure: str, reason: str) -> None:
         self.exchange = None
@@ -361,6 +375,7 @@ class BackendConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         exchange, self.exchange = self.exchange, None
+        self.pool.connections.release()
         if exchange is None:
             self.pool.discard(self)
             return

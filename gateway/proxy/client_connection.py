@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway.http.chunked import ChunkedReader, MalformedChunk
-from gateway.http.head import LocalReply, RequestHead
+from gateway.http.chunked import MANY, ChunkedReader, MalformedChunk
+from gateway.http.head import LocalReply, RequestHead, ResponseHead
 from gateway.http.refused import Refused
 from gateway.http.request import parse_request, refuse_early
 from gateway.net.deadlines import NEVER
@@ -20,9 +20,13 @@ from gateway.net.peer import peer_of
 from gateway.proxy.admission import admit
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.forwarded import client_certificate_value, constant_lines
+from gateway.proxy.pace import Pace, Waits
 from gateway.proxy.response_writer import ResponseWriter
+from gateway.proxy.watch import look, watch
+from gateway.telemetry.access_log import client_fragment
 
 if TYPE_CHECKING:
+    from gateway.net.accept import Seat
     from gateway.proxy.core import Core
     from gateway.proxy.port import LiveListener, Port
 
@@ -32,16 +36,16 @@ DISCARD_LIMIT: Final = 256 * 1024
 """Bytes of a request body that are read and thrown away after its response has ended, to keep the connection; beyond it it is closed."""
 _OTHER_WEBSOCKET: Final = [(b"connection", b"upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]
 """With a 426: what we do speak (RFC 6455 4.4, RFC 9110 15.5.22)."""
-HALF_CLOSED: Final = 30.0
-"""Seconds that a client which has ended its side may wait for the next byte of what it asked for before."""
-STALLED: Final = 30.0
-"""Seconds in which a closing client must take something of what is left for it."""
 LINGER: Final = 2.0
 """Seconds that a closing connection goes on reading, so that the client sees the last response and not a reset (RFC 9112 9.6)."""
 
 
 class ClientConnection(ResponseWriter):
-    """A ClientStream for one exchange after another, and the protocol of its connection."""
+    """A ClientStream for one exchange after another, and the protocol of its connection.
+
+    Its deadline belongs to the head (from the start, or the first byte of one), while an exchange runs to nobody or to the Pace that
+    watches the client, then to the Pace as long as the client has not taken the response, else to idleness; at last to lingering.
+    """
 
     __slots__ = (
         "_buffer",
@@ -54,20 +58,20 @@ class ClientConnection(ResponseWriter):
         "_reading_paused",
         "_resting",
         "_running",
-        "_sent_before",
         "_server_name",
         "_skipped",
-        "_unsent",
         "address",
         "core",
         "deadline",
         "exchange",
         "forwarded",
-        "identity",
+        "fragment",
         "listener",
+        "pace",
         "port",
+        "requests",
+        "seat",
         "slot",
-        "tls_version",
         "writable",
     )
 
@@ -77,17 +81,18 @@ class ClientConnection(ResponseWriter):
         # per connection
         self.listener = listener
         """The listener chosen by the server name; None on a plain port, where each request chooses."""
-        self.identity = b""
-        """SHA-256 of the client's verified certificate, in hex; b'' without one."""
+        self.seat: Seat | None = None
+        """Counts the connection where more than its number is counted."""
+        self.requests = 0
+        """Those begun while a Restraint counted them."""
         self.deadline, self.slot = NEVER, 0
+        self.pace: Pace | None = None
         self.writable = True
         self._buffer = b""
         self._head_due = 0.0
         """When the head that has begun must be complete; 0.0 before its first byte."""
         self._half_closed = False
         """Whether the client has ended its side and waits for what it asked for before."""
-        self._sent_before = 0
-        """Bytes of the response that had been sent when a half-closed client was looked at last."""
         self._skipped = False
         """Whether the empty line that may stand before a request was there."""
         self._resting = True
@@ -98,8 +103,6 @@ class ClientConnection(ResponseWriter):
         self._left = 0
         self._chunks: ChunkedReader | None = None
         self._discarded = 0
-        self._unsent = 0
-        """Bytes that a closing client had left to take when it was looked at last."""
 
     # what the transport calls
 
@@ -107,17 +110,22 @@ class ClientConnection(ResponseWriter):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclasses of it
         self._write = self.transport.write
         peer = peer_of(transport, self._server_name)
-        self.address, self.tls_version = peer.address, peer.tls_version
-        certificate = None
-        if peer.certificate is not None:
-            certificate, self.identity = client_certificate_value(peer.certificate)
+        self.address = peer.address
+        certificate, identity = client_certificate_value(peer.certificate) if peer.certificate is not None else (None, b"")
+        self.fragment = client_fragment(peer.tls_version, identity)
         self.forwarded = constant_lines(peer.scheme, self.port.public_number, certificate)
         self.port.connections.add(self)
+        if self.seat is None:
+            self.core.clients.connections += 1
         self.core.deadlines.set(self, monotonic() + self.port.header_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.port.connections.discard(self)
         self.core.deadlines.forget(self)
+        if self.seat is None:
+            self.core.clients.connections -= 1
+        else:
+            self.seat.leave()
         exchange = self.exchange
         if exchange is not None:
             exchange.client_gone()
@@ -126,6 +134,7 @@ class ClientConnection(ResponseWriter):
         self.writable = self._resting = False
         if self.exchange is not None:
             self.exchange.hold_response()
+            watch(self)
 
     def resume_writing(self) -> None:
         self.writable = True
@@ -133,13 +142,15 @@ class ClientConnection(ResponseWriter):
             self.exchange.release_response()
         elif self._buffer:
             self._next()
-        else:
-            self._resting = not (self._lingering or self._left or self._chunks is not None)
+        elif not (self._lingering or self._left or self._chunks is not None):
+            self._rest(monotonic())
 
     def eof_received(self) -> bool:
         """A client may end its side and still wait for the answer; without one there is nothing left to do."""
         exchange = self.exchange
         if exchange is None:
+            if not self._lingering and (self.listener is not None or self.transport.get_write_buffer_size()):
+                self._leave()  # it may have sent all and taken nothing
             return False
         if self._tunnel:
             self._half_closed = True
@@ -148,22 +159,24 @@ class ClientConnection(ResponseWriter):
         if self._left or self._chunks is not None:
             return False
         self._half_closed = True
-        self._sent_before = exchange.sent
-        self.core.deadlines.set(self, monotonic() + HALF_CLOSED)
+        watch(self)
         return True
 
     def data_received(self, data: bytes) -> None:
-        if self._resting and data.endswith(b"\r\n\r\n") and data.find(b"\r\n\r\n") == len(data) - 4 and data[0] > 32:
+        if self._resting:
             # the usual case, without the machinery for the others: one whole head, nothing before it and nothing after it
-            try:
-                head = parse_request(data, len(data) - 4)
-            except Refused as refused:
-                self._refuse(refused)
+            end = data.find(b"\r\n\r\n")
+            if 0 < end == len(data) - 4 and data[0] > 32:
+                try:
+                    head = parse_request(data, end)
+                except Refused as refused:
+                    self._refuse(refused)
+                    return
+                self._begin(head)
+                if head.length != 0 and self.exchange is not None:
+                    watch(self)
+                    self.exchange.flush_request()
                 return
-            self._begin(head)
-            if head.length != 0 and self.exchange is not None:
-                self.exchange.flush_request()
-            return
         if self._lingering:
             return
         if self._tunnel:
@@ -202,6 +215,8 @@ class ClientConnection(ResponseWriter):
             return
         exchange = self.exchange
         if exchange is not None:
+            if self.deadline == NEVER and (self._left or self._chunks is not None):
+                watch(self)
             exchange.flush_request()
 
     def _hold(self, data: bytes) -> None:
@@ -250,20 +265,25 @@ class ClientConnection(ResponseWriter):
         self.deadline = NEVER
         self._head_due = 0.0
         self._resting = self._skipped = False
-        self._begin_response(head, not head.keep_alive or self.port.draining)
-        length = head.length
-        if length is None:
+        self._bodiless = head.method == b"HEAD"
+        self._old = head.version == b"1.0"
+        self._chunked = self._until_close = False
+        restraint = self.port.restraint
+        self._close_after = not head.keep_alive or (restraint is not None and restraint.closes(self))
+        if head.length is None:
             self._chunks = ChunkedReader()
         else:
-            self._left = length
+            self._left = head.length
         exchange = self.exchange = Exchange(self, head)
-        admit(exchange, self)
+        if restraint is None or not restraint.sheds(exchange, self):
+            admit(exchange, self)
 
     def _refuse(self, refused: Refused) -> None:
         """Answers, counts and logs what is not a request; nothing of it went anywhere."""
         head = RequestHead(b"-", b"-", None, b"", b"")
         head.keep_alive = False
-        self._begin_response(head, close=True)
+        self._bodiless = self._old = self._chunked = self._until_close = False
+        self._close_after = True
         self._resting = False
         exchange = self.exchange = Exchange(self, head)
         fields = _OTHER_WEBSOCKET if refused.status == 426 else None
@@ -298,7 +318,7 @@ class ClientConnection(ResponseWriter):
         if exchange is None:
             self._discard(len(data))
         else:
-            for piece in pieces:
+            for piece in pieces if len(pieces) < MANY else [b"".join(pieces)]:
                 exchange.request_data(piece)
         if chunks.ended:
             self._chunks = None
@@ -320,8 +340,23 @@ class ClientConnection(ResponseWriter):
         if self._left or self._chunks is not None:
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def send_whole(self, head: ResponseHead, body: bytes) -> None:
+        length = head.length
+        if length is None or self._bodiless or self._old or self._close_after or head.status in (204, 304):
+            self.send_head(head)
+            if body:
+                self.send_data(body)
+            self.send_end()
+            return
+        lines = head.lines if head.edited is None else head.written()
+        self._write(b"".join((head.line, *lines, b"content-length: %d\r\n\r\n" % length, body)))
+        self._end_exchange()
+
     def send_end(self, trailers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         self._finish_response(trailers)
+        self._end_exchange()
+
+    def _end_exchange(self) -> None:
         exchange, self.exchange = self.exchange, None
         self._discarded = 0
         if self._reading_paused:
@@ -340,6 +375,7 @@ class ClientConnection(ResponseWriter):
             self._rest(exchange.ended if exchange is not None else monotonic())
 
     def open_tunnel(self) -> None:
+        watch(self)
         if self._buffer:
             self.core.loop.call_soon(self._next)  # what the client sent too early, held until the backend agreed
 
@@ -368,8 +404,8 @@ class ClientConnection(ResponseWriter):
             self._next()
         elif self._half_closed:
             self._linger()
-        else:
-            self._resting = self.writable
+        elif self.writable:
+            self._resting = True
             self.core.deadlines.set(self, now + self.port.idle_timeout)
 
     def _linger(self) -> None:
@@ -383,44 +419,47 @@ class ClientConnection(ResponseWriter):
         self.resume()
         if transport.can_write_eof() and not self._half_closed:
             transport.write_eof()
-            self.core.deadlines.set(self, monotonic() + LINGER)
-        else:
-            transport.close()
+        elif self._half_closed or not transport.get_write_buffer_size():
+            transport.close()  # TLS waits with it until all is taken: once it closes it has only seconds
+        self.core.deadlines.set(self, monotonic() + LINGER)
+
+    def _leave(self) -> None:
+        """Closes; what was sent before may still be taken."""
+        self._lingering, self._resting = True, False
+        self.transport.close()
+        self.core.deadlines.set(self, monotonic() + LINGER)
 
     def drain(self) -> None:
         """Closes now when idle, otherwise after the exchange that runs."""
         self._close_after = True
         if self.exchange is None and not self._lingering:
-            self.transport.close()
+            self._leave()
 
-    def _end_lingering(self, now: float) -> None:
-        """Nobody reads on for ever, but a slow client may still take what was sent before."""
-        unsent = self.transport.get_write_buffer_size()
-        if unsent and unsent != self._unsent:
-            self._unsent = unsent
-            self.core.deadlines.set(self, now + STALLED)
-        else:
-            self.transport.abort()
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way and nothing has begun."""
+        return self._resting
 
-    def _doubt(self, exchange: Exchange, now: float) -> None:
-        """Most clients that end their side are gone. One for which nothing has come for a while is taken for one of them."""
-        if exchange.sent == self._sent_before:
-            self.transport.abort()
-        else:
-            self._sent_before = exchange.sent
-            self.core.deadlines.set(self, now + HALF_CLOSED)
+    def waits(self) -> Waits:
+        """What the client is waited for with."""
+        exchange = self.exchange
+        if exchange is None:
+            return Waits(not self.writable or (self._lingering and self.transport.get_write_buffer_size() > 0), self._lingering)
+        body = self._left > 0 or self._chunks is not None
+        held = self._reading_paused or not exchange.continued
+        return Waits(not self.writable, False, body, held, self._tunnel, self._half_closed)
 
     def expire(self, now: float) -> None:
-        """The head, the next request or the rest of a discarded body did not come in time, or lingering has ended."""
-        exchange = self.exchange
-        if exchange is not None:
-            if self._half_closed and not self._tunnel:
-                self._doubt(exchange, now)
-            return
-        if self._buffer and not self._lingering:
+        """Whose deadline it is says the class."""
+        if self.exchange is not None or self._lingering:
+            look(self, now)
+        elif self._left or self._chunks is not None:  # of a body that nobody wants
+            self._left, self._chunks = 0, None
+            self._linger()
+        elif not self.writable:
+            look(self, now)
+        elif self._buffer:
             self._buffer = b""
             self._refuse(Refused(408, "request head did not arrive in time"))
-        elif self._lingering:
-            self._end_lingering(now)
         else:
-            self.transport.close()
+            self._leave()

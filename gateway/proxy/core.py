@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.net.deadlines import Deadlines
 from gateway.options import SESSION_KEY_VARIABLE
+from gateway.policies.rate_limit import BYTES, Buckets
+from gateway.proxy.clients import Clients
+from gateway.shared_memory import own_memory
 from gateway.telemetry.counters import CounterLabels, Counters
+from gateway.telemetry.incidents import Incidents
 from gateway.upstream.resolve import Resolver
+from gateway.upstream.slices import Slices
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
@@ -27,27 +32,42 @@ class Core:
     __slots__ = (
         "_ids",
         "_tasks",
+        "authorizations",
+        "buckets",
+        "clients",
         "counters",
         "deadlines",
         "forbidden",
+        "incidents",
         "log",
         "loop",
         "mirrors",
         "mirrors_dropped",
         "random",
+        "rate_limited",
         "refusals",
         "resolver",
         "session_secret",
+        "slices",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.deadlines = Deadlines(loop.time())
+        self.clients = Clients()
         self.log: list[Exchange] = []
         """Finished exchanges whose lines are not written yet."""
         self.random = Random()
         self.counters: dict[tuple[str, str, str], Counters] = {}
         self.session_secret = sha256((os.environ.get(SESSION_KEY_VARIABLE) or os.urandom(32).hex()).encode()).digest()
+        self.buckets = Buckets(own_memory(BYTES))
+        """Counts of rate limits; `Runtime` puts those in place that all workers share."""
+        self.rate_limited: dict[tuple[str, str, str], int] = {}
+        """How many requests were over a rate limit, by gateway, listener and limit."""
+        self.authorizations: dict[str, int] = {}
+        """How many requests were put before an authorization server, by outcome."""
+        self.incidents = Incidents()
+        self.slices = Slices(loop)
         self.refusals: dict[str, int] = {}
         """How many requests were refused, by reason."""
         self.mirrors: set[Mirror] = set()

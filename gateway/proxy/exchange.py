@@ -15,7 +15,7 @@ from gateway.http.phrases import phrase
 from gateway.http.websocket import accepts
 from gateway.net.deadlines import NEVER
 from gateway.policies.retry import REPLAY_LIMIT
-from gateway.proxy import attempts
+from gateway.proxy import attempts, guarded
 
 if TYPE_CHECKING:
     from gateway.filters.passage import Passage
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from gateway.proxy.client_connection import ClientConnection
     from gateway.proxy.mirror import Mirror
     from gateway.proxy.port import LiveListener
+    from gateway.proxy.request_limits import BodyLimit
     from gateway.proxy.rule import Account, Rule, Share
     from gateway.proxy.stream import BackendStream
     from gateway.upstream.endpoint import Endpoint
+    from gateway.upstream.lease import Lease
 
 
 class Exchange:
@@ -43,6 +45,7 @@ class Exchange:
         "body_size",
         "client",
         "client_address",
+        "client_fragment",
         "continued",
         "core",
         "deadline",
@@ -51,8 +54,8 @@ class Exchange:
         "flag",
         "fresh",
         "head",
-        "identity",
         "last_stream",
+        "lease",
         "listener",
         "matched_path",
         "mirrors",
@@ -71,7 +74,6 @@ class Exchange:
         "share",
         "slot",
         "status",
-        "tls",
         "trailers",
         "tried",
     )
@@ -81,7 +83,7 @@ class Exchange:
         self.head = head
         self.core, self.port = client.core, client.port
         self.began = monotonic()
-        self.client_address, self.tls, self.identity = client.address, client.tls_version, client.identity
+        self.client_address, self.client_fragment = client.address, client.fragment
         self.listener: LiveListener | None = client.listener
         self.rule: Rule | None = None
         self.share: Share | None = None
@@ -89,6 +91,7 @@ class Exchange:
         self.endpoint: Endpoint | None = None
         self.backend: BackendStream | None = None
         self.last_stream: BackendConnection | None = None
+        self.lease: Lease | None = None
         self.attempt = 0
         self.tried: tuple[Endpoint, ...] = ()
         self.pinned: Endpoint | None = None
@@ -98,7 +101,7 @@ class Exchange:
         self.matched_path = head.path
         self.asked: tuple[bytes, bytes] | None = None
         """Target and authority as the client asked for them, kept where filters may change those of the head: for the log."""
-        self.mirrors: tuple[Mirror, ...] = ()
+        self.mirrors: tuple[Mirror | BodyLimit, ...] = ()
         # the request's body
         self.request_ended = head.length == 0
         self.replayable = True
@@ -152,13 +155,13 @@ class Exchange:
         if self.backend is not None:
             self.backend.flush()
 
-    def request_broken(self, reason: str) -> None:
-        """The client's body is malformed: it must not look complete to the backend."""
+    def request_broken(self, reason: str, status: int = 400) -> None:
+        """The client's body is malformed or too long: it must not look complete to the backend."""
         if self.responded:
             self.core.count_refusal(reason)
             self._cut("DPE", reason)
         else:
-            self.reply(LocalReply(400, reason, flag="DPE"))
+            self.reply(LocalReply(status, reason, flag="DPE"))
 
     def client_gone(self) -> None:
         self.client = None
@@ -189,6 +192,28 @@ class Exchange:
         if self.client is not None and not self.responded:
             self.client.send_interim(head)
 
+    def response_whole(self, head: ResponseHead, body: bytes) -> None:
+        rule, client = self.rule, self.client
+        assert rule is not None
+        assert client is not None
+        self.backend = None
+        now = self.ended = monotonic()
+        self.backend_milliseconds = (now - self.backend_began) * 1000
+        status = head.status
+        if status >= 400 and attempts.retry_status(self, rule, status):
+            return
+        if self.lease is not None:
+            guarded.answered(self, self.lease, head)
+        self.status = status
+        self.responded = True
+        self.sent = len(body)
+        if self.passage is not None:
+            self._edit_response(rule, head)
+        if not self.request_ended and not self.continued:
+            client.close_after()
+        self.finish(now)
+        client.send_whole(head, body)
+
     def response_head(self, head: ResponseHead) -> None:
         rule, client = self.rule, self.client
         assert rule is not None
@@ -197,6 +222,8 @@ class Exchange:
         status = head.status
         if status >= 400 and attempts.retry_status(self, rule, status):
             return
+        if self.lease is not None:
+            guarded.answered(self, self.lease, head)
         if status == 101 and not accepts(self.head, head):
             attempts.failed(self, "malformed", "backend accepted the WebSocket with a wrong Sec-WebSocket-Accept")
             return
@@ -207,7 +234,7 @@ class Exchange:
         self.responded = True
         self.replayable = False
         self.body.clear()
-        if not rule.plain:
+        if self.passage is not None:
             self._edit_response(rule, head)
         if not self.request_ended and not self.continued:
             client.close_after()
@@ -228,7 +255,9 @@ class Exchange:
         for response_filter in rule.filters.response:
             response_filter(head)
         if rule.sessions is not None:
-            attempts.pin(self, rule, head)
+            guarded.pin(self, rule.sessions, head)
+        elif self.lease is not None and self.lease.backend.sessions is not None:
+            guarded.pin(self, self.lease.backend.sessions, head)
 
     def response_data(self, data: bytes) -> None:
         client = self.client
@@ -254,6 +283,7 @@ class Exchange:
     def response_failed(self, failure: str, reason: str) -> None:
         self.backend = None
         if self.responded:
+            guarded.answered_badly(self, reason)
             self._cut("UC", reason)
         else:
             attempts.failed(self, failure, reason)
@@ -273,7 +303,7 @@ class Exchange:
         fields = list(reply.fields)
         if self.listener is not None and self.listener.options.reason_header and reply.status >= 400:
             fields.append((b"x-tidegate-reason", reply.reason.encode("latin-1", "replace")))
-        response = ResponseHead(reply.status, phrase(reply.status), fields, len(reply.body))
+        response = ResponseHead(reply.status, phrase(reply.status), fields, reply.length)
         if self.passage is not None:
             for edit in self.passage.edits:
                 edit(response)
@@ -286,6 +316,10 @@ class Exchange:
         self.sent = len(reply.body)
         self.finish()
         client.send_end()
+
+    def cut_off(self, reason: str, flag: str = "SI") -> None:
+        """One of the two sides does not keep up."""
+        self._cut(flag, reason)
 
     def _cut(self, flag: str, reason: str) -> None:
         """The response has begun and cannot be completed."""
@@ -309,10 +343,12 @@ class Exchange:
             if self.responded:
                 self._cut("UT", "request timeout inside the response")
             else:
+                guarded.timed_out(self)
                 self.reply(LocalReply(504, "request timeout", flag="UT"))
         elif self.responded:
             self._cut("UT", "backend request timeout inside the response")
         else:
+            guarded.timed_out(self)
             self.leave_attempt()
             attempts.failed(self, "timeout", "backend request timeout")
 
@@ -321,27 +357,34 @@ class Exchange:
         backend, self.backend = self.backend, None
         if backend is not None:
             backend.cancel()
+        held, self.lease = self.lease, None
+        if held is not None:
+            held.release()
 
     def replayable_size(self) -> bool:
         """Whether the body so far may be kept for another attempt."""
         return self.body_size <= REPLAY_LIMIT
 
-    def finish(self) -> None:
-        """Counts and logs, once; breaks the cycle with the client's stream."""
+    def finish(self, now: float = 0.0) -> None:
+        """Counts and logs, once; breaks the cycle with the client's stream. `now` saves a look at the clock."""
         self.client = None
         if self.account is not None:
             return
+        if self.lease is not None:
+            self.lease.release()
         core = self.core
         if self.slot:
             core.deadlines.forget(self)
-        self.ended = ended = monotonic()
+        self.ended = ended = now or monotonic()
         milliseconds = (ended - self.began) * 1000
         listener, rule = self.listener, self.rule
         if listener is None:
             account = self.account = self.port.account
             core.log.append(self)
         else:
-            account = self.account = listener.account if rule is None else rule.account(listener.resource, self.share)
+            share = self.share
+            known = share.accounts.get(listener.key) if share is not None else None
+            account = self.account = known or (listener.account if rule is None else rule.account(listener.resource, share))
             if listener.options.access_log:
                 core.log.append(self)
         account.counters.record((self.status, self.flag, self.head.version), milliseconds, self.received, self.sent)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from gateway.http.head import Fields, ResponseHead
+from gateway.http.head import Fields, RequestHead, ResponseHead
 from gateway.net.deadlines import NEVER
 from gateway.upstream.connect import ConnectFailed, connect
 
@@ -33,21 +33,22 @@ class Mirror:
 
     __slots__ = ("_backend", "_behind", "_core", "_ended", "_head", "_over", "_stream", "_trailers", "_waiting", "deadline", "slot")
 
-    def __init__(self, exchange: Exchange, backend: Backend) -> None:
-        head = self._head = exchange.head.copy()
+    def __init__(self, exchange: Exchange, backend: Backend, head: RequestHead) -> None:
+        """`head` is the request to copy; of its body there may be a part already, if the exchange had to wait for an authorization."""
+        head = self._head = head.copy()
         head.upgrade, head.expects = None, False
         self._core, self._backend = exchange.core, backend
         self._stream: BackendConnection | None = None
         self._ended, self._over = exchange.request_ended, False
-        self._waiting: list[bytes] = []
-        self._behind = 0
+        self._waiting = exchange.body.copy()
+        self._behind = exchange.body_size
         """Bytes of body since the mirror last took what there was."""
-        self._trailers: Fields = []
+        self._trailers = exchange.trailers
         self.deadline, self.slot = NEVER, 0
         if len(self._core.mirrors) >= MOST_AT_ONCE:
             self._drop("crowded")
             return
-        endpoint = backend.balancer.pick()
+        endpoint = backend.pick(head, exchange.client_address)
         listener = exchange.listener
         if endpoint is None or backend.error is not None or listener is None:
             self._drop("unavailable")
@@ -87,6 +88,9 @@ class Mirror:
             return
         if self._over:
             stream.close()
+        elif not pool.most:
+            stream.close()  # the endpoint was taken away meanwhile
+            self._drop("connect")
         else:
             self._begin(stream)
             stream.flush()
@@ -139,6 +143,9 @@ class Mirror:
             self._drop("slow")
 
     # what the stream reports
+
+    def response_whole(self, head: ResponseHead, body: bytes) -> None:
+        self.response_end([])
 
     def response_interim(self, head: ResponseHead) -> None:
         pass

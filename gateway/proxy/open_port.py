@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, cast
 
+from gateway.net.accept import Seat, accept_queued
 from gateway.net.acceptor import AcceptorOptions, Chosen, TlsAcceptor
 from gateway.net.client_hello import ClientHello
+from gateway.net.peer import address_of
+from gateway.net.sockets import Address
 from gateway.proxy.client_connection import ClientConnection
+from gateway.proxy.clients import Arrival, Refusal, refusal, take_seat
 from gateway.proxy.port import LiveListener, Port
 from gateway.proxy.rule import Account
 from gateway.telemetry.counters import CounterLabels
@@ -25,24 +30,88 @@ LONGEST_HANDSHAKE = 3600.0
 class OpenPort:
     """Owns the listening socket from `serve` to `close`."""
 
-    __slots__ = ("_acceptor", "_core", "_server", "_socket", "port")
+    __slots__ = ("_acceptor", "_adopted", "_core", "_paused", "_queue", "_server", "_socket", "port")
 
     def __init__(self, core: Core, place: Place, listening: socket.socket, tls: bool) -> None:
         self._core, self._socket = core, listening
+        self._queue: socket.socket | None = None
+        """A duplicate of the socket that a plain port accepts on, for what is queued when it closes, and to accept again after a pause."""
+        self._paused = False
         self.port = Port(*place, tls, Account(core.counters_for(CounterLabels("", ""))))
+        self._adopted = 0
+        """Connections of others that have no protocol yet."""
         self._server: asyncio.Server | None = None
         self._acceptor: TlsAcceptor[LiveListener] | None = None
 
     async def serve(self) -> None:
         """Begins to accept; nothing when it does already."""
-        if self._server is not None or self._acceptor is not None:
+        if self._queue is not None or self._acceptor is not None:
             return
-        loop, port, core = self._core.loop, self.port, self._core
-        if port.tls:
+        if self.port.tls:
             self._socket.listen(BACKLOG)
-            self._acceptor = TlsAcceptor(self._socket, loop, self._choose, self._connected, self._options())
+            self._acceptor = TlsAcceptor(self._socket, self._core.loop, self._choose, self._connected, self._options())
+            if self._paused:
+                self._acceptor.pause()
         else:
-            self._server = await loop.create_server(lambda: ClientConnection(core, port), sock=self._socket, backlog=BACKLOG)
+            queue = self._socket.dup()
+            await self._listen(self._socket)
+            self._queue = queue
+
+    async def _listen(self, listening: socket.socket) -> None:
+        self._server = await self._core.loop.create_server(self._arrive, sock=listening, backlog=BACKLOG)
+        if self._paused:
+            self._server.close()
+
+    def _arrive(self) -> asyncio.Protocol:
+        """The protocol of a new connection on a plain port."""
+        core, port = self._core, self.port
+        reason = refusal(core.clients, port)
+        if reason:
+            core.clients.count_refused(reason)
+            return Refusal()
+        if port.limits.per_client == inf:
+            return cast(asyncio.Protocol, ClientConnection(core, port))
+        return Arrival(core.clients, port, self._seated)
+
+    def _seated(self, seat: Seat) -> asyncio.Protocol:
+        connection = ClientConnection(self._core, self.port)
+        connection.seat = seat
+        return cast(asyncio.Protocol, connection)
+
+    def _admit(self, address: Address) -> Seat | None:
+        """A seat for a new connection on a TLS port, which counts from here on; None, counted, when it may not come in."""
+        clients, port, acceptor = self._core.clients, self.port, self._acceptor
+        reason = refusal(clients, port, 0 if acceptor is None else acceptor.pending)
+        if reason:
+            clients.count_refused(reason)
+            return None
+        return take_seat(clients, port, address_of(address))
+
+    def pause(self) -> None:
+        """Accepts nothing until `resume`; who connects meanwhile waits in the system's queue."""
+        self._paused = True
+        if self._acceptor is not None:
+            self._acceptor.pause()
+        elif self._server is not None:
+            self._server.close()
+
+    def resume(self) -> None:
+        self._paused = False
+        if self._acceptor is not None:
+            self._acceptor.resume()
+
+    def tend(self) -> None:
+        """Has a plain port accept that ought to and does not: after a pause, and after a failure to accept, which ends uvloop's server.
+
+        To be called from time to time: without a descriptor to spare nothing comes of it.
+        """
+        if self._queue is not None and not self._paused and (self._server is None or not self._server.sockets):
+            self._server = None
+            try:
+                listening = self._queue.dup()
+            except OSError:
+                return
+            self._core.start(self._listen(listening))
 
     def listen(self, listeners: dict[bytes, LiveListener]) -> None:
         """Takes the listeners by hostname, and what they say of handshakes yet to come."""
@@ -51,15 +120,36 @@ class OpenPort:
             self._acceptor.options = self._options()
 
     def _options(self) -> AcceptorOptions:
-        return AcceptorOptions(handshake_timeout=min(self.port.header_timeout, LONGEST_HANDSHAKE))
+        return AcceptorOptions(handshake_timeout=min(self.port.header_timeout, LONGEST_HANDSHAKE), admit=self._admit)
 
-    def _connected(self, listener: LiveListener, hello: ClientHello) -> ClientConnection:
-        return ClientConnection(self._core, self.port, listener, hello.server_name)
+    def _connected(self, listener: LiveListener, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
+        connection = ClientConnection(self._core, self.port, listener, hello.server_name)
+        connection.seat = seat
+        return cast(asyncio.Protocol, connection)
 
     def _choose(self, hello: ClientHello) -> Chosen[LiveListener] | None:
         """By server name, before the handshake: exact, wildcard, then the listener without a hostname."""
         listener = self.port.hosts.choose(hello.server_name)
         return Chosen(listener, listener.contexts) if listener is not None and listener.contexts is not None else None
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Serves a connection that was accepted elsewhere, non-blocking, nothing of it read."""
+        if self._acceptor is None:
+            self._adopted += 1
+            self._core.start(self._connect(connection))
+            return
+        try:
+            self._acceptor.adopt(connection, connection.getpeername())
+        except OSError:
+            connection.close()  # the client has left meanwhile
+
+    async def _connect(self, connection: socket.socket) -> None:
+        try:
+            await self._core.loop.connect_accepted_socket(self._arrive, connection)
+        except OSError:
+            connection.close()
+        finally:
+            self._adopted -= 1
 
     @property
     def handshake_failures(self) -> dict[str, int]:
@@ -67,16 +157,22 @@ class OpenPort:
 
     @property
     def busy(self) -> bool:
-        return bool(self.port.connections) or (self._acceptor is not None and self._acceptor.pending > 0)
+        return bool(self.port.connections) or self._adopted > 0 or (self._acceptor is not None and self._acceptor.pending > 0)
 
     def close(self) -> None:
-        """Accepts no more; connections go on."""
+        """Accepts what is queued, then no more; connections go on."""
         if self._acceptor is not None:
             self._acceptor.close()
-        elif self._server is not None:
+            return
+        if self._server is not None:
             self._server.close()
         else:
             self._socket.close()
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            for connection, _ in accept_queued(queue):
+                self.adopt(connection)
+            queue.close()
 
     def abort(self) -> None:
         """Ends everything at once."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from gateway.http.target import PathRules
 from gateway.ir.listener import Listener
-from gateway.net.deadlines import NEVER
 from gateway.proxy.forwarded import Trust
+from gateway.proxy.limits import PaceLimits, loosest_connections, loosest_pace, seconds
+from gateway.proxy.restraint import Restraint
 from gateway.routing.hosts import HostTable
 from gateway.routing.table import RouteTable
 
 if TYPE_CHECKING:
     from gateway.net.contexts import ServerContexts
     from gateway.proxy.client_connection import ClientConnection
+    from gateway.proxy.request_limits import RequestLimits
     from gateway.proxy.rule import Account, Rule
 
 
@@ -28,7 +31,9 @@ class LiveListener:
         "key",
         "location_port",
         "options",
+        "pace",
         "path_rules",
+        "request_limits",
         "resource",
         "routes",
         "scheme",
@@ -48,10 +53,13 @@ class LiveListener:
         self.demands = demands
         """What clients must show: the mode of validation and the authorities in PEM; nothing where no certificate is asked for."""
         self.options = options
+        self.pace = PaceLimits.of(options)
         self.scheme = b"https" if resource.protocol == "HTTPS" else b"http"
         self.location_port = resource.location_port
         self.path_rules = PathRules(options.escaped_slashes, options.merge_slashes)
         self.trust = Trust.of(options)
+        self.request_limits: RequestLimits | None = None
+        """How many requests it takes, and how long they may be; None where nothing is said of it."""
         self.client_certificate: str | None = None
         """Key of the certificate that the Gateway presents to TLS backends."""
 
@@ -64,15 +72,23 @@ class Port:
     """One address and port. Plain ports choose the listener for each request, TLS ports for each connection and check each request."""
 
     __slots__ = (
+        "_draining",
+        "_idle_ceiling",
+        "_idle_configured",
+        "_pressing",
+        "_trusts",
         "account",
         "address",
         "connections",
-        "draining",
         "header_timeout",
         "hosts",
         "idle_timeout",
+        "limits",
         "number",
+        "pace",
         "public_number",
+        "restraint",
+        "seats",
         "tls",
     )
 
@@ -80,26 +96,55 @@ class Port:
         self.address, self.number, self.tls, self.account = address, number, tls, account
         self.hosts: HostTable[LiveListener] = HostTable({})
         self.connections: set[ClientConnection] = set()
-        self.header_timeout, self.idle_timeout = 10.0, 60.0
+        self.header_timeout = 10.0
+        self._idle_configured = self.idle_timeout = 60.0
+        self._idle_ceiling = inf
+        self.pace, self.limits = loosest_pace(()), loosest_connections(())
+        self.seats: dict[bytes, int] = {}
+        """Connections by client, where that is limited."""
         self.public_number = number
         """The port that the user wrote, which may not be the one that is bound."""
-        self.draining = False
+        self._trusts: tuple[Trust, ...] = ()
+        self._draining = False
+        self._pressing = Restraint()
+        """What overload asks for."""
+        self.restraint: Restraint | None = None
+        """What connections are told; None as a rule."""
 
     def listen(self, listeners: dict[bytes, LiveListener]) -> None:
         """Takes the listeners by hostname; before a host is known the most patient of them sets the timeouts."""
         self.hosts = HostTable(listeners)
         if listeners:
             self.public_number = next(iter(listeners.values())).resource.port
-            self.header_timeout = max(_seconds(listener.options.header_timeout) for listener in listeners.values())
-            self.idle_timeout = max(_seconds(listener.options.idle_timeout) for listener in listeners.values())
+            options = [listener.options for listener in listeners.values()]
+            self.header_timeout = max(seconds(each.header_timeout) for each in options)
+            self._idle_configured = max(seconds(each.idle_timeout) for each in options)
+            self.pace, self.limits = loosest_pace(options), loosest_connections(options)
+            self._trusts = tuple([listener.trust for listener in listeners.values() if listener.trust is not None])
+            self._restrain()
+
+    def press(self, idle_ceiling: float, pressing: Restraint) -> None:
+        """Overload: how long a connection may be idle at most, and what is held back; inf and nothing when it is over."""
+        self._idle_ceiling, self._pressing = idle_ceiling, pressing
+        self._restrain()
+
+    def _restrain(self) -> None:
+        self.idle_timeout = min(self._idle_configured, self._idle_ceiling)
+        pressing = self._pressing
+        wanted = Restraint(self._draining or pressing.closing, self.limits.requests, pressing.shortage)
+        self.restraint = None if wanted == Restraint() else wanted
+
+    def believes(self, address: bytes) -> bool:
+        """Whether it is a proxy of ours, behind which many clients are."""
+        return any(trust.believes(address) for trust in self._trusts)
+
+    def close_kept(self) -> None:
+        """Every response ends its connection from now on."""
+        self._draining = True
+        self._restrain()
 
     def drain(self) -> None:
         """No more requests on the connections there are; exchanges that run go on."""
-        self.draining = True
+        self.close_kept()
         for connection in list(self.connections):
             connection.drain()
-
-
-def _seconds(milliseconds: int) -> float:
-    """Zero means no limit, as in HTTPRouteTimeouts."""
-    return milliseconds / 1000 if milliseconds else NEVER

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.http.chunked import last_chunk
-from gateway.http.head import RequestHead, ResponseHead
+from gateway.http.head import ResponseHead
 
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER of zero seconds: closing resets the connection."""
 
 
-class ResponseWriter(asyncio.Protocol):
+class ResponseWriter:
     """State of the response that is being written; the reading half decides what comes before and after it.
 
     `_close_after` says that the connection ends with this response.
@@ -37,27 +37,19 @@ class ResponseWriter(asyncio.Protocol):
         self._until_close = False
         """Whether the end of the response is the end of the connection, as HTTP/1.0 has it."""
 
-    def _begin_response(self, head: RequestHead, close: bool) -> None:
-        """A response to this request will follow."""
-        self._bodiless = head.method == b"HEAD"
-        self._old = head.version == b"1.0"
-        self._chunked = self._until_close = False
-        self._close_after = close
-
     def close_after(self) -> None:
         """The connection ends with this response, and says so when the head is not sent yet."""
         self._close_after = True
 
     def send_interim(self, head: ResponseHead) -> None:
         if not self._old:
-            self._write(b"%b%b\r\n" % (head.line, b"".join([b"%b: %b\r\n" % pair for pair in head.fields])))
+            self._write(b"%b%b\r\n" % (head.line, b"".join(head.written())))
 
     def send_head(self, head: ResponseHead) -> None:
         status, length = head.status, head.length
         out = self._out
         out.append(head.line)
-        for name, value in head.fields:
-            out += (name, b": ", value, b"\r\n")
+        out += head.lines if head.edited is None else head.written()
         if status == 101:
             self._tunnel, self._close_after = True, True
             out.append(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n")

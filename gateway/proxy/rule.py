@@ -10,6 +10,7 @@ from gateway.ir.listener import Listener
 from gateway.ir.rule import BackendRef, HttpRule
 from gateway.policies.persistence import Sessions
 from gateway.policies.retry import RetryPolicy
+from gateway.proxy.authorization import Server
 from gateway.telemetry.access_log import fragment
 from gateway.telemetry.counters import CounterLabels, Counters
 from gateway.upstream.balancing import WeightedChoice
@@ -30,14 +31,21 @@ class Account:
         self.fragment = fragment(counters.labels)
 
 
+def _server(filters: Filters | None, backend: Callable[[str], Backend]) -> Server | None:
+    policy = filters.authorization if filters is not None else None
+    return (policy, backend(policy.backend)) if policy is not None else None
+
+
 class Share:
     """One backendRef of a rule: its backend or the error it answers 500 with, and the filters that only it has."""
 
-    __slots__ = ("accounts", "backend", "error", "filters", "reference")
+    __slots__ = ("accounts", "authorization", "backend", "error", "filters", "reference")
 
-    def __init__(self, reference: BackendRef, backend: Backend | None) -> None:
-        self.reference, self.backend, self.error = reference, backend, reference.error
+    def __init__(self, reference: BackendRef, backend: Callable[[str], Backend]) -> None:
+        self.reference, self.error = reference, reference.error
+        self.backend = None if reference.error else backend(reference.backend)
         self.filters = compile_filters(reference.filters) if reference.filters else None
+        self.authorization = _server(self.filters, backend)
         self.accounts: dict[str, Account] = {}
         """By key of the listener."""
 
@@ -51,6 +59,7 @@ class Rule:
     __slots__ = (
         "_endpoints",
         "accounts",
+        "authorization",
         "backend_timeout",
         "choice",
         "core",
@@ -61,6 +70,7 @@ class Rule:
         "request_timeout",
         "resource",
         "retry",
+        "seeks",
         "sessions",
         "shares",
     )
@@ -68,20 +78,22 @@ class Rule:
     def __init__(self, resource: HttpRule, backend: Callable[[str], Backend], core: Core) -> None:
         self.resource, self.core = resource, core
         self.name = resource.name or str(resource.index)
-        self.shares = tuple([Share(reference, None if reference.error else backend(reference.backend)) for reference in resource.backends])
+        self.shares = tuple([Share(reference, backend) for reference in resource.backends])
         self.choice: WeightedChoice[Share] = WeightedChoice([(share, share.reference.weight) for share in self.shares])
         self.filters: Filters = compile_filters(resource.filters)
         self.mirrors = tuple([(mirror, backend(mirror.backend)) for mirror in self.filters.mirrors])
+        self.authorization = _server(self.filters, backend)
         self.retry = RetryPolicy.compile(resource.retry)
         self.sessions: Sessions[Endpoint] | None = None
         if resource.persistence is not None:
             self.sessions = Sessions.compile(resource.persistence, resource.key, core.session_secret)
         self.request_timeout = (resource.timeouts.request or 0) / 1000
         self.backend_timeout = (resource.timeouts.backend_request or 0) / 1000
-        special = (
-            self.filters.request or self.filters.response or self.mirrors or self.sessions or self.request_timeout or self.backend_timeout
-        )
+        edits = self.filters.request or self.filters.response or self.mirrors or self.authorization
+        special = edits or self.sessions or self.request_timeout or self.backend_timeout
         self.plain = not special and len(self.shares) == 1 and self.shares[0].filters is None and self.choice.only is not None
+        self.seeks = self.sessions is not None or not self.plain
+        """Whether a session may lead to any of several endpoints or backends; that of a plain rule is for its backend to find."""
         self._endpoints: tuple[Endpoint, ...] = ()
         self.accounts: dict[str, Account] = {}
         """By key of the listener, for what is answered without a backend."""
@@ -89,7 +101,7 @@ class Rule:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Of all backends of the rule, ready or draining: where a session may lead. The same tuple as long as they are the same."""
         backends = [share.backend for share in self.shares if share.backend is not None and share.backend.error is None]
-        now = tuple([endpoint for backend in backends for endpoint in backend.usable()])
+        now = tuple([endpoint for backend in backends for endpoint in backend.usable])
         if now != self._endpoints:
             self._endpoints = now
         return self._endpoints

@@ -4,8 +4,8 @@ A side of an exchange is a stream: the exchange calls `ClientStream` and `Backen
 the events below. Everything happens in the loop's callbacks; nothing here is awaited.
 
     client stream -> exchange: request_data, request_end, client_gone, hold_response, release_response
-    backend stream -> exchange: response_interim, response_head, response_data, flush_response, response_half_closed,
-        response_end, response_failed, hold_request, release_request
+    backend stream -> exchange: response_whole, or response_interim, response_head, response_data, flush_response,
+        response_half_closed, response_end; response_failed, hold_request, release_request
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ class ClientStream(Protocol):
 
     def send_head(self, head: ResponseHead) -> None:
         """The final head. Framing is chosen from `head.length` and the client's version. After 101 the stream is a tunnel."""
+
+    def send_whole(self, head: ResponseHead, body: bytes) -> None:
+        """`send_head`, `send_data` and `send_end` of what is at hand in one piece."""
 
     def send_data(self, data: bytes) -> None:
         """A piece of body, queued until `flush` or `send_end`."""
@@ -59,6 +62,9 @@ class ClientStream(Protocol):
 class BackendStream(Protocol):
     """The side that is asked."""
 
+    def send_whole(self, head: RequestHead) -> None:
+        """A request without a body."""
+
     def send_head(self, head: RequestHead) -> None:
         """Queued until `flush`, `send_end` or the next turn."""
 
@@ -83,6 +89,9 @@ class BackendStream(Protocol):
 
 class BackendEvents(Protocol):
     """What a backend stream reports: an exchange, or a mirror that throws it away."""
+
+    def response_whole(self, head: ResponseHead, body: bytes) -> None:
+        """Head, body and end in one piece, as most small answers come; the stream is gone."""
 
     def response_interim(self, head: ResponseHead) -> None:
         """A 1xx response other than 100 and 101."""

@@ -17,6 +17,8 @@ from gateway.routing.paths import Group, HostPaths
 from gateway.routing.predicates import Parameters
 
 CACHE_ENTRIES: Final = 8192
+"""Requests remembered at least; two for each rule where there are more rules, since a cache that is too small for what is asked in turn
+never hits."""
 LONGEST_CACHED: Final = 256
 
 
@@ -30,7 +32,7 @@ class Placed(NamedTuple, Generic[Payload]):
 class RouteTable(Generic[Payload]):
     """Begins empty; `edit` makes the next one."""
 
-    __slots__ = ("_certain", "_found", "_hosts", "_rules")
+    __slots__ = ("_certain", "_found", "_hosts", "_most", "_rules")
 
     def __init__(self) -> None:
         self._hosts: HostTable[HostPaths[Payload]] = HostTable()
@@ -38,6 +40,8 @@ class RouteTable(Generic[Payload]):
         self._certain: dict[tuple[bytes, bytes], Entry[Payload]] = {}
         """What host and path alone decide."""
         self._found: dict[tuple[bytes, bytes], tuple[Group[Payload], ...]] = {}
+        """What they leave open."""
+        self._most = CACHE_ENTRIES
 
     def __len__(self) -> int:
         return len(self._rules)
@@ -72,12 +76,14 @@ class RouteTable(Generic[Payload]):
         key = (host, path)
         groups = self._found.get(key)
         if groups is None:
-            if len(self._found) >= CACHE_ENTRIES:
+            if len(self._found) + len(self._certain) >= self._most:
                 self._found.clear()
                 self._certain.clear()
-            groups = self._found[key] = self._search(host, path)
+            groups = self._search(host, path)
             if groups and groups[0][0].plain:
                 self._certain[key] = groups[0][0]
+            else:
+                self._found[key] = groups
         return groups
 
     def _search(self, host: bytes, path: bytes) -> tuple[Group[Payload], ...]:
@@ -93,6 +99,10 @@ class RouteTable(Generic[Payload]):
     def placed(self) -> tuple[Placed[Payload], ...]:
         """Every rule, in no order."""
         return tuple(self._rules.values())
+
+    def contents(self) -> list[object]:
+        """All that it holds: whoever keeps this may let go of the table at once, and then of its contents bit by bit."""
+        return [*self._rules.values(), *self._hosts.values()]
 
     def edit(self) -> RouteTableEditor[Payload]:
         return RouteTableEditor(self._hosts.copy(), self._rules.copy())
@@ -145,6 +155,7 @@ class RouteTableEditor(Generic[Payload]):
         self._finished = True
         table: RouteTable[Payload] = RouteTable()
         table._hosts, table._rules = self._hosts, self._rules
+        table._most = max(CACHE_ENTRIES, 2 * len(self._rules))
         return table
 
     def _paths(self, hostname: bytes) -> HostPaths[Payload]:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from gateway.standard_streams import write_some
+
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
     from gateway.telemetry.counters import CounterLabels
@@ -38,6 +40,12 @@ def fragment(labels: CounterLabels) -> bytes:
         "rule": labels.rule or None, "backend": labels.backend or None,
     }  # fmt: skip
     return msgspec.json.encode(named)[1:-1]
+
+
+def client_fragment(tls: bytes, identity: bytes) -> bytes:
+    """The end of a JSON line, which all exchanges of a connection share: TLS version and SHA-256 of the verified client certificate, in
+    hex, b'' where there is none."""
+    return b'"tls":%b,"peer":%b}\n' % (b'"%b"' % tls if tls else b"null", b'"%b"' % identity if identity else b"null")
 
 
 _QUOTED: Final[dict[bytes, bytes]] = {}
@@ -87,7 +95,7 @@ class LineFormat:
         assert account is not None
         return (
             b'{"time":"%b","method":"%b","path":%b,"protocol":"HTTP/%b","status":%d,"flags":"%b","reason":%b,"bytes_received":%d,"bytes_sent":%d,'
-            b'"duration_ms":%.3f,"backend_ms":%.3f,"client":"%b","request_id":"%b","authority":%b,%b,"endpoint":%b,"tls":%b,"peer":%b}\n'
+            b'"duration_ms":%.3f,"backend_ms":%.3f,"client":"%b","request_id":"%b","authority":%b,%b,"endpoint":%b,%b'
         ) % (
             moment,
             head.method,
@@ -105,8 +113,7 @@ class LineFormat:
             _QUOTED.get(authority) or _quoted(authority),  # of a refused request it may hold anything
             account.fragment,
             b"null" if endpoint is None else b'"%b"' % endpoint.label,
-            b'"%b"' % exchange.tls if exchange.tls else b"null",
-            b'"%b"' % exchange.identity if exchange.identity else b"null",
+            exchange.client_fragment,
         )
 
     def _plain_text(self, exchange: Exchange, moment: bytes) -> bytes:
@@ -133,17 +140,29 @@ class LineFormat:
 
 
 class AccessLog:
-    """Takes finished exchanges out of a list that the connections fill, and writes their lines to a descriptor. `dropped` counts lines."""
+    """Takes finished exchanges out of a list that the connections fill, and writes their lines to a descriptor.
+
+    Each counter has one writer, the loop or the thread: two that add to one lose counts, and what waits would seem to be more and more.
+    """
 
     def __init__(self, finished: list[Exchange], form: Literal["json", "text"], descriptor: int) -> None:
-        self._finished, self._descriptor = finished, descriptor
+        self._finished = finished
+        self._descriptor = os.dup(descriptor)
+        """Our own, until the thread has written its last line: whoever closes theirs meanwhile gives its number to somebody else."""
         self._lines = LineFormat(form)
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._pending: list[bytes] = []
-        self._waiting = 0
-        self.dropped = 0
-        self._thread = Thread(target=self._write, name="access-log", daemon=True)
-        self._thread.start()
+        self._queued = self._written = 0
+        """Bytes that were put into the queue by the loop, and taken out by the thread."""
+        self._overflown = self._refused = 0
+        """Lines for which the loop had no room, and those that the sink did not take from the thread."""
+        self._writer = Thread(target=self._write, name="access-log", daemon=True)
+        self._writer.start()
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost."""
+        return self._overflown + self._refused
 
     def format_some(self) -> bool:
         """Formats a slice; True when more is waiting."""
@@ -161,28 +180,29 @@ class AccessLog:
         return False
 
     def _put(self, lines: list[bytes]) -> None:
-        if self._waiting > WAITING_LIMIT:
-            self.dropped += len(lines)
+        if self._queued - self._written > WAITING_LIMIT:
+            self._overflown += len(lines)
             return
         data = b"".join(lines)
-        self._waiting += len(data)
+        self._queued += len(data)
         self._queue.put(data)
 
     def _write(self) -> None:
         at_once = ATOMIC if stat.S_ISFIFO(os.fstat(self._descriptor).st_mode) else WAITING_LIMIT
         while (data := self._queue.get()) is not None:
-            self._waiting -= len(data)
+            size = len(data)
             try:
                 while data:
                     end = len(data) if len(data) <= at_once else data.rfind(b"\n", 0, at_once) + 1 or data.find(b"\n") + 1
-                    written = os.write(self._descriptor, data[:end])
-                    data = data[written:]
+                    data = data[write_some(self._descriptor, data[:end]) :]
             except OSError:
-                self.dropped += data.count(b"\n")  # the sink is gone or full; serving goes on
+                self._refused += data.count(b"\n")  # the sink is gone or full; serving goes on
+            self._written += size
+        os.close(self._descriptor)
 
     def close(self) -> None:
         """Writes what is left; waits at most a second for a slow sink."""
         while self.format_some():
             pass
         self._queue.put(None)
-        self._thread.join(timeout=1.0)
+        self._writer.join(timeout=1.0)

@@ -1,40 +1,97 @@
-"""A backend as it is live: how to speak to it, where it is now, and whom to ask next."""
+"""A backend as it is live: how to speak to it, where it is now, who of its endpoints takes part, and whom to ask next."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from math import isqrt
+from typing import TYPE_CHECKING, Final
+from weakref import WeakMethod
 
 from gateway.ir.backend import Backend as BackendResource
-from gateway.ir.backend import EndpointSet
-from gateway.upstream.balancing import RoundRobin
+from gateway.ir.backend import BackendOptions, Balancing, EndpointSet
+from gateway.policies.persistence import Sessions
+from gateway.policies.retry_budget import RetryBudget
+from gateway.upstream.balancing import Balancer, LeastRequest, RoundRobin, WeightedRoundRobin
+from gateway.upstream.checks import Checks
+from gateway.upstream.connections import Connections
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.hash_balancing import LARGE_TABLE, SMALLEST_TABLE, HashBalancer, build_maglev, build_ring
+from gateway.upstream.health import candidates_of, members_of
+from gateway.upstream.protection import Protection
+from gateway.upstream.request_hash import RequestHash
 
 if TYPE_CHECKING:
+    from gateway.http.head import RequestHead
     from gateway.net.backend_context import BackendTlsSettings
+    from gateway.proxy.core import Core
 
 SettingsFor = Callable[[str | None], "BackendTlsSettings"]
 """TLS settings by the key of the client certificate that the Gateway presents, if any."""
+
+_DEFAULTS: Final = BackendOptions()
 
 
 class Backend:
     """Changed in place by `runtime`, between two callbacks; rules hold it and need not be rebuilt when it changes.
 
-    `error` says why every request to it is answered 500; `settings` is None for a backend without TLS.
+    error     says why every request to it is answered 500
+    guarded   whether the way of a request to it is more than to take the next in turn: its attempts then hold a lease
+    active    exchanges, of those with a lease
+    hashing   what of a request chooses the endpoint, None unless balancing goes by hash
+    budget    of its retries, None for no limit
+    sessions  of requests through rules without sessions of their own
+    usable    endpoints that a session may stay with
     """
 
-    __slots__ = ("__weakref__", "_settings", "balancer", "connect_timeout", "endpoints", "error", "key", "resource", "settings_for")
+    __slots__ = (
+        "__weakref__",
+        "_certificate",
+        "_checks",
+        "_core",
+        "_settings",
+        "active",
+        "balancer",
+        "budget",
+        "connect_timeout",
+        "connections",
+        "endpoints",
+        "error",
+        "guarded",
+        "hashing",
+        "key",
+        "options",
+        "protection",
+        "resource",
+        "sessions",
+        "settings_for",
+        "usable",
+    )
 
-    def __init__(self, key: str) -> None:
-        self.key = key
+    def __init__(self, key: str, core: Core) -> None:
+        self.key, self._core = key, core
         self.resource: BackendResource | None = None
+        self.options = _DEFAULTS
         self.error: str | None = f"backend {key} is not known to the proxy"
         self.endpoints: dict[tuple[str, int], Endpoint] = {}
-        self.balancer: RoundRobin[Endpoint] = RoundRobin(())
+        self.usable: tuple[Endpoint, ...] = ()
+        self.balancer: Balancer[Endpoint] = RoundRobin()
+        self.hashing: RequestHash | None = None
         self.connect_timeout: float | None = 5.0
         """Seconds, None for no limit."""
+        self.guarded = False
+        self.active = 0
+        self.connections = Connections(self.endpoints.values, _DEFAULTS.limits.connections, _DEFAULTS.limits.pending_requests)
+        arrange = WeakMethod(self._arrange)  # nobody but rules and the live tables may hold a backend
+        self.protection = Protection(core, key, arrange, WeakMethod(self._guard))
+        self.budget: RetryBudget | None = None
+        self.sessions: Sessions[Endpoint] | None = None
         self.settings_for: SettingsFor | None = None
         self._settings: dict[str | None, BackendTlsSettings] = {}
+        self._certificate: str | None = None
+        """The client certificate that a request presented last."""
+        self._checks = Checks(core, key, WeakMethod(self._settings_of_checks), arrange)
+
+    # what it is told
 
     def describe(self, resource: BackendResource | None, settings_for: SettingsFor | None) -> None:
         """Takes a new description, or None when the backend is gone; connections under other TLS settings are not used again."""
@@ -44,11 +101,106 @@ class Backend:
             self.error = f"backend {self.key} is not known to the proxy"
         else:
             self.error = resource.error
-            self.connect_timeout = resource.options.connect_timeout / 1000 or None
+            self._follow(resource.options)
         for endpoint in self.endpoints.values():
             endpoint.close_secure()
             if settings_for is not None:
                 endpoint.close_idle()  # from now on TLS is asked for
+        self._check()
+        self._arrange()
+
+    def _follow(self, options: BackendOptions) -> None:
+        """What has not changed keeps its state."""
+        before, self.options = self.options, options
+        self.connect_timeout = options.connect_timeout / 1000 or None
+        self.connections.limit, self.connections.pending = options.limits.connections, options.limits.pending_requests
+        self.protection.options = options.ejection
+        if options.balancing != before.balancing:
+            by_hash = options.balancing.type in ("RingHash", "Maglev")
+            self.hashing = RequestHash(options.balancing.hash_on) if by_hash else None
+            self.balancer = self._make_balancer(options.balancing)
+        if options.retry_budget != before.retry_budget:
+            self.budget = RetryBudget(options.retry_budget) if options.retry_budget is not None else None
+        if options.persistence != before.persistence:
+            self.sessions = None
+            if options.persistence is not None:
+                self.sessions = Sessions.compile(options.persistence, self.key, self._core.session_secret)
+
+    def _make_balancer(self, balancing: Balancing) -> Balancer[Endpoint]:
+        draw = self._core.random.random
+        match balancing.type:
+            case "RoundRobin":
+                return RoundRobin()
+            case "LeastRequest":
+                return LeastRequest(draw)
+            case "RingHash":
+                return HashBalancer(build_ring, balancing.table_size, draw, self._core.slices.add)
+            case "Maglev":
+                return HashBalancer(build_maglev, balancing.table_size, draw, self._core.slices.add)
+
+    def place(self, resource: EndpointSet | None) -> None:
+        """Takes a new set of endpoints; those that stay keep their connections, those that go keep only what is in flight."""
+        wanted = {} if resource is None else {(endpoint.address, endpoint.port): endpoint for endpoint in resource.endpoints}
+        for place in [place for place in self.endpoints if place not in wanted]:
+            endpoint = self.endpoints.pop(place)
+            self.protection.forget(endpoint)
+            endpoint.retire()
+        before = dict(self.endpoints)
+        self.endpoints.clear()
+        for place, described in wanted.items():
+            endpoint = self.endpoints[place] = before.get(place) or Endpoint(*place, self.connections, self.protection)
+            endpoint.ready, endpoint.terminating, endpoint.weight = described.ready, described.terminating, described.weight
+            if self.connections.waiting:
+                endpoint.let_rest(False)
+        self.usable = tuple(endpoint for endpoint in self.endpoints.values() if endpoint.ready or endpoint.terminating)
+        self._check()
+        self._arrange()
+
+    def close(self) -> None:
+        """The end of it: nothing is checked or probed any more, and what is in flight ends with its exchange."""
+        self.protection.close()
+        self._checks.close()
+        for endpoint in self.endpoints.values():
+            endpoint.retire()
+
+    # who takes part
+
+    def _arrange(self) -> None:
+        """After any change of endpoints, options or health."""
+        members = members_of(tuple(self.endpoints.values()))
+        candidates = candidates_of(members, self.options.panic_threshold)
+        if self.options.balancing.type == "RoundRobin":
+            even = all(endpoint.weight == candidates[0].weight for endpoint in candidates)
+            if even is not isinstance(self.balancer, RoundRobin):
+                self.balancer = RoundRobin() if even else WeightedRoundRobin()
+        self.balancer.update(members, candidates)
+        self._guard()
+        out = sum(not endpoint.health.healthy for endpoint in members)
+        self._core.incidents.show("tidegate_endpoints_ejected", self.key, out)
+
+    def _guard(self) -> None:
+        """After any change of what a request costs: options, and whether there are suspects."""
+        counted = self.balancer.counted or self.options.limits.requests or self.budget is not None
+        self.guarded = bool(self.balancer.keyed or counted or self.sessions is not None or self.protection.suspects)
+
+    def _check(self) -> None:
+        usable = self.resource is not None and self.error is None
+        self._checks.follow(self.options.health_check if usable else None, self.endpoints.values())
+
+    def pick(self, head: RequestHead, client_address: bytes) -> Endpoint | None:
+        """Whom to ask a request that is no exchange of its own, such as a copy."""
+        key = self.hashing.key(head, client_address) if self.hashing is not None else None
+        return self.balancer.pick(key=key)
+
+    def is_settled(self) -> bool:
+        """Whether the endpoint of a key stays the same as long as no endpoint comes or goes: no table is being built. In a process that
+        serves nobody it is built now."""
+        balancer = self.balancer
+        if isinstance(balancer, HashBalancer) and not balancer.is_built and not self._core.loop.is_running():
+            balancer.build_now()
+        return not isinstance(balancer, HashBalancer) or balancer.is_built
+
+    # TLS
 
     def settings(self, client_certificate: str | None) -> BackendTlsSettings | None:
         """How to do TLS with it for a Gateway with that client certificate; None for plain text. Made once a description."""
@@ -57,24 +209,22 @@ class Backend:
         settings = self._settings.get(client_certificate)
         if settings is None:
             settings = self._settings[client_certificate] = self.settings_for(client_certificate)
+            self._certificate = client_certificate
         return settings
 
-    def place(self, resource: EndpointSet | None) -> None:
-        """Takes a new set of endpoints; those that stay keep their connections, those that go keep only what is in flight."""
-        wanted = {} if resource is None else {(endpoint.address, endpoint.port): endpoint for endpoint in resource.endpoints}
-        for place in [place for place in self.endpoints if place not in wanted]:
-            self.endpoints.pop(place).retire()
-        for place, described in wanted.items():
-            endpoint = self.endpoints.get(place)
-            if endpoint is None:
-                endpoint = self.endpoints[place] = Endpoint(*place)
-            endpoint.ready, endpoint.terminating, endpoint.weight = described.ready, described.terminating, described.weight
-        self.balancer.update(tuple(self.endpoints[place] for place in wanted))
+    def _settings_of_checks(self) -> BackendTlsSettings | None:
+        """As a request has them that shows the client certificate of a Gateway which came here, if there is one."""
+        return self.settings(self._certificate)
 
-    def usable(self) -> list[Endpoint]:
-        """Endpoints a session may stay with."""
-        return [endpoint for endpoint in self.endpoints.values() if endpoint.ready or endpoint.terminating]
 
-    def close(self) -> None:
-        for endpoint in self.endpoints.values():
-            endpoint.retire()
+def check_options(options: BackendOptions, secret: bytes) -> None:
+    """Raises ValueError, with the field, for options that no backend can have. `secret` is that of session tokens."""
+    balancing, limits = options.balancing, options.limits
+    if balancing.table_size and not SMALLEST_TABLE <= balancing.table_size <= LARGE_TABLE:
+        raise ValueError(f"balancing.tableSize {balancing.table_size} is not between {SMALLEST_TABLE} and {LARGE_TABLE}")
+    if balancing.type == "Maglev" and any(balancing.table_size % divisor == 0 for divisor in range(2, isqrt(balancing.table_size) + 1)):
+        raise ValueError(f"balancing.tableSize {balancing.table_size} is no prime, as Maglev needs it")
+    if limits.connections < 1 or limits.pending_requests < 0 or limits.requests < 0:
+        raise ValueError("limits must not be negative, and limits.connections is at least 1")
+    if options.persistence is not None:
+        Sessions.compile(options.persistence, "", secret)

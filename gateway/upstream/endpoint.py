@@ -1,28 +1,35 @@
-"""An endpoint of a backend and the idle connections to it."""
+"""An endpoint of a backend, the connections to it, and its health."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from gateway.upstream.health import Health
+
 if TYPE_CHECKING:
     from gateway.net.backend_context import BackendTlsSettings
     from gateway.proxy.backend_connection import BackendConnection
+    from gateway.upstream.connections import Connections
+    from gateway.upstream.protection import Protection
 
 MOST_IDLE: Final = 512
 """Idle connections kept for one endpoint by one worker; more are closed when they become idle."""
+NONE_RESTS: Final = -1
+"""In place of MOST_IDLE while requests wait for a connection of the backend."""
 
 
 class Pool:
     """Idle connections to one endpoint with the same TLS settings; the one used last is taken first, so that the rest can age.
 
-    `most` is how many may be idle: none once nobody will take one out again, so that what is in flight then ends with its exchange.
+    `most` is how many may be idle: none once nobody will take one out again, so that what is in flight then ends with its exchange,
+    and NONE_RESTS while others wait for one. `connections` counts them all.
     """
 
-    __slots__ = ("idle", "most", "settings")
+    __slots__ = ("connections", "idle", "most", "settings")
 
-    def __init__(self, settings: BackendTlsSettings | None, most: int = MOST_IDLE) -> None:
-        self.settings, self.most = settings, most
+    def __init__(self, settings: BackendTlsSettings | None, connections: Connections, most: int = MOST_IDLE) -> None:
+        self.settings, self.connections, self.most = settings, connections, most
         self.idle: deque[BackendConnection] = deque()
 
     def age(self, limit: int) -> None:
@@ -37,6 +44,11 @@ class Pool:
         if connection in self.idle:
             self.idle.remove(connection)
 
+    def turn_away(self, connection: BackendConnection) -> None:
+        """A connection that is free and may not rest: it goes to a request that waits for one, or ends."""
+        if self.most != NONE_RESTS or not self.connections.hand_on(connection):
+            connection.transport.close()
+
     def close(self) -> None:
         while self.idle:
             self.idle.pop().close()
@@ -50,25 +62,45 @@ class Pool:
 class Endpoint:
     """One address of a backend. Kept over changes of the set it stands in, so that its connections live on.
 
-    `plain` is the pool of connections without TLS, `secure` those by TLS settings.
+    plain   the pool of connections without TLS
+    secure  those by TLS settings
+    active  exchanges it has, of those that are counted (upstream.lease)
+    health  what this worker knows of it; `protection` is to be told what happens with it
     """
 
-    __slots__ = ("address", "label", "plain", "port", "ready", "secure", "terminating", "weight")
+    __slots__ = (
+        "active", "address", "connections", "health", "label", "plain", "port", "protection", "ready", "secure", "terminating", "weight",
+    )  # fmt: skip
 
-    def __init__(self, address: str, port: int) -> None:
-        self.address, self.port = address, port
+    def __init__(self, address: str, port: int, connections: Connections, protection: Protection) -> None:
+        self.address, self.port, self.connections, self.protection = address, port, connections, protection
+        self.active = 0
+        self.health = Health()
         self.label = (f"[{address}]:{port}" if ":" in address else f"{address}:{port}").encode("ascii")
         self.ready, self.terminating, self.weight = True, False, 1
-        self.plain = Pool(None)
+        self.plain = Pool(None, connections)
         self.secure: dict[BackendTlsSettings, Pool] = {}
+
+    @property
+    def retired(self) -> bool:
+        """Whether its backend has it no longer."""
+        return not self.plain.most
 
     def pool(self, settings: BackendTlsSettings | None) -> Pool:
         if settings is None:
             return self.plain
         pool = self.secure.get(settings)
         if pool is None:
-            pool = self.secure[settings] = Pool(settings, self.plain.most)
+            pool = self.secure[settings] = Pool(settings, self.connections, self.plain.most)
         return pool
+
+    def pools(self) -> tuple[Pool, ...]:
+        return (self.plain, *self.secure.values())
+
+    def let_rest(self, allowed: bool) -> None:
+        """Whether connections may become idle."""
+        for pool in self.pools():
+            pool.most = MOST_IDLE if allowed else NONE_RESTS
 
     def close_secure(self) -> None:
         """The TLS settings no longer hold: connections under them are not used again."""

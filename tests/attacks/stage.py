@@ -54,12 +54,13 @@ spec: {targetRefs: [{name: web, sectionName: impatient}], timeouts: {idle: 100ms
 class Stage:
     """A site with one backend, and what a row needs to know of both."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *texts: str) -> None:
+        """`texts` stand in place of the site of the rows about plain connections."""
         self.site = Site(folder, {})
         self.backend = Backend()
         self._serving = AsyncExitStack()
         self.run(self._serving.enter_async_context(self.backend.serving()))
-        self.site.change(SITE, service("backend", self.backend.port))
+        self.site.change(*(texts or (SITE,)), service("backend", self.backend.port))
         self._logged = 0
         self._settled = True
         self._marks = 0

@@ -6,6 +6,7 @@ objects that make a unit or a tally raise. A second opinion computes each value 
 """
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from hypothesis import strategies as st
 
 from controller.graph import Diff, Failed, Graph, Node, Output, Unit, View
 from controller.store import Index, Key, Store, Tally
+
+HISTORIES = int(os.environ.get("TIDEGATE_TEST_HISTORIES", "1500"))
+"""How many the engine is put through; the second opinion is asked about half as many."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,7 @@ def update(state: dict[Node, Any], diff: Diff) -> None:
             state[node] = after
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=HISTORIES, deadline=None)
 @given(st.lists(CHANGES, min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_after_any_history_the_incremental_result_equals_that_from_nothing(history: list[tuple[list[Any], list[int]]], order: Any) -> None:
     """Same values in the same nodes, same sizes inside, the differences add up to them, and without objects all is empty."""
@@ -238,7 +242,7 @@ def test_after_any_history_the_incremental_result_equals_that_from_nothing(histo
     assert set(graph.sizes().values()) == {0}
 
 
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=max(HISTORIES // 2, 1), deadline=None)
 @given(st.lists(CHANGES, min_size=1, max_size=8))
 def test_after_any_history_each_value_is_what_its_unit_gives_without_the_engine(history: list[tuple[list[Any], list[int]]]) -> None:
     """A node has failed exactly where its unit, its tally or what it needs raises, or where it needs itself."""

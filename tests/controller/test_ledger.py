@@ -80,9 +80,10 @@ def test_equal_bytes_are_encoded_once() -> None:
     ledger = Ledger()
     ledger.change([backend("a"), backend("b")], ())
     ledger.change([backend("a", 2)], ())
-    assert ledger.line(1) is ledger.line(1)
-    assert ledger.line(None) is ledger.line(None)
-    assert decode(ledger.line(1)) == ledger.since(1)
+    assert ledger.lines(1) is ledger.lines(1)
+    assert ledger.lines(None) is ledger.lines(None)
+    (line,) = ledger.lines(1)
+    assert decode(line) == ledger.since(1)
 
 
 def test_what_everyone_has_is_forgotten() -> None:
@@ -90,7 +91,7 @@ def test_what_everyone_has_is_forgotten() -> None:
     ledger = Ledger()
     ledger.change([backend("a"), backend("b")], ())
     ledger.change([backend("a", 2)], ())
-    ledger.line(None)
+    ledger.lines(None)
     ledger.settle(2)
     assert ledger.since(1).snapshot
     assert ledger.since(2) == Batch(2)
@@ -122,7 +123,8 @@ class Proxy:
 
     def send(self, ledger: Ledger) -> None:
         if self.flight is None and self.base != ledger.revision:
-            message = decode(ledger.line(self.base))
+            (line,) = ledger.lines(self.base)
+            message = decode(line)
             assert isinstance(message, Batch)
             self.flight, self.base = message, ledger.revision
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -13,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller import publish
-from controller.publish import BeforeBatch, Publisher, Standing
+from controller.publish import BeforeBatch, Presence, Publisher, Standing
+from gateway.ir import batch
 from gateway.ir.backend import Backend
-from gateway.ir.batch import Ack, Answer, AnyMessage, AnyResource, Ask, Batch, Rejection, Subscribe, decode, encode
+from gateway.ir.batch import PART, Ack, Answer, AnyMessage, AnyResource, Ask, Batch, Rejection, Subscribe, decode, encode
 from gateway.ir.value import Identity, Source
 from gateway.subscribe import LINE_LIMIT, Subscription
 from tests.running import run
@@ -54,13 +56,15 @@ class Peer:
 
 
 @asynccontextmanager
-async def served(publisher: Publisher, name: str = "p", before_batch: BeforeBatch | None = None) -> AsyncIterator[Peer]:
+async def served(
+    publisher: Publisher, name: str = "p", before_batch: BeforeBatch | None = None, presence: Presence | None = None
+) -> AsyncIterator[Peer]:
     """A subscriber that has subscribed already, unless its name is empty."""
     ours, theirs = socket.socketpair()
     reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_LIMIT)
     peer = Peer(*await asyncio.open_unix_connection(sock=theirs, limit=LINE_LIMIT))
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(publisher.serve(reader, writer, before_batch))
+        tasks.create_task(publisher.serve(reader, writer, before_batch, presence))
         await asyncio.sleep(0)
         if name:
             peer.send(Subscribe(name))
@@ -414,9 +418,9 @@ class Follower:
 
 
 @settings(max_examples=40, deadline=None)
-@given(STEPS, st.lists(st.integers(0, 5), min_size=1, max_size=3))
-def test_both_ends_together_leave_each_subscriber_with_what_is_current(steps: Steps, turns: list[int]) -> None:
-    """Any changes, fast and slow subscribers: once the last revision is acknowledged every one of them holds exactly the same."""
+@given(STEPS, st.lists(st.integers(0, 5), min_size=1, max_size=3), st.sampled_from((1, 150, PART)))
+def test_both_ends_together_leave_each_subscriber_with_what_is_current(steps: Steps, turns: list[int], part: int) -> None:
+    """Any changes, in one line or many, fast and slow subscribers: once the last is acknowledged every one of them holds the same."""
 
     async def test() -> None:
         publisher, problems = publisher_with()
@@ -441,5 +445,79 @@ def test_both_ends_together_leave_each_subscriber_with_what_is_current(steps: St
             for connection in connections:
                 connection.close()
         assert problems == []
+
+    with patch.object(batch, "PART", part):
+        run(test)
+
+
+class Attendance:
+    """A presence that a test sets."""
+
+    def __init__(self, *, silent: bool = False, late: bool = False) -> None:
+        self.silent, self.late = silent, late
+
+
+async def stands(publisher: Publisher, number: int, revision: int) -> None:
+    """Waits for the acknowledgement of one among several."""
+    while publisher.subscribers[number].revision < revision:  # noqa: ASYNC110  # only those of all are told
+        await asyncio.sleep(0)
+
+
+def test_a_silent_subscriber_holds_nobody_up_until_it_speaks_again() -> None:
+    """Design 2: a batch is acknowledged when all live ones have swapped; whoever waits is told at once that one fell silent."""
+
+    async def test() -> None:
+        publisher, _ = publisher_with(backend("a"))
+        attendance = Attendance()
+        async with served(publisher, "quick") as quick, served(publisher, "slow", presence=attendance) as slow:
+            await quick.batch()
+            await slow.batch()
+            quick.send(Ack(1))
+            waiting = asyncio.create_task(publisher.acknowledged(1))
+            await stands(publisher, 0, 1)
+            assert not waiting.done()
+            attendance.silent = True
+            publisher.reconsider()
+            await waiting
+            attendance.silent = False
+            assert publisher.applied == 0
+            slow.send(Ack(1))
+            await publisher.acknowledged(1)
+
+    run(test)
+
+
+def test_a_silent_subscriber_is_asked_but_not_waited_for() -> None:
+    """A page of the admin server comes at once, and one that drains later has been told to."""
+
+    async def test() -> None:
+        publisher, _ = publisher_with()
+        async with served(publisher, "quick") as quick, served(publisher, "slow", presence=Attendance(silent=True)) as slow:
+            answering = asyncio.create_task(publisher.ask("time", timeout=3_600))
+            question = await quick.ask()
+            quick.send(Answer(question.number))
+            assert set(await answering) == {"quick"}
+            assert await slow.ask() == question
+
+    run(test)
+
+
+def test_a_late_subscriber_counts_from_its_first_acknowledgement() -> None:
+    """It takes the place of one that served, and no traffic before it has everything."""
+
+    async def test() -> None:
+        publisher, _ = publisher_with(backend("a"))
+        async with served(publisher, "first") as first, served(publisher, "late", presence=Attendance(late=True)) as late:
+            await first.batch()
+            await late.batch()
+            first.send(Ack(1))
+            await publisher.acknowledged(1)
+            late.send(Ack(1))
+            await stands(publisher, 1, 1)
+            publisher.publish([backend("b")], ())
+            await first.batch()
+            first.send(Ack(2))
+            await stands(publisher, 0, 2)
+            assert publisher.applied == 1
 
     run(test)

@@ -1,7 +1,7 @@
 """A runtime for tests of the processes: each listener answers one line with its worker's name and closes.
 
 Run as a program it is a worker with this runtime. Resources named after a fault do it: a Backend with the key "crash" makes
-apply raise, "die" ends the process at once.
+apply raise, "die" ends the process at once, "hang" blocks the loop for ever.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import signal
 import socket
 import sys
 from typing import Any
+
+import msgspec
 
 from gateway.descriptors import ListeningSockets
 from gateway.ir.batch import Batch, Rejection
@@ -35,6 +37,8 @@ class FakeRuntime:
                 raise RuntimeError("a resource that nobody foresaw")
             if resource.key == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if resource.key == "hang":
+                signal.pause()
         rejected: list[Rejection] = []
         gone = {key for kind, key in batch.remove if kind == "Listener"}
         if batch.snapshot:
@@ -61,9 +65,24 @@ class FakeRuntime:
             connection, _ = bound.accept()
         except BlockingIOError:
             return
+        self.answer(connection)
+
+    def answer(self, connection: socket.socket) -> None:
         self.answered += 1
         with connection:
             connection.sendall(f"{self.options.name} {os.getpid()}\n".encode())
+
+    def adopt(self, address: str, port: int, connection: socket.socket) -> bool:
+        if all(bound.getsockname() != (address, port) for bound in self.listening.values()):
+            return False
+        self.answer(connection)
+        return True
+
+    busy = full = False
+
+    def stop_accepting(self) -> None:
+        for key in list(self.listening):
+            self.stop(key)
 
     def stop(self, key: str) -> None:
         bound = self.listening.pop(key, None)
@@ -71,10 +90,13 @@ class FakeRuntime:
             self.loop.remove_reader(bound.fileno())
             bound.close()
 
-    def statistics(self) -> Statistics:
-        return Statistics(counters=(Sample("tidegate_answered_total", (), self.answered),))
+    async def statistics(self) -> msgspec.Raw:
+        return msgspec.Raw(msgspec.json.encode(Statistics(counters=(Sample("tidegate_answered_total", (), self.answered),))))
 
-    def explain(self, argument: dict[str, Any]) -> dict[str, Any]:
+    async def explain(self, argument: dict[str, Any]) -> msgspec.Raw:
+        return msgspec.Raw(msgspec.json.encode(self._explained(argument)))
+
+    def _explained(self, argument: dict[str, Any]) -> dict[str, Any]:
         match argument:
             case {"what": "modules"}:
                 return {"modules": sorted(sys.modules)}

@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import msgspec
+
 from gateway.runtime import Runtime
 from gateway.worker import main
 
 
 class ListingRuntime(Runtime):
-    def explain(self, argument: dict[str, Any]) -> dict[str, Any]:
+    async def explain(self, argument: dict[str, Any]) -> msgspec.Raw:
         if argument == {"what": "modules"}:
-            return {"modules": sorted(sys.modules), "path": sys.path}
-        return super().explain(argument)
+            return msgspec.Raw(msgspec.json.encode({"modules": sorted(sys.modules), "path": sys.path}))
+        return await super().explain(argument)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -254,7 +255,7 @@ def test_a_client_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_there_are_at_most_64_connections() -> None:
-    """Beyond the limit connections are closed, and those there are go on."""
+    """Beyond the limit the one that has been silent longest makes way: who holds connections open does not keep a health check out."""
 
     async def test() -> None:
         async with serving() as pages:
@@ -262,7 +263,14 @@ def test_there_are_at_most_64_connections() -> None:
             for reader, writer in held:
                 writer.write(b"GET /plain HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
                 await reader.readuntil(b"good\n")
-            assert await pages.send(b"GET /plain HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n") == b""
+            first, second = held[0], held[1]
+            first[1].write(b"GET /plain HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+            await first[0].readuntil(b"good\n")
+            assert (await pages.send(b"GET /plain HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")).endswith(b"good\n")
+            with contextlib.suppress(ConnectionResetError):
+                assert await second[0].read() == b""
+            first[1].write(b"GET /plain HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+            assert (await first[0].readuntil(b"good\n")).endswith(b"good\n")
             for _, writer in held:
                 writer.close()
 

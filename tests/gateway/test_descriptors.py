@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from gateway import descriptors
 from gateway.descriptors import DescriptorSender, InheritedSockets
 from tests.running import run
 
@@ -31,7 +32,7 @@ def test_a_socket_arrives_as_the_same_socket() -> None:
 
     async def test() -> None:
         ours, theirs = channel()
-        sender, inherited = DescriptorSender(asyncio.get_running_loop(), ours), InheritedSockets(theirs)
+        sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         with bound() as listening:
             sender.hand(("127.0.0.1", 80), listening)
             with inherited.take("127.0.0.1", 80) as taken:
@@ -49,7 +50,7 @@ def test_a_place_may_be_taken_again_until_it_is_forgotten() -> None:
 
     async def test() -> None:
         ours, theirs = channel()
-        sender, inherited = DescriptorSender(asyncio.get_running_loop(), ours), InheritedSockets(theirs)
+        sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         with bound() as listening:
             sender.hand(("::", 80), listening)
             inherited.take("::", 80).close()
@@ -69,7 +70,7 @@ def test_nothing_stays_open_behind() -> None:
     async def test() -> None:
         before = open_descriptors()
         ours, theirs = channel()
-        sender, inherited = DescriptorSender(asyncio.get_running_loop(), ours), InheritedSockets(theirs)
+        sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         with bound() as listening:
             for port in (1, 1, 2, 3):
                 sender.hand(("::", port), listening)
@@ -92,7 +93,7 @@ def test_more_than_a_socket_holds_waits_in_order() -> None:
         loop = asyncio.get_running_loop()
         ours, theirs = channel()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-        sender, inherited = DescriptorSender(loop, ours), InheritedSockets(theirs)
+        sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         with bound() as listening:
             for port in range(100):
                 sender.hand(("::", port), listening)
@@ -117,7 +118,7 @@ def test_a_place_closed_while_it_waits_is_not_sent() -> None:
         loop = asyncio.get_running_loop()
         ours, theirs = channel()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-        sender, inherited = DescriptorSender(loop, ours), InheritedSockets(theirs)
+        sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         with bound() as listening:
             for port in range(50):
                 sender.hand(("::", port), listening)
@@ -142,14 +143,14 @@ def test_the_end_of_the_other_end_is_noticed_and_harmless() -> None:
 
     async def test() -> None:
         ours, theirs = channel()
-        sender, inherited = DescriptorSender(asyncio.get_running_loop(), ours), InheritedSockets(theirs)
+        sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         assert inherited.receive()
         sender.close()
         assert not inherited.receive()
         inherited.close()
 
         ours, theirs = channel()
-        sender = DescriptorSender(asyncio.get_running_loop(), ours)
+        sender = DescriptorSender(ours)
         theirs.close()
         with bound() as listening:
             sender.hand(("::", 80), listening)
@@ -157,5 +158,128 @@ def test_the_end_of_the_other_end_is_noticed_and_harmless() -> None:
             sender.close()
             sender.hand(("::", 80), listening)
             await sender.flushed()
+
+    run(test)
+
+
+def connection() -> tuple[socket.socket, socket.socket]:
+    """A client's end, and the one that was accepted."""
+    with bound() as listening:
+        client = socket.create_connection(listening.getsockname())
+        listening.setblocking(True)
+        return client, listening.accept()[0]
+
+
+def test_a_connection_is_given_away() -> None:
+    """Design 2: the parent hands connections to a worker; its own copy is closed, and the worker's is the only one."""
+
+    async def test() -> None:
+        before = open_descriptors()
+        ours, theirs = channel()
+        sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
+        client, accepted = connection()
+        sender.pass_on(("::", 80), accepted)
+        assert accepted.fileno() < 0
+        inherited.receive()
+        ((place, received),) = inherited.connections()
+        assert place == ("::", 80)
+        assert received.getpeername() == client.getsockname()
+        assert not received.getblocking()
+        received.close()
+        assert client.recv(1) == b""
+        client.close()
+        sender.close()
+        inherited.close()
+        assert open_descriptors() == before
+
+    run(test)
+
+
+def test_a_connection_waits_for_a_port_that_is_about_to_open() -> None:
+    """A worker that has the place's socket but not yet its batch keeps the connection; one that is told the place is gone ends it."""
+
+    async def test() -> None:
+        ours, theirs = channel()
+        sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
+        client, accepted = connection()
+        with bound() as listening:
+            sender.hand(("::", 80), listening)
+            sender.pass_on(("::", 80), accepted)
+            inherited.receive()
+            ((place, received),) = inherited.connections()
+            inherited.put_back(place, received)
+            ((place, received),) = inherited.connections()
+            sender.forget(place)
+            inherited.receive()
+            inherited.put_back(place, received)
+            assert list(inherited.connections()) == []
+            assert client.recv(1) == b""
+        client.close()
+        sender.close()
+        inherited.close()
+
+    run(test)
+
+
+def test_connections_that_cannot_be_sent_come_back() -> None:
+    """A worker dies before it has taken them: nobody's connection is lost with it."""
+
+    async def test() -> None:
+        ours, theirs = channel()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        sender = DescriptorSender(ours)
+        clients, accepted = zip(*[connection() for _ in range(20)], strict=True)
+        for one in accepted:
+            sender.pass_on(("::", 80), one)
+        waiting = sender.waiting
+        assert waiting > 0
+        theirs.close()
+        unsent = sender.close()
+        assert [place for place, _ in unsent] == [("::", 80)] * waiting
+        assert [one for _, one in unsent] == list(accepted[-waiting:])
+        for one in (*clients, *accepted):
+            one.close()
+
+    run(test)
+
+
+def test_too_many_connections_for_a_port_that_never_opens_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker keeps is bounded: the oldest goes first."""
+    monkeypatch.setattr(descriptors, "MOST_UNTAKEN", 2)
+
+    async def test() -> None:
+        ours, theirs = channel()
+        sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
+        clients, accepted = zip(*[connection() for _ in range(3)], strict=True)
+        for one in accepted:
+            sender.pass_on(("::", 80), one)
+        inherited.receive()
+        assert clients[0].recv(1) == b""
+        kept = [one for _, one in inherited.connections()]
+        assert [one.getpeername() for one in kept] == [client.getsockname() for client in clients[1:]]
+        for one in (*clients, *kept):
+            one.close()
+        sender.close()
+        inherited.close()
+
+    run(test)
+
+
+def test_heartbeats_come_back_on_the_same_channel() -> None:
+    """In the order in which they were sent; a worker never waits for a parent that does not listen."""
+
+    async def test() -> None:
+        ours, theirs = channel()
+        sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
+        inherited.beat("starting")
+        inherited.beat("serving")
+        assert sender.beats() == ("starting", "serving")
+        assert sender.beats() == ()
+        for _ in range(10_000):
+            inherited.beat("serving")
+        assert 0 < len(sender.beats()) < 10_000
+        sender.close()
+        inherited.beat("serving")
+        inherited.close()
 
     run(test)

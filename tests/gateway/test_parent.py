@@ -20,8 +20,11 @@ from gateway import parent
 from gateway.ir.backend import Backend
 from gateway.ir.listener import Listener
 from gateway.ir.value import Source
+from gateway.net.sockets import bind, bind_again
 from gateway.options import RuntimeOptions
 from gateway.parent import Workers
+from gateway.places import Claim, nothing
+from gateway.watchdog import INTERVAL
 from tests.running import run
 
 FAKE = (sys.executable, "-P", str(Path(__file__).with_name("fake_runtime.py")))
@@ -49,12 +52,12 @@ def backend(key: str) -> Backend:
 class DataPlane:
     """A publisher and its workers, and all that was said about them."""
 
-    def __init__(self, count: int, program: tuple[str, ...]) -> None:
+    def __init__(self, count: int, program: tuple[str, ...], claim: Claim = nothing) -> None:
         self.messages: list[str] = []
         self.said = asyncio.Event()
         self.endings: list[str] = []
         self.publisher = Publisher(self.message)
-        self.workers = Workers(count, self.publisher, self, RuntimeOptions(drain_timeout=1.0), program)
+        self.workers = Workers(count, self.publisher, self, RuntimeOptions(drain_timeout=1.0), program, claim)
 
     def message(self, text: str) -> None:
         self.messages.append(text)
@@ -80,8 +83,8 @@ class DataPlane:
 
 
 @asynccontextmanager
-async def data_plane(count: int = 1, program: tuple[str, ...] = FAKE) -> AsyncIterator[DataPlane]:
-    plane = DataPlane(count, program)
+async def data_plane(count: int = 1, program: tuple[str, ...] = FAKE, claim: Claim = nothing) -> AsyncIterator[DataPlane]:
+    plane = DataPlane(count, program, claim)
     plane.publisher.publish((), ())
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(plane.workers.run())
@@ -384,5 +387,126 @@ def test_the_first_snapshot_freezes_what_will_live_for_ever() -> None:
             assert frozen > 1_000
             await plane.publish(backend("a"))
             assert (await plane.explain())["worker-0"]["frozen"] == frozen
+
+    run(test)
+
+
+async def serving(plane: DataPlane, count: int) -> None:
+    """Waits until the parent knows of so many workers that they take connections."""
+    while sum(worker.serves for worker in plane.workers._workers) != count:  # noqa: ASYNC110  # it is noticed at an interval, too
+        await asyncio.sleep(INTERVAL)
+
+
+def test_while_a_worker_is_silent_others_serve_its_connections() -> None:
+    """Design 2: the parent accepts on its socket and hands the connections to a live worker. None waits for the one that is stopped."""
+
+    async def test() -> None:
+        async with data_plane(2) as plane:
+            port = free_port()
+            await plane.serve(port)
+            await serving(plane, 2)
+            pid = (await plane.pids())["worker-0"]
+            os.kill(pid, signal.SIGSTOP)
+            seen = {await visit(port) for _ in range(50)}
+            assert seen == {"worker-1"}
+            assert plane.workers.handed > 0
+            os.kill(pid, signal.SIGCONT)
+            await serving(plane, 2)
+            handed = plane.workers.handed
+            while await visit(port) != "worker-0":
+                pass
+            assert plane.workers.handed == handed
+            assert plane.messages == []
+
+    run(test)
+
+
+def test_a_silent_worker_holds_up_no_acknowledgement() -> None:
+    """Design 2: the parent acknowledges a batch when all live workers have swapped; one that comes back counts again."""
+
+    async def test() -> None:
+        async with data_plane(2) as plane:
+            await plane.publish(backend("a"))
+            await serving(plane, 2)
+            pid = (await plane.pids())["worker-0"]
+            os.kill(pid, signal.SIGSTOP)
+            await plane.publish(backend("b"))
+            assert [standing.revision for standing in plane.publisher.subscribers] == [2, 3]
+            assert set(await plane.explain()) == {"worker-1"}
+            os.kill(pid, signal.SIGCONT)
+            await serving(plane, 2)
+            await plane.publish(backend("c"))
+            assert [standing.revision for standing in plane.publisher.subscribers] == [4, 4]
+
+    run(test)
+
+
+def test_a_worker_that_starts_anew_holds_up_no_acknowledgement() -> None:
+    """It takes no traffic before it has everything, so what the others have is live."""
+
+    async def test() -> None:
+        async with data_plane(2) as plane:
+            await plane.publish(backend("a"))
+            os.kill((await plane.pids())["worker-0"], signal.SIGKILL)
+            while not plane.messages:
+                plane.said.clear()
+                await plane.said.wait()
+            while len(plane.publisher.subscribers) < 2:
+                assert plane.publisher.applied == 2
+                await asyncio.sleep(0)
+            assert plane.publisher.applied == 2
+
+    run(test)
+
+
+def test_sockets_beyond_the_workers_are_served_too() -> None:
+    """A program that replaces one with more workers: what comes to the sockets that nobody has now is handed to those who serve."""
+
+    async def test() -> None:
+        port = free_port()
+        first = bind("127.0.0.1", port)
+        sockets = [first, *(bind_again(first) for _ in range(3))]
+        queued = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
+        async with data_plane(1, claim=lambda _: sockets) as plane:
+            await plane.serve(port)
+            for reader, writer in queued:
+                assert await reader.readline() != b""
+                writer.close()
+            assert {await visit(port) for _ in range(40)} == {"worker-0"}
+            assert plane.workers.handed > 0
+            assert plane.workers.sockets(("127.0.0.1", port)) == tuple(sockets)
+
+    run(test)
+
+
+def test_a_program_with_more_workers_than_sockets_binds_the_rest() -> None:
+    """A program that replaces one with fewer workers: every worker has its share."""
+
+    async def test() -> None:
+        port = free_port()
+        async with data_plane(2, claim=lambda _: [bind("127.0.0.1", port)]) as plane:
+            await plane.serve(port)
+            assert {await visit(port) for _ in range(200)} == {"worker-0", "worker-1"}
+
+    run(test)
+
+
+def test_without_a_live_worker_connections_wait() -> None:
+    """All are stopped: nobody is refused, and everybody is served when one is back."""
+
+    async def test() -> None:
+        async with data_plane(2) as plane:
+            port = free_port()
+            await plane.serve(port)
+            await serving(plane, 2)
+            pids = await plane.pids()
+            for pid in pids.values():
+                os.kill(pid, signal.SIGSTOP)
+            await serving(plane, 0)
+            waiting = [asyncio.create_task(visit(port)) for _ in range(20)]
+            await asyncio.sleep(0)
+            os.kill(pids["worker-1"], signal.SIGCONT)
+            assert {await visited for visited in waiting} == {"worker-1"}
+            os.kill(pids["worker-0"], signal.SIGCONT)
 
     run(test)

@@ -13,7 +13,7 @@ import pytest
 
 from gateway import subscribe
 from gateway.ir.backend import Backend
-from gateway.ir.batch import Ack, Answer, AnyMessage, Ask, Batch, Rejection, Subscribe, decode, encode
+from gateway.ir.batch import Ack, Answer, AnyMessage, Ask, Batch, Rejection, Subscribe, decode, encode, encode_in_parts
 from gateway.ir.value import Source
 from gateway.subscribe import StreamError, Subscription
 from tests.running import run
@@ -185,6 +185,52 @@ def test_a_large_batch_is_decoded_in_slices() -> None:
             assert await server.receive() == Answer(1)
             assert await server.receive() == Ack(1)
             assert server.applied == [batch]
+
+    run(test)
+
+
+def test_a_batch_in_several_lines_is_one_batch() -> None:
+    """Design 4: one change is applied in one step, however many lines it takes; questions may stand between them."""
+
+    async def test() -> None:
+        async with stream() as server:
+            whole = Batch(1, tuple(backend(str(number) * 40_000) for number in range(9)), (("Backend", "gone"),), snapshot=True)
+            lines = encode_in_parts(whole)
+            assert len(lines) == 3
+            for number, line in enumerate(lines):
+                server.send(Ask(number, "echo"))
+                assert await server.receive() == Answer(number)
+                assert server.applied == []
+                server.writer.write(line)
+            assert await server.receive() == Ack(1)
+            assert server.applied == [whole]
+
+    run(test)
+
+
+def test_a_stream_that_ends_inside_a_batch_has_applied_nothing_of_it() -> None:
+    """Half a change is no change."""
+
+    async def test() -> None:
+        async with stream() as server:
+            server.writer.write(encode_in_parts(Batch(1, tuple(backend(str(number) * 100_000) for number in range(3))))[0])
+        assert server.applied == []
+
+    run(test)
+
+
+def test_lines_of_two_revisions_are_no_batch() -> None:
+    """A server that mixes them up is not believed."""
+
+    async def serve() -> None:
+        async with stream() as server:
+            server.send(Batch(1, more=True), Batch(2))
+            await server.reader.read()
+
+    async def test() -> None:
+        with pytest.raises(ExceptionGroup) as group:
+            await serve()
+        assert group.group_contains(StreamError, match="end with one of revision 2")
 
     run(test)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -18,8 +19,9 @@ from gateway.ir.listener import Listener
 from gateway.ir.rule import Binding, HttpRule
 from gateway.ir.value import Source
 from gateway.options import RuntimeOptions
-from gateway.parent import PROGRAM, Workers
+from gateway.parent import Workers
 from gateway.telemetry.statistics import Statistics
+from gateway.worker_process import PROGRAM
 from tests.certificates import Authority
 from tests.running import run
 
@@ -55,12 +57,12 @@ def redirecting(*ports: int) -> HttpRule:
 
 
 class Parent:
-    """A publisher and one worker; a message is a failure of the test."""
+    """A publisher and its workers; a message is a failure of the test."""
 
-    def __init__(self, program: tuple[str, ...]) -> None:
+    def __init__(self, program: tuple[str, ...], count: int = 1) -> None:
         self.messages: list[str] = []
         self.publisher = Publisher(self.messages.append)
-        self.workers = Workers(1, self.publisher, self, RuntimeOptions(access_log="off"), program)
+        self.workers = Workers(count, self.publisher, self, RuntimeOptions(access_log="off"), program)
 
     def message(self, text: str) -> None:
         self.messages.append(text)
@@ -139,5 +141,65 @@ def test_files_in_the_current_folder_are_not_imported(tmp_path: Path, monkeypatc
         assert await parent.workers.drain(0, 0)
         await running
         assert parent.messages == []
+
+    run(test)
+
+
+@pytest.mark.slow
+def test_connections_handed_over_are_served_as_if_accepted_there() -> None:
+    """Design 2: of a silent worker, on plain and TLS ports; for TLS the peek at the ClientHello begins in the worker that serves."""
+
+    async def test() -> None:
+        plain, secure = free_port(), free_port()
+        authority = Authority()
+        certificate = authority.issue("localhost", "127.0.0.1").resource("default/c")
+        parent = Parent(PROGRAM, 2)
+        running = asyncio.create_task(parent.workers.run())
+        for port in (plain, secure):
+            assert parent.workers.open(("127.0.0.1", port)) is None
+        resources = (certificate, listener(plain), listener(secure, certificate.key), redirecting(plain, secure))
+        await parent.publisher.acknowledged(parent.publisher.publish(resources, ()))
+        stopped, serving = parent.workers._workers
+        assert stopped.process is not None
+        stopped.process.send_signal(signal.SIGSTOP)
+        for url in (f"http://127.0.0.1:{plain}/", f"https://127.0.0.1:{secure}/"):
+            before = parent.workers.handed
+            while parent.workers.handed < before + 3:
+                async with httpx.AsyncClient(verify=False) as client:
+                    assert (await client.get(url)).status_code == 302
+        answers = await parent.publisher.ask("statistics")
+        assert list(answers) == [serving.name]
+        stopped.process.send_signal(signal.SIGCONT)
+        assert await parent.workers.drain(0, 5)
+        await running
+        assert parent.messages == []
+
+    run(test)
+
+
+@pytest.mark.slow
+def test_what_is_queued_at_the_end_is_served() -> None:
+    """Reference 3, rolling restart: the queue of a socket is emptied before it is closed, and nobody in it is reset."""
+
+    async def test() -> None:
+        port = free_port()
+        parent = Parent(PROGRAM)
+        running = asyncio.create_task(parent.workers.run())
+        parent.workers.open(("127.0.0.1", port))
+        await parent.publisher.acknowledged(parent.publisher.publish((listener(port), redirecting(port)), ()))
+        (worker,) = parent.workers._workers
+        assert worker.process is not None
+        worker.process.send_signal(signal.SIGSTOP)
+        queued = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
+        for _, writer in queued:
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        draining = asyncio.create_task(parent.workers.drain(0, 5))
+        await asyncio.sleep(0)
+        worker.process.send_signal(signal.SIGCONT)
+        for reader, writer in queued:
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 302")
+            writer.close()
+        assert await draining
+        await running
 
     run(test)

@@ -29,6 +29,7 @@ EVERYTHING = RunOptions(
     drain_timeout=0.5,
     access_log="off",
     demo_backends=True,
+    memory_limit=512 << 20,
 )
 
 
@@ -54,6 +55,7 @@ def test_run_takes_every_option(started: list[RunOptions]) -> None:
     result = call(
         "run", "a.yaml", "--workers", "3", "--admin", "[::1]:0", "--bind", "0.0.0.0", "--port-offset", "8000", "--class", "mine",
         "--drain-delay", "1m30s", "--drain-timeout", "500ms", "--access-log", "off", "--demo-backends",
+        "--memory-limit", "512Mi",
     )  # fmt: skip
     assert result.exit_code == 7
     assert started == [EVERYTHING]
@@ -71,6 +73,7 @@ def test_run_takes_every_option_from_the_environment(started: list[RunOptions]) 
         "TIDEGATE_DRAIN_TIMEOUT": "500ms",
         "TIDEGATE_ACCESS_LOG": "off",
         "TIDEGATE_DEMO_BACKENDS": "true",
+        "TIDEGATE_MEMORY_LIMIT": "512Mi",
     }
     assert call("run", "a.yaml", **environment).exit_code == 7
     call("run", "a.yaml", "--workers", "5", **environment)
@@ -91,8 +94,9 @@ def test_the_defaults_are_those_of_the_design(started: list[RunOptions]) -> None
         (("run", "x", "--admin", "localhost:1"), "'localhost' is not an IP address"),
         (("run", "x", "--drain-delay", "5"), "'5' is not a duration; write for example 10s, 500ms or 1m30s"),
         (("run", "x", "--workers", "many"), "a valid integer"),
+        (("run", "x", "--memory-limit", "lots"), "'lots' is not a size; write for example 512Mi or 2G"),
         (("run", "x", "--access-log", "xml"), "'xml' is not one of"),
-        (("run", "x", "--snapshot", "y"), "No such option"),
+        (("run", "x", "--no-such-option", "y"), "No such option"),
         (("check", QUICKSTART, "--bind", "here"), "--bind here: this is no IP address"),
         (("check", QUICKSTART, "--port-offset", "70000"), "--port-offset 70000"),
         (("explain", "GET"), "Missing argument 'URL'"),

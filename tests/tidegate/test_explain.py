@@ -101,9 +101,52 @@ def test_a_long_list_of_matches_is_cut_for_people_only(tmp_path: Path) -> None:
     assert len(whole["considered"]) == 20
 
 
+GUARDED = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: guarded}
+spec:
+  parentRefs: [{name: web}]
+  rules:
+  - matches: [{path: {value: /guarded}}]
+    filters:
+    - type: ExternalAuth
+      externalAuth:
+        protocol: HTTP
+        backendRef: {name: catalog, port: 80}
+        http: {path: /check, allowedHeaders: [X-Tenant], allowedResponseHeaders: [X-User]}
+    backendRefs: [{name: catalog, port: 80}]
+---
+apiVersion: tidegate.dev/v1alpha1
+kind: ListenerPolicy
+metadata: {name: limits}
+spec:
+  targetRefs: [{name: web}]
+  limits: {requestBody: 1Ki}
+  rateLimits: [{name: clients, requests: 10, period: 1m}]
+"""
+
+
+def test_limits_and_an_authorization_server_are_shown(tmp_path: Path) -> None:
+    """What a listener takes, whom it would ask and what, and what the request is if the answer is 200."""
+    (tmp_path / "guarded.yaml").write_text(GUARDED)
+    headers = ("-H", "X-Tenant: 7", "-H", "X-User: mallory")
+    shown = explained("GET", "http://127.0.0.1:8080/guarded/a", *headers, "-f", QUICKSTART, "-f", str(tmp_path))
+    for words in (
+        "request bodies of at most 1024 bytes",
+        "rate limit clients: 10 requests each 60 s, by client address",
+        "would ask default/catalog:80: GET /check/guarded/a, Host: 127.0.0.1",
+        "X-Tenant: 7",
+        "200 lets the request pass, and the answer may set x-user; any other answer goes to the client",
+    ):
+        assert words in shown
+    assert "mallory" not in shown.partition("would ask")[2]
+
+
 def test_json_always_has_every_field() -> None:
     """-o json is stable: fields are there also when they say nothing."""
     found = json.loads(explained("GET", "http://127.0.0.1:81/", "-f", QUICKSTART, "-o", "json"))
     assert list(found) == [
-        "request", "host", "path", "listener", "considered", "rule", "closed", "reply", "session", "mirrors", "portions", "notes",
+        "request", "host", "path", "listener", "considered", "rule", "limits", "authorization", "closed", "reply", "session", "mirrors",
+        "portions", "notes",
     ]  # fmt: skip

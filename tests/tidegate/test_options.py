@@ -25,6 +25,7 @@ def test_the_defaults_are_fine() -> None:
     [
         ({"paths": ()}, "PATH"),
         ({"workers": 0}, "--workers 0"),
+        ({"workers": 4, "memory_limit": 100 << 20}, "--memory-limit 104857600: 4 workers"),
         ({"bind": "localhost"}, "--bind localhost"),
         ({"port_offset": -1}, "--port-offset -1"),
         ({"port_offset": 65_536}, "--port-offset 65536"),

@@ -23,8 +23,10 @@ from controller.translate.statuses import Status
 from controller.translator import Translator
 from tests.running import run
 from tidegate import run as composition
+from tidegate.forwarder import Followed
+from tidegate.lifecycle import CUT_OFF, GOOD
 from tidegate.options import RunOptions
-from tidegate.run import BAD_OPTIONS, CUT_OFF, GOOD
+from tidegate.run import BAD_OPTIONS
 from tidegate.show import Configuration
 
 pytestmark = pytest.mark.slow
@@ -115,7 +117,7 @@ class Running:
         self.show = Recorder()
         self.client = client
         self.port = free_port()
-        self.task: asyncio.Task[int]
+        self.task: asyncio.Task[int | Followed]
 
     @property
     def admin(self) -> str:
@@ -467,3 +469,34 @@ addressType: IPv4
 ports: [{port: PORT}]
 endpoints: [{addresses: [127.0.0.1]}]
 """
+
+
+def test_a_start_without_its_files_serves_the_snapshot_until_they_are_back(tmp_path: Path) -> None:
+    """Issue 4: start without the source, said aloud; then the files take over."""
+    files, snapshots = tmp_path / "files", tmp_path / "snapshots"
+    files.mkdir()
+
+    async def test() -> None:
+        async with running(files, a_gateway, snapshot=snapshots) as composed:
+            port = composed.port
+            while not (snapshots / "current.snapshot").exists():  # noqa: ASYNC110  # nobody tells when a file has come
+                await asyncio.sleep(0.01)
+        texts = {path.name: path.read_text() for path in files.iterdir()}
+
+        def unreadable(composed: Running) -> None:
+            composed.port = port
+            for name in texts:
+                composed.write(name, "kind: [")
+
+        async with running(files, unreadable, snapshot=snapshots) as composed:
+            await composed.show.until("goes on serving")
+            assert f"listening: [{port}] []" in composed.show.lines
+            assert (await composed.get("/a"))[0] == 302
+            for name, text in texts.items():
+                composed.write(name, text)
+            await composed.show.until("state: HTTPRoute default/r")
+            assert (await composed.get("/a"))[0] == 302
+            assert (await composed.status())["snapshot"] == ""
+            assert await composed.metric("tidegate_snapshot_served") == 0
+
+    run(test)

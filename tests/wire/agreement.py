@@ -43,6 +43,10 @@ def check(explanation: dict[str, Any], outcome: Outcome) -> None:
     if counted is not None:
         assert outcome.status == counted.code
         _check_rule(explanation, counted)
+    if explanation["limits"] and counted is not None and (counted.flags == "RL" or outcome.status == 413):
+        return  # how many requests came before, and how long a body is in the end, nobody can foresee
+    if explanation["authorization"] is not None and _is_refused(outcome):
+        return
     if explanation["reply"] is not None:
         _check_reply(explanation["reply"], outcome)
         return
@@ -50,7 +54,8 @@ def check(explanation: dict[str, Any], outcome: Outcome) -> None:
     if counted is not None:
         possible = [portion for portion in possible if portion["backend"] == counted.backend]
     assert possible, f"explain did not expect this backend: {explanation['portions']}"
-    faults = [fault for portion in possible if (fault := _portion_fault(portion, outcome))]
+    asked = explanation["authorization"]
+    faults = [fault for portion in possible if (fault := _portion_fault(portion, outcome, portion["authorization"] or asked))]
     assert len(faults) < len(possible), faults
 
 
@@ -78,8 +83,15 @@ def _check_reply(reply: dict[str, Any], outcome: Outcome) -> None:
         assert ("location", outcome.headers["location"]) in {tuple(pair) for pair in reply["headers"]}
 
 
-def _portion_fault(portion: dict[str, Any], outcome: Outcome) -> str:
-    """Why this portion of the rule's traffic is not what happened; '' if it may be."""
+def _is_refused(outcome: Outcome) -> bool:
+    """Whether an authorization server said no, or nothing in time, which nobody can foresee."""
+    return outcome.counted is None or outcome.counted.flags in {"UAEX", "UT"}
+
+
+def _portion_fault(portion: dict[str, Any], outcome: Outcome, asked: dict[str, Any] | None) -> str:
+    """Why this portion of the rule's traffic is not what happened; '' if it may be. `asked` is what an authorization server was asked."""
+    if portion["authorization"] is not None and _is_refused(outcome):
+        return ""
     if portion["reply"] is not None:
         try:
             _check_reply(portion["reply"], outcome)
@@ -94,16 +106,19 @@ def _portion_fault(portion: dict[str, Any], outcome: Outcome) -> str:
     endpoints = [endpoint["address"] for endpoint in portion["endpoints"]]
     if not any(address.endswith(f":{received.port}") for address in endpoints):
         return f"{received.backend} (port {received.port}) is not among {endpoints}"
-    return _forwarded_fault(portion["forwarded"], received)
+    return _forwarded_fault(portion["forwarded"], received, asked)
 
 
-def _forwarded_fault(forwarded: dict[str, Any], received: Received) -> str:
+def _forwarded_fault(forwarded: dict[str, Any], received: Received, asked: dict[str, Any] | None) -> str:
     for name, got in (("method", received.method), ("target", received.target), ("host", received.value("host"))):
         if forwarded[name] != got:
             return f"explain says {name} {forwarded[name]!r}, the backend got {got!r}"
     said = Counter((name.lower(), value) for name, value in forwarded["headers"])
     got_fields = Counter(received.fields)
+    if asked is not None and not asked["fields"]:
+        return ""  # whatever the authorization server says may be set
     if missing := said - got_fields:
         return f"the backend did not get {missing}"
-    unsaid = [name for name, _ in got_fields - said if name not in OF_THE_PROXY]
+    set_by_server = OF_THE_PROXY.union(asked["fields"] if asked is not None else ())
+    unsaid = [name for name, _ in got_fields - said if name not in set_by_server]
     return f"explain does not speak of {unsaid}" if unsaid else ""

@@ -20,6 +20,7 @@ from threading import Condition, Thread
 from typing import Any
 
 import httpx
+import msgspec
 import yaml
 
 from controller.api.kinds import VERSIONS
@@ -298,7 +299,7 @@ class Site:
         sent = [(field.decode("latin-1"), value.decode("latin-1")) for field, value in request.headers.raw]
         connected = name if tls is not None and name else "127.0.0.1"
         question = {"method": method, "url": f"{scheme}://{connected}:{port}{target}", "headers": sent}
-        explanation, before = self._thread.call(lambda: (self.runtime.explain(question), self.runtime.statistics()))
+        explanation, before = self._explain(question), self.statistics()
         response = client.send(request)
         client.cookies.clear()
         received = self.received(response.headers)
@@ -316,7 +317,11 @@ class Site:
     def explain(self, target: str = "/", *, method: str = "GET", headers: Fields = TO_EXAMPLE, port: int = 80) -> dict[str, Any]:
         """What `explain` says of a request on a plain port."""
         question = {"method": method, "url": f"http://127.0.0.1:{port}{target}", "headers": headers}
-        return self._thread.call(lambda: self.runtime.explain(question))
+        return self._explain(question)
+
+    def _explain(self, question: dict[str, Any]) -> dict[str, Any]:
+        explanation: dict[str, Any] = json.loads(bytes(self._thread.run(self.runtime.explain(question))))
+        return explanation
 
     def received(self, headers: Mapping[str, str]) -> Received | None:
         """The request that a response answers, as the echo backend got it."""
@@ -324,7 +329,7 @@ class Site:
         return self._echoes[name].requests[int(number)] if name else None
 
     def statistics(self) -> Statistics:
-        return self._thread.call(self.runtime.statistics)
+        return msgspec.json.decode(self._thread.run(self.runtime.statistics()), type=Statistics)
 
     def drain(self, delay: float = 0.0, timeout: float = LIMIT) -> None:
         """Ends the gateway as SIGTERM does; seconds as in --drain-delay and --drain-timeout."""

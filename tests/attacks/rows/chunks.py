@@ -104,6 +104,7 @@ EXTENSIONS = (
     _extension("high byte in a name", b"\xe9"),
     _extension("extension of 5 KiB", b"a" * 5 * 1024, "reference 2.1, CVE-2023-39326"),
     _late("5 KiB of extensions over many chunks", "reference 2.1, CVE-2023-39326", (b"1;" + b"a" * 255 + b"\r\nx\r\n") * 20 + _LAST),
+    _late("leading zeros over 600 chunks", "reference 2.1: what comes beside the data", b"0000000000000001\r\nx\r\n" * 600 + _LAST),
     _late("extension before a size", _EXTENSION, b";a=b\r\nhello\r\n" + _LAST),
     _late("malformed extension of the last chunk", _EXTENSION, b"5\r\nhello\r\n0;=\r\n\r\n"),
 )

@@ -78,6 +78,8 @@ LIMITS = (
     Refused("name of 61 KiB", _LIMIT, get(b"a" * (HEAD_LIMIT + 1024) + b": b"), 431),
     Refused("head of 61 KiB without an end", _LIMIT, get(b"X: y").removesuffix(b"\r\n") + b"X: " + b"a" * HEAD_LIMIT, 431),
     Refused("15,000 spaces before a bad byte", "quadratic backtracking", get(b"X: a" + b" " * 15_000 + b"\x01")),
+    Refused("101 options of Connection", "CPU", get(b"Connection: " + b",".join([b"x"] * 101))),
+    Refused("101 options in two lines of Connection", "CPU", get(b"Connection: " + b"x," * 50, b"Connection: " + b"x," * 51)),
     Refused("101 cookies", "HTTP/2 Bomb, CVE-2026-47774", get(*[b"Cookie: a=b"] * FIELD_LIMIT), 431),
 )
 

@@ -110,6 +110,7 @@ LINES = (
     _field("escape byte in a value of the answer", b"X: \x1b[2J"),
     _field("answer whose Connection names Content-Length", b"Connection: content-length", "RFC 9110 7.6.1"),
     _field("answer whose Connection option is quoted", b'Connection: "close"', "RFC 9110 7.6.1"),
+    _field("answer with 101 options of Connection", b"Connection: " + b",".join([b"x"] * 101), "CPU"),
     _field("head of the answer over 60 KiB", b"\r\n".join([b"X: " + b"a" * 8000] * 8), "reference 2.1"),
     _field("201 fields in the answer", b"\r\n".join([b"X: y"] * 201), "reference 2.1"),
     Failed("head of the answer without an end", "reference 2.1", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000),

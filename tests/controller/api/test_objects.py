@@ -100,6 +100,7 @@ def test_every_kind_has_a_model_in_each_version() -> None:
         "HTTPRoute",
         "ReferenceGrant",
         "BackendTLSPolicy",
+        "XBackendTrafficPolicy",
         "ListenerPolicy",
         "BackendPolicy",
         "Service",

@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from controller.api.backend_policy import BackendPolicy, BackendPolicySpec
+from controller.api.backend_protection import Ejection, HealthCheck, HTTPCheck, Limits
+from controller.api.backend_traffic_policy import XBackendTrafficPolicy
+from controller.api.balancing import Balancing, HashOn
 from controller.api.listener_policy import ListenerPolicy, ListenerPolicySpec, ListenerTimeouts, PathRules
 from tests.controller.api.objects import object_of, read, refused, refused_fields
 
@@ -28,15 +31,22 @@ def test_listener_policy_defaults() -> None:
     spec = found.spec
     assert (spec.trusted_hops, spec.trusted_addresses, spec.reason_header, spec.access_log) == (None, (), False, True)
     assert (spec.timeouts.header, spec.timeouts.idle) == (10_000, 60_000)
+    assert (spec.timeouts.body, spec.timeouts.send, spec.timeouts.tunnel_idle) == (30_000, 30_000, 3_600_000)
+    assert (spec.minimum_rates.body, spec.minimum_rates.send, spec.minimum_rates.grace) == (240, 240, 10_000)
+    assert spec.limits.connections is spec.limits.connections_per_client is spec.limits.requests_per_connection is None
     assert (spec.paths.escaped_slashes, spec.paths.merge_slashes) == ("Keep", False)
     assert (spec.target_refs[0].group, spec.target_refs[0].kind) == ("gateway.networking.k8s.io", "Gateway")
 
 
 def test_backend_policy_defaults() -> None:
-    """Round robin, and 5 s to connect."""
+    """Round robin, 5 s to connect, ejection after 5 errors, no checks, panic below a half, 10,000 connections."""
     found = read(backend_policy())
     assert isinstance(found, BackendPolicy)
-    assert (found.spec.balancing.type, found.spec.connect_timeout) == ("RoundRobin", 5_000)
+    ejection, limits = found.spec.ejection, found.spec.limits
+    assert (ejection.consecutive_errors, ejection.base_time, ejection.max_time, ejection.connect_failures) == (5, 1_000, 30_000, True)
+    assert (found.spec.health_check, found.spec.panic_threshold) == (None, 50)
+    assert (limits.connections, limits.pending_requests, limits.requests) == (10_000, 1_024, None)
+    assert (found.spec.balancing.type, found.spec.connect_timeout, found.spec.send_timeout) == ("RoundRobin", 5_000, 60_000)
     assert (found.spec.target_refs[0].group, found.spec.target_refs[0].kind) == ("", "Service")
 
 
@@ -50,6 +60,16 @@ def test_backend_policy_defaults() -> None:
         ({"trustedAddresses": ["a"]}, ["trustedAddresses[0]"]),
         ({"timeouts": {"header": "0s", "idle": "1m"}}, []),
         ({"timeouts": {"header": 10}}, ["timeouts.header"]),
+        ({"timeouts": {"body": "20s", "send": "1m", "tunnelIdle": "0s"}}, []),
+        ({"timeouts": {"tunnelIdle": "1d"}}, ["timeouts.tunnelIdle"]),
+        ({"minimumRates": {"body": 0, "send": 1000, "grace": "5s"}}, []),
+        ({"minimumRates": {"body": -1, "send": "1k", "grace": 5}}, ["minimumRates.body", "minimumRates.send", "minimumRates.grace"]),
+        ({"limits": {"connections": 1, "connectionsPerClient": 10, "requestsPerConnection": 1000}}, []),
+        (
+            {"limits": {"connections": 0, "connectionsPerClient": 1.5, "requestsPerConnection": True}},
+            ["limits.connections", "limits.connectionsPerClient", "limits.requestsPerConnection"],
+        ),
+        ({"limits": {"connectionsPerClients": 10}}, ["limits.connectionsPerClients"]),
         ({"paths": {"escapedSlashes": "Unescape", "mergeSlashes": True}}, []),
         ({"paths": {"escapedSlashes": "keep"}}, ["paths.escapedSlashes"]),
         ({"reasonHeader": "yes"}, ["reasonHeader"]),
@@ -73,6 +93,39 @@ def test_listener_policies(spec: dict[str, Any], fields: list[str]) -> None:
         ({"balancing": {"type": "Magic"}}, ["balancing.type"]),
         ({"connectTimeout": "1"}, ["connectTimeout"]),
         ({"targetRefs": [{"name": "s", "group": "example.com"}]}, ["targetRefs[0].group"]),
+        ({"balancing": {"type": "LeastRequest"}}, []),
+        ({"balancing": {"type": "RingHash", "hashOn": [{"type": "Header", "name": "X-User"}, {"type": "Path"}], "tableSize": 4096}}, []),
+        ({"balancing": {"type": "Maglev", "tableSize": 65537}}, []),
+        ({"balancing": {"type": "Maglev", "tableSize": 65536}}, ["balancing.tableSize"]),
+        ({"balancing": {"type": "RingHash", "tableSize": 65538}}, ["balancing.tableSize"]),
+        ({"balancing": {"type": "RoundRobin", "tableSize": 1024}}, ["balancing.tableSize"]),
+        ({"balancing": {"type": "LeastRequest", "hashOn": [{"type": "Path"}]}}, ["balancing.hashOn"]),
+        ({"balancing": {"type": "Maglev", "hashOn": [{"type": "Cookie"}]}}, ["balancing.hashOn[0].name"]),
+        ({"balancing": {"type": "Maglev", "hashOn": [{"type": "Path", "name": "a"}]}}, ["balancing.hashOn[0].name"]),
+        ({"balancing": {"type": "Maglev", "hashOn": [{"type": "Path"}, {"type": "Path"}]}}, ["balancing.hashOn[1]"]),
+        ({"balancing": {"type": "Maglev", "hashOn": [{"type": "Header", "name": "a b"}]}}, ["balancing.hashOn[0].name"]),
+        ({"ejection": {"consecutiveErrors": 0, "connectFailures": False}}, []),
+        ({"ejection": {"consecutiveErrors": -1}}, ["ejection.consecutiveErrors"]),
+        ({"ejection": {"baseTime": "0s"}}, ["ejection.baseTime"]),
+        ({"ejection": {"baseTime": "1m"}}, ["ejection.maxTime"]),
+        ({"panicThreshold": 0}, []),
+        ({"panicThreshold": 101}, ["panicThreshold"]),
+        ({"healthCheck": {}}, []),
+        ({"healthCheck": {"http": {"path": "/a?b", "host": "a.test:80", "statuses": [200, 204]}, "jitter": 0}}, []),
+        ({"healthCheck": {"type": "TCP", "http": {}}}, ["healthCheck.http"]),
+        ({"healthCheck": {"http": {"path": "a"}}}, ["healthCheck.http.path"]),
+        ({"healthCheck": {"http": {"path": "/a b"}}}, ["healthCheck.http.path"]),
+        ({"healthCheck": {"http": {"host": "a/b"}}}, ["healthCheck.http.host"]),
+        ({"healthCheck": {"http": {"statuses": []}}}, ["healthCheck.http.statuses"]),
+        ({"healthCheck": {"http": {"statuses": [199]}}}, ["healthCheck.http.statuses[0]"]),
+        ({"healthCheck": {"http": {"statuses": [200, 200]}}}, ["healthCheck.http.statuses[1]"]),
+        ({"healthCheck": {"interval": "99ms"}}, ["healthCheck.interval"]),
+        ({"healthCheck": {"timeout": "0s"}}, ["healthCheck.timeout"]),
+        ({"healthCheck": {"unhealthyThreshold": 0}}, ["healthCheck.unhealthyThreshold"]),
+        ({"limits": {"connections": 1, "pendingRequests": 0, "requests": 1}}, []),
+        ({"limits": {"connections": 0}}, ["limits.connections"]),
+        ({"limits": {"pendingRequests": -1}}, ["limits.pendingRequests"]),
+        ({"limits": {"requests": 0}}, ["limits.requests"]),
     ],
 )
 def test_backend_policies(spec: dict[str, Any], fields: list[str]) -> None:
@@ -88,7 +141,51 @@ def test_an_address_alone_is_a_block() -> None:
     assert refused(listener_policy(trustedAddresses=[])) == []
 
 
-@pytest.mark.parametrize("model", [ListenerPolicySpec, BackendPolicySpec, ListenerTimeouts, PathRules])
+def traffic_policy(**spec: Any) -> dict[str, Any]:
+    """An XBackendTrafficPolicy of Service s."""
+    target = {"group": "", "kind": "Service", "name": "s"}
+    return object_of("XBackendTrafficPolicy", "gateway.networking.x-k8s.io/v1alpha1", spec={"targetRefs": [target], **spec})
+
+
+def test_traffic_policy_defaults() -> None:
+    """A constraint without anything: a fifth of the requests of 10 s, at least 10 a second (BudgetDetails, RetryConstraint)."""
+    found = read(traffic_policy(retryConstraint={}))
+    assert isinstance(found, XBackendTrafficPolicy)
+    constraint = found.spec.retry_constraint
+    assert constraint is not None
+    assert (constraint.budget.percent, constraint.budget.interval) == (20, 10_000)
+    assert (constraint.min_retry_rate.count, constraint.min_retry_rate.interval) == (10, 1_000)
+    assert found.spec.session_persistence is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields"),
+    [
+        ({}, []),
+        ({"retryConstraint": {"budget": {"percent": 0, "interval": "1h"}, "minRetryRate": {"count": 1_000_000, "interval": "1ms"}}}, []),
+        ({"retryConstraint": {"budget": {"percent": 101}}}, ["retryConstraint.budget.percent"]),
+        ({"retryConstraint": {"budget": {"interval": "999ms"}}}, ["retryConstraint.budget.interval"]),
+        ({"retryConstraint": {"budget": {"interval": "1h1ms"}}}, ["retryConstraint.budget.interval"]),
+        ({"retryConstraint": {"minRetryRate": {"count": 0}}}, ["retryConstraint.minRetryRate.count"]),
+        ({"retryConstraint": {"minRetryRate": {"interval": "0s"}}}, ["retryConstraint.minRetryRate.interval"]),
+        ({"retryConstraint": {"minRetryRate": {"interval": "2h"}}}, ["retryConstraint.minRetryRate.interval"]),
+        ({"sessionPersistence": {"type": "Header", "sessionName": "x-session"}}, []),
+        ({"sessionPersistence": {"type": "Header", "cookieConfig": {}}}, ["sessionPersistence.cookieConfig"]),
+        ({"targetRefs": []}, ["targetRefs"]),
+        ({"targetRefs": [{"kind": "Service", "name": "s"}]}, ["targetRefs[0].group"]),
+        ({"targetRefs": [{"group": "", "kind": "Service", "name": "s"}] * 2}, ["targetRefs[1]"]),
+        ({"targetRefs": [{"group": "", "kind": "Service", "name": "s", "sectionName": "http"}]}, ["targetRefs[0].sectionName"]),
+    ],
+)
+def test_traffic_policies(spec: dict[str, Any], fields: list[str]) -> None:
+    """The CRD's limits and CEL rules; a target is a whole object (xbackendtrafficpolicy_types.go)."""
+    assert refused_fields(traffic_policy(**spec)) == [f"spec.{field}" for field in fields]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [ListenerPolicySpec, BackendPolicySpec, ListenerTimeouts, PathRules, Balancing, HashOn, Ejection, HealthCheck, HTTPCheck, Limits],
+)
 def test_each_field_of_ours_is_described(model: type[ListenerPolicySpec]) -> None:
     """Options that no other project documents carry their description."""
     assert all(field.description for field in model.model_fields.values())

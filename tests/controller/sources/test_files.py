@@ -36,8 +36,8 @@ BAD = {
     "unknown kind": (
         "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n",
         "f.yaml:3: Deployment default/a: kind: the kind Deployment of apps/v1 is not known. Kinds that are read: GatewayClass, Gateway,"
-        " HTTPRoute, ReferenceGrant, BackendTLSPolicy, ListenerPolicy, BackendPolicy, Service, EndpointSlice, Secret, ConfigMap, Namespace."
-        " Move other objects to files that are not given.",
+        " HTTPRoute, ReferenceGrant, BackendTLSPolicy, XBackendTrafficPolicy, ListenerPolicy, BackendPolicy, Service, EndpointSlice,"
+        " Secret, ConfigMap, Namespace. Move other objects to files that are not given.",
     ),
     "unknown version": (
         HEAD.replace("/v1", "/v1alpha2") + "spec: {}\n",
@@ -225,3 +225,20 @@ def test_text_that_is_not_utf_8(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"a: 1\nb: \xe4\n")
     (problem,) = FileSource([tmp_path]).read().problems
     assert str(problem) == f"{tmp_path}/a.yaml:2: the text is not UTF-8. Save the file in UTF-8."
+
+
+def test_what_cannot_be_read_is_known_by_what_it_may_be(tmp_path: Path) -> None:
+    """A broken object of a known kind and name is that one only; a file or path that cannot be read may be anything."""
+    (tmp_path / "broken.yaml").write_text(route("broken").replace("rules:", "rulez:"))
+    (tmp_path / "good.yaml").write_text(route("good"))
+    source = FileSource([tmp_path])
+    source.read()
+    ((subject, problem),) = source.unread()
+    assert subject.may_be(("HTTPRoute", "default", "broken"))
+    assert not subject.may_be(("HTTPRoute", "default", "other"))
+    assert problem.file == str(tmp_path / "broken.yaml")
+    (tmp_path / "broken.yaml").write_bytes(b"\xff")
+    source = FileSource([tmp_path, tmp_path / "missing"])
+    source.read()
+    assert [subject.may_be(("Service", "", "any")) for subject, _ in source.unread()] == [True, True]
+    assert FileSource([tmp_path / "good.yaml"]).unread() == []

@@ -75,6 +75,7 @@ referrer = always(group=st.just("gateway.networking.k8s.io"), kind=st.sampled_fr
 referred = always({"name": NAMES}, group=st.just(""), kind=st.sampled_from(("Service", "Secret", "ConfigMap")))
 listener_target = always({"sectionName": NAMES}, name=NAMES)
 target = always({"sectionName": st.just("http")}, group=st.just(""), kind=st.just("Service"), name=NAMES)
+whole_target = always(group=st.just(""), kind=st.just("Service"), name=NAMES)
 
 DOCUMENTS = st.one_of(
     documents("GatewayClass", False, st.just("own"), spec=always(controllerName=controller)),
@@ -113,6 +114,10 @@ DOCUMENTS = st.one_of(
     )),
     documents("BackendPolicy", spec=always(
         targetRefs=few(target, least=1, unique_by=lambda found: found["name"]), connectTimeout=st.sampled_from(("1s", "2s"))
+    )),
+    documents("XBackendTrafficPolicy", spec=always(
+        {"retryConstraint": st.just({}), "sessionPersistence": st.sampled_from(({}, {"sessionName": "a b"}))},
+        targetRefs=few(whole_target, least=1, unique_by=lambda found: found["name"]),
     )),
     documents("ListenerPolicy", spec=always(
         targetRefs=few(listener_target, least=1, unique_by=lambda found: found["name"]), trustedHops=st.integers(1, 2)

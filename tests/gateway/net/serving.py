@@ -15,6 +15,7 @@ from typing import Any, ParamSpec
 
 import uvloop
 
+from gateway.net.accept import Seat
 from gateway.net.acceptor import AcceptorOptions, Chosen, TlsAcceptor
 from gateway.net.client_hello import ClientHello
 from gateway.net.contexts import ServerContexts
@@ -76,7 +77,7 @@ class Site:
         contexts = self.listeners.get(name)
         return None if contexts is None else Chosen(name.decode() or "all", contexts)
 
-    def connected(self, listener: str, hello: ClientHello) -> asyncio.Protocol:
+    def connected(self, listener: str, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
         return self.make(self, listener, hello)
 
     async def failure(self) -> Failure:

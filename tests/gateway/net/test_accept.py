@@ -92,6 +92,30 @@ async def test_a_burst_is_accepted_in_portions() -> None:
 
 
 @on_uvloop
+async def test_in_a_pause_connections_wait() -> None:
+    """In the system's queue: none is lost, and all are taken afterwards."""
+    accepted = Accepted()
+    listening = bind("127.0.0.1", 0)
+    acceptor = Acceptor(listening, asyncio.get_running_loop(), accepted.take)
+    acceptor.pause()
+    acceptor.pause()
+    clients = connected(listening, 3)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert accepted == []
+    acceptor.resume()
+    acceptor.resume()
+    await until_accepted(accepted, 3)
+    acceptor.pause()
+    clients += connected(listening, 2)
+    acceptor.close()
+    assert len(accepted) == 5
+    accepted.close()
+    for client in clients:
+        client.close()
+
+
+@on_uvloop
 async def test_closing_accepts_what_is_queued() -> None:
     """More than one portion, and nothing after it."""
     accepted = Accepted()
@@ -173,9 +197,9 @@ async def test_closing_in_a_pause_ends_the_pause() -> None:
     acceptor = Acceptor(listening, asyncio.get_running_loop(), accepted.take)
     with no_descriptor_left():
         await until(lambda: bool(acceptor.errors))
-    assert acceptor._pause is not None
+    assert acceptor._resting is not None
     acceptor.close()
-    assert acceptor._pause.cancelled()
+    assert acceptor._resting.cancelled()
     assert listening.fileno() == -1
     accepted.close()
     for client in clients:
@@ -225,7 +249,7 @@ async def test_an_error_that_lasts_does_not_spin() -> None:
     acceptor = Acceptor(failing, asyncio.get_running_loop(), accepted.take)  # type: ignore[arg-type]  # all it uses of a socket
     acceptor._readable()
     assert acceptor.errors == {"EINVAL": 1}
-    assert acceptor._pause is not None
+    assert acceptor._resting is not None
     acceptor.close()
     assert acceptor.errors == {"EINVAL": 2}
 

@@ -6,13 +6,16 @@ import asyncio
 import socket
 import ssl
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
 from gateway.net import failures
+from gateway.net.accept import Seat
 from gateway.net.acceptor import Chosen
 from gateway.net.client_hello import ClientHello
 from gateway.net.contexts import server_contexts
+from gateway.net.sockets import Address
 from tests.certificates import Authority
 from tests.gateway.net.hellos import captured, extension, message, records, server_name
 from tests.gateway.net.serving import Client, Site, ask, on_uvloop, open_descriptors, reset, serving, trusting, turns, until
@@ -57,6 +60,58 @@ async def test_the_listener_is_chosen_by_the_server_name() -> None:
         assert site.acceptor.handshakes == 2
         assert site.acceptor.pending == 0
         assert not any(site.acceptor.failures.values())
+
+
+class Chair:
+    """A seat that counts how often it was left."""
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    def leave(self) -> None:
+        self.left += 1
+
+
+@on_uvloop
+async def test_whoever_gets_no_seat_is_closed_at_once() -> None:
+    """Before anything is made or read (ListenerPolicy.limits)."""
+    async with serving(LISTENERS) as site:
+        site.acceptor.options = replace(site.acceptor.options, admit=lambda address: None)
+        client = socket.create_connection(("127.0.0.1", site.port))
+        client.setblocking(False)
+        assert await receive(client) == b""
+        client.close()
+        assert (site.acceptor.pending, site.acceptor.handshakes) == (0, 0)
+
+
+@on_uvloop
+async def test_a_failed_handshake_leaves_its_seat_and_another_passes_it_on() -> None:
+    """The protocol has it from then on."""
+    chairs: list[Chair] = []
+    handed: list[Seat | None] = []
+
+    def admit(address: Address) -> Chair:
+        chairs.append(Chair())
+        return chairs[-1]
+
+    async with serving(LISTENERS) as site:
+        site.acceptor.options = replace(site.acceptor.options, admit=admit)
+        connected = site.acceptor._connected
+
+        def note(listener: str, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
+            handed.append(seat)
+            return connected(listener, hello, seat)
+
+        site.acceptor._connected = note
+        assert await ask(site.port, trusting(AUTHORITY.certificate), "app.test") == b"app.test"
+        for data in (b"", HELLO[:100], b"GET / HTTP/1.1\r\n\r\n", HELLO):
+            client = await connect(site)
+            client.send(data)
+            client.close()
+            await site.failure()
+        await until(lambda: site.acceptor.pending == 0)
+        assert handed == [chairs[0], chairs[-1]]
+        assert [chair.left for chair in chairs] == [0, 1, 1, 1, 1]
 
 
 @on_uvloop
@@ -399,7 +454,7 @@ async def test_a_fault_of_ours_is_counted_and_shown_and_harms_one_connection() -
     """A protocol that cannot be made, a choice that raises."""
     async with serving(LISTENERS) as site:
 
-        def broken(listener: str, hello: ClientHello) -> asyncio.Protocol:
+        def broken(listener: str, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
             raise LookupError("no such listener")
 
         works, site.acceptor._connected = site.acceptor._connected, broken

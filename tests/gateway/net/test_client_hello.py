@@ -119,6 +119,9 @@ def test_more_records_than_64_are_refused() -> None:
         pytest.param(records(message(server_name((1, b"a")))), "not a single host name", id="other type of name"),
         pytest.param(records(message(server_name((0, b"")))), "not a host name", id="empty name"),
         pytest.param(records(message(server_name((0, b"a\0b")))), "not a host name", id="NUL in name"),
+        pytest.param(records(message(server_name((0, b".")))), "not a host name", id="name of the root"),
+        pytest.param(records(message(server_name((0, b"a..test")))), "not a host name", id="empty label"),
+        pytest.param(records(message(server_name((0, b"a.test..")))), "not a host name", id="two trailing dots"),
         pytest.param(records(message(server_name((0, b"\xc3\xa4.test")))), "not a host name", id="name not ASCII"),
         pytest.param(records(message(server_name((0, b"a" * 256)))), "not a host name", id="name of 256 bytes"),
         pytest.param(records(message(server_name((0, b"a")) + server_name((0, b"b")))), "extension 0 appears twice", id="twice"),
@@ -171,8 +174,11 @@ def test_a_mutated_hello_never_raises_anything_but_not_tls(edits: list[tuple[int
     only_not_tls(bytes(data[:cut]) + bytes(data[cut + 1 :]))
 
 
+NAMES = st.text(string.ascii_letters + string.digits + "-._*", min_size=1, max_size=200)
+
+
 @given(
-    st.text(string.ascii_letters + string.digits + "-._*", min_size=1, max_size=200).filter(lambda name: name != "."),
+    NAMES.filter(lambda name: all(name.removesuffix(".").split("."))),
     st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=5),
     st.permutations([0, 1, 2]),
 )

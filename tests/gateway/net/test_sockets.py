@@ -7,10 +7,11 @@ import resource
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
-from gateway.net.sockets import BindError, bind, bind_again, readable
+from gateway.net.sockets import UNSENT, BindError, bind, bind_again, readable
 
 
 def port_of(listening: socket.socket) -> int:
@@ -26,6 +27,25 @@ def test_a_bound_socket_listens_and_does_not_block() -> None:
         connection, address = listening.accept()
         connection.close()
         assert address == client.getsockname()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how much the kernel takes is a matter of the system")
+def test_the_kernel_takes_little_for_a_client_that_does_not_read() -> None:
+    """A connection inherits the bound of its listening socket: what was not sent yet is not kept there by the megabyte."""
+    taken = []
+    for bound in (True, False):
+        with bind("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+            connection, _ = listening.accept()
+            with connection:
+                connection.setblocking(False)
+                if not bound:
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, -1)
+                taken.append(0)
+                with suppress(BlockingIOError):
+                    while True:
+                        taken[-1] += connection.send(bytes(1 << 16))
+    assert taken[0] < taken[1] / 2
+    assert taken[1] - taken[0] > 4 * UNSENT
 
 
 def test_a_port_in_use_is_told_even_if_its_holder_would_share_it() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.http.head import RequestHead
-from gateway.routing import RouteTable, explain
+from gateway.routing import RouteTable, explain, explain_in_steps
 from tests.gateway.routing.rules import exact, expression, head, match, prefix, rule, table
 
 
@@ -60,3 +60,22 @@ def test_what_a_client_sent_is_shown_without_control_bytes() -> None:
     """Explanations are printed on terminals."""
     routes = table((rule("x", match(headers="x-a=1")), ("",)))
     assert told(routes, head(x_a="\x1b[31m")) == [("x", 0, "header x-a: '\\x1b[31m' is not '1'")]
+
+
+def test_many_rules_are_considered_in_steps_and_in_order() -> None:
+    """Design 6.8: no request waits for an explanation among 10,000 rules; sorted parts make one order."""
+    routes = table(*((rule(f"r{number:03}", match(exact(f"/{number * 37 % 300}"))), ("",)) for number in range(300)))
+    steps = explain_in_steps(routes, head(target="/37"))
+    taken = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            considered = done.value
+            break
+        taken += 1
+    assert taken == 600
+    assert considered == explain(routes, head(target="/37"))
+    orders = [(row.entry.rank, row.entry.order) for row in considered]
+    assert orders == sorted(orders)
+    assert [row.entry.payload for row in considered if row.matched] == ["r001"]

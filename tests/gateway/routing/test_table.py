@@ -253,12 +253,24 @@ def test_caches_are_bounded() -> None:
     routes = table((rule("x"), EVERY))
     for number in range(table_module.CACHE_ENTRIES + 10):
         routes.match(head(target=f"/{number}"))
-    assert 0 < len(routes._found) <= table_module.CACHE_ENTRIES
-    assert 0 < len(routes._certain) <= table_module.CACHE_ENTRIES
-    size = len(routes._found)
+    assert 0 < len(routes._found) + len(routes._certain) <= table_module.CACHE_ENTRIES
+    size = len(routes._certain)
     assert served(routes, head(target="/" + "a" * 300)) == "x"
     assert served(routes, head("a." * 200, "/")) == "x"
-    assert len(routes._found) == size
+    assert len(routes._certain) == size
+    assert len(routes._found) == 0
+
+
+def test_caches_hold_what_many_rules_are_asked_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache smaller than the number of rules would never hit when each is asked once in turn."""
+    monkeypatch.setattr(table_module, "CACHE_ENTRIES", 8)
+    editor = table((rule("x"), EVERY)).edit()
+    for number in range(100):
+        editor.put(rule(str(number), match(prefix(f"/{number}"))), EVERY, str(number))
+    routes = editor.finish()
+    for number in range(100):
+        assert served(routes, head(target=f"/{number}")) == str(number)
+    assert len(routes._certain) == 100
 
 
 def steps(work: Callable[[], object]) -> int:

@@ -6,26 +6,31 @@ from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.balancing import RoundRobin, WeightedChoice
+from gateway.upstream.balancing import Balancer, LeastRequest, RoundRobin, WeightedChoice, WeightedRoundRobin
 
 
 @dataclass(eq=False)
 class Endpoint:
     name: str
-    ready: bool = True
-    terminating: bool = False
+    weight: int = 1
+    active: int = 0
 
 
 def endpoints(names: str) -> list[Endpoint]:
     return [Endpoint(name) for name in names]
 
 
-def turns(balancer: RoundRobin[Endpoint], count: int) -> str:
+def weighted(**weights: int) -> tuple[Endpoint, ...]:
+    return tuple(Endpoint(name, weight) for name, weight in weights.items())
+
+
+def turns(balancer: Balancer[Endpoint], count: int) -> str:
     return "".join(endpoint.name if endpoint else "-" for endpoint in (balancer.pick() for _ in range(count)))
 
 
@@ -84,17 +89,10 @@ def test_in_turn() -> None:
 
 
 def test_no_endpoint() -> None:
-    """Without endpoints, or with none that is ready, there is nobody to ask."""
+    """Without endpoints there is nobody to ask."""
     assert RoundRobin[Endpoint]().pick() is None
-    assert RoundRobin([Endpoint("a", ready=False)]).pick() is None
-
-
-def test_terminating_endpoints_are_the_last_resort() -> None:
-    """A terminating endpoint gets new traffic only while no endpoint is ready."""
-    going, ready, dead = Endpoint("g", terminating=True), Endpoint("r"), Endpoint("d", ready=False)
-    assert turns(RoundRobin([going, ready, dead]), 3) == "rrr"
-    assert turns(RoundRobin([going, dead]), 2) == "gg"
-    assert turns(RoundRobin([Endpoint("n", ready=False, terminating=True)]), 1) == "n"
+    assert WeightedRoundRobin[Endpoint]().pick() is None
+    assert LeastRequest[Endpoint](Random(1).random).pick() is None
 
 
 @given(st.integers(0, 10), st.sets(st.integers(0, 4)))
@@ -122,13 +120,13 @@ def test_an_update_keeps_the_turn() -> None:
     a, b, c, d = endpoints("abcd")
     balancer = RoundRobin([a, b, c])
     assert turns(balancer, 1) == "a"
-    balancer.update([d, a, b, c])
+    balancer.update((), (d, a, b, c))
     assert turns(balancer, 4) == "bcda"
-    balancer.update([c, d, a])
+    balancer.update((), (c, d, a))
     assert turns(balancer, 3) == "cda"
-    balancer.update([])
+    balancer.update((), ())
     assert balancer.pick() is None
-    balancer.update([a, b])
+    balancer.update((), (a, b))
     assert turns(balancer, 2) == "ab"
 
 
@@ -138,10 +136,137 @@ def test_turns_over_changes(sets: list[set[int]], picks: int) -> None:
     pool = endpoints("abcdef")
     balancer = RoundRobin[Endpoint]()
     for present in sets:
-        balancer.update([pool[index] for index in sorted(present)])
+        balancer.update((), tuple(pool[index] for index in sorted(present)))
         picked = turns(balancer, picks)
         counts = [picked.count(pool[index].name) for index in sorted(present)]
         assert sum(counts) == picks
         assert max(counts) - min(counts) <= 1
         if len(present) > 1:
             assert all(one != other for one, other in pairwise(picked))
+
+
+WEIGHTS = st.lists(st.integers(1, 40), min_size=1, max_size=6)
+
+
+def weighted_round_robin(candidates: tuple[Endpoint, ...]) -> WeightedRoundRobin[Endpoint]:
+    balancer = WeightedRoundRobin[Endpoint]()
+    balancer.update(candidates, candidates)
+    return balancer
+
+
+@given(WEIGHTS, st.integers(1, 3))
+def test_in_turn_by_weight(weights: list[int], cycles: int) -> None:
+    """In each cycle of as many picks as the weights sum up to, every endpoint has exactly its weight of them."""
+    candidates = tuple(Endpoint("abcdef"[place], weight) for place, weight in enumerate(weights))
+    balancer = weighted_round_robin(candidates)
+    for _ in range(cycles):
+        counts = Counter(turns(balancer, sum(weights)))
+        assert counts == Counter({endpoint.name: endpoint.weight for endpoint in candidates})
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=5))
+def test_turns_are_spread(weights: list[int]) -> None:
+    """At any moment nobody is further from its share than half a turn, and half of what all others may be out by: no runs of one."""
+    candidates = tuple(Endpoint("abcdef"[place], weight) for place, weight in enumerate(weights))
+    balancer, total = weighted_round_robin(candidates), sum(weights)
+    counts: Counter[str] = Counter()
+    for picked in range(1, 2 * total + 1):
+        counts[turns(balancer, 1)] += 1
+        for endpoint in candidates:
+            share = Fraction(endpoint.weight, total)
+            assert abs(counts[endpoint.name] - picked * share) <= Fraction(1, 2) + share * len(weights) / 2 + Fraction(1, 10**6)
+
+
+def test_a_heavy_endpoint_does_not_have_its_turns_in_a_row() -> None:
+    """5, 1, 1: the light ones come in between."""
+    assert turns(weighted_round_robin(weighted(a=5, b=1, c=1)), 14) == "aaabcaaaaabcaa"
+
+
+def test_an_update_of_weighted_turns_keeps_the_waits() -> None:
+    """Frequent changes do not starve an endpoint of little weight."""
+    candidates = weighted(a=9, b=1)
+    balancer = weighted_round_robin(candidates)
+    picked = ""
+    for _ in range(30):
+        picked += turns(balancer, 1)
+        balancer.update(candidates, candidates)
+    assert picked.count("b") == 3
+
+
+@given(st.sets(st.integers(0, 4)), st.booleans())
+def test_weighted_balancers_pass_over_what_is_excluded(excluded: set[int], by_turns: bool) -> None:
+    """A pick never gives what is excluded, and gives something as long as there is anything else."""
+    candidates = weighted(a=3, b=1, c=7, d=1, e=2)
+    balancer: Balancer[Endpoint] = WeightedRoundRobin() if by_turns else LeastRequest(Random(5).random)
+    balancer.update(candidates, candidates)
+    exclude = {candidates[index] for index in excluded}
+    for _ in range(9):
+        endpoint = balancer.pick(exclude)
+        assert (endpoint is None) == (len(exclude) == 5)
+        assert endpoint not in exclude
+
+
+def test_excluded_turns_are_not_lost() -> None:
+    """Who is passed over has its turn next."""
+    a, b = candidates = weighted(a=2, b=1)
+    balancer = weighted_round_robin(candidates)
+    assert balancer.pick((a,)) is b
+    assert turns(balancer, 2) == "aa"
+
+
+def least_request(candidates: tuple[Endpoint, ...], seed: int = 1) -> LeastRequest[Endpoint]:
+    balancer = LeastRequest[Endpoint](Random(seed).random)
+    balancer.update(candidates, candidates)
+    return balancer
+
+
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 9), min_size=2, max_size=6))
+def test_the_less_busy_of_two(seed: int, active: list[int]) -> None:
+    """Of the two that are drawn the one with fewer exchanges is taken, so that the busiest of all, if it is one, is never."""
+    candidates = tuple(Endpoint("abcdef"[place], active=busy) for place, busy in enumerate(active))
+    balancer = least_request(candidates, seed)
+    busiest = max(active)
+    for _ in range(20):
+        picked = balancer.pick()
+        assert picked is not None
+        assert active.count(busiest) > 1 or picked.active < busiest
+
+
+@given(st.integers(0, 2**32))
+def test_two_draws_are_two_endpoints(seed: int) -> None:
+    """With two endpoints both are compared, whatever their weights: the idle one is taken."""
+    candidates = (Endpoint("busy", weight=1000, active=10_000), Endpoint("idle"))
+    balancer = least_request(candidates, seed)
+    assert [balancer.pick() for _ in range(5)] == [candidates[1]] * 5
+
+
+def test_idle_endpoints_get_their_weights() -> None:
+    """With exchanges that last for ever each endpoint ends up with its weight's part of them."""
+    candidates = weighted(a=1, b=2, c=5)
+    balancer = least_request(candidates)
+    for _ in range(800):
+        picked = balancer.pick()
+        assert picked is not None
+        picked.active += 1
+    for endpoint in candidates:
+        assert abs(endpoint.active - 100 * endpoint.weight) <= 15
+
+
+def test_two_choices_keep_the_load_even() -> None:
+    """A thousand exchanges among ten endpoints that take as long as they like: no endpoint is two above the mean ("power of two choices";
+    drawing at random alone is off by a dozen)."""
+    candidates = endpoints("abcdefghij")
+    balancer, random = least_request(tuple(candidates)), Random(7)
+    for _ in range(1000):
+        picked = balancer.pick()
+        assert picked is not None
+        picked.active += 1
+    assert max(endpoint.active for endpoint in candidates) <= 103
+    busy = [endpoint for endpoint in candidates for _ in range(endpoint.active)]
+    for _ in range(3000):
+        busy.pop(random.randrange(len(busy))).active -= 1
+        picked = balancer.pick()
+        assert picked is not None
+        picked.active += 1
+        busy.append(picked)
+    assert max(endpoint.active for endpoint in candidates) - min(endpoint.active for endpoint in candidates) <= 8

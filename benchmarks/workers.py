@@ -1,0 +1,154 @@
+"""What a second worker costs at a fixed rate of requests, and how evenly connections spread over the two.
+
+One Tidegate with one worker and one with two, on the same core, take turns. See README.md for how to read the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from http1 import check
+from measuring.backend import start_backend
+from measuring.comparing import take_log
+from measuring.configuration import Certificate, fill, make_certificate
+from measuring.connected import connections_of
+from measuring.holding import held
+from measuring.load import put
+from measuring.processes import Processes, Program, cores, free_ports
+from measuring.script import GOOD, WRONG, plain_options, positive_integer, run_script, writable_file, write_json
+from measuring.summary import conditions, print_table, spread
+from measuring.tidegate import Tidegate, start_tidegate
+from measuring.usage import Busy, Bystanders, cpu_of
+
+GOAL = 1.15
+"""CPU of two workers over that of one, at most."""
+APART = 0.2
+"""Share of the mean by which a worker's connections may differ from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """CPU microseconds for one request with one worker and with two, and the median latency."""
+
+    microseconds: tuple[float, float]
+    median_ms: tuple[float, float]
+    trouble: str
+    disturbed_by: tuple[Busy, ...]
+
+    @property
+    def ratio(self) -> float:
+        return self.microseconds[1] / self.microseconds[0]
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="CPU of two workers beside one at a fixed rate, and how connections spread.")
+    parser.add_argument("--rounds", type=positive_integer, default=5, metavar="N", help="rounds; the median counts (5)")
+    parser.add_argument("--seconds", type=positive_integer, default=10, metavar="N", help="how long each is under load in a round (10)")
+    parser.add_argument("--rate", type=positive_integer, default=5_000, metavar="N", help="requests a second (5000)")
+    parser.add_argument("--connections", type=positive_integer, default=64, metavar="N", help="kept-alive connections of the load (64)")
+    parser.add_argument("--spread", type=positive_integer, default=1_000, metavar="N", help="connections that are counted (1000)")
+    parser.add_argument("--json", type=writable_file, metavar="FILE", help="also write every round there")
+    return parser.parse_args()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A Tidegate that runs."""
+
+    tidegate: Tidegate
+    port: int
+
+
+def main() -> int:
+    options = arguments()
+    around = conditions()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-workers-")))
+        processes = stack.enter_context(Processes(folder))
+        proxy_core, load_core = cores()
+        os.sched_setaffinity(0, {load_core})
+        backend = start_backend(processes, load_core)
+        certificate = make_certificate(folder)
+        subjects = [serve(processes, certificate, backend.ports[0], workers, proxy_core) for workers in (1, 2)]
+        rounds = [measure(subjects, backend.program, options, load_core) for _ in range(options.rounds + 1)][1:]
+        shares = count(subjects[1], options.spread, load_core)
+    print(f"{around}\n{options.rate} requests a second on {options.connections} connections, workers on core {proxy_core}, ", end="")
+    print(f"load and backend on core {load_core}; {options.rounds} rounds of {options.seconds} s; median (lowest-highest)\n")
+    report(rounds, shares)
+    if options.json:
+        write_json(options.json, {"conditions": around, "options": plain_options(options), "rounds": rounds, "shares": shares})
+    return WRONG if any(found.trouble for found in rounds) else GOOD
+
+
+def serve(processes: Processes, certificate: Certificate, backend_port: int, workers: int, core: int) -> Subject:
+    """Starts a Tidegate and waits for it."""
+    name = f"tidegate-{workers}"
+    folder = processes.folder / name
+    folder.mkdir()
+    plain, tls = free_ports(2)
+    fill("tidegate.yaml", folder, certificate.values() | {"PLAIN_PORT": plain, "TLS_PORT": tls, "BACKEND_PORT": backend_port})
+    tidegate = start_tidegate(processes, folder, workers, core, name)
+    tidegate.wait_until_ready()
+    return Subject(tidegate, plain)
+
+
+def measure(subjects: Sequence[Subject], backend: Program, options: argparse.Namespace, core: int) -> Round:
+    """Each subject once."""
+    microseconds, medians, troubles, disturbed = list[float](), list[float](), list[str](), list[Busy]()
+    for subject in subjects:
+        workers = subject.tidegate.workers()
+        troubles.append(check(subject.port, tls=False))
+        ours = [pid for each in subjects for pid in (each.tidegate.program.pid, *each.tidegate.workers())]
+        bystanders = Bystanders((*ours, backend.pid, *backend.children()))
+        asked = {"port": subject.port, "connections": options.connections, "seconds": options.seconds, "rate": options.rate}
+        before = cpu_of(workers)
+        found = put("pace", asked, options.seconds, core)
+        taken = cpu_of(workers) - before
+        disturbed += bystanders.busy(found.seconds)
+        troubles += (found.trouble, take_log(subject.tidegate.log, found.requests))
+        microseconds.append(1e6 * taken.total / max(found.requests, 1))
+        medians.append(found.median_ms)
+    one, two = microseconds
+    print(f"one worker {one:.1f} us, two {two:.1f} us a request", file=sys.stderr, flush=True)
+    return Round((one, two), (medians[0], medians[1]), next(filter(None, troubles), ""), tuple(disturbed))
+
+
+def count(subject: Subject, connections: int, core: int) -> tuple[int, ...]:
+    """How many of so many connections each worker gets."""
+    with held(subject.port, connections, tls=False, core=core):
+        return connections_of(subject.tidegate.workers(), subject.port)
+
+
+def report(rounds: Sequence[Round], shares: Sequence[int]) -> None:
+    """The table, and whether the goals are held."""
+    rows = [
+        (
+            ("one worker", "two workers")[number],
+            spread([found.microseconds[number] for found in rounds]).text(1),
+            spread([found.median_ms[number] for found in rounds]).text(2),
+        )
+        for number in (0, 1)
+    ]
+    print_table(("", "us/request", "p50 ms"), rows)
+    ratio = spread([found.ratio for found in rounds])
+    print(f"goal: two workers take at most {GOAL:g} of one: {ratio.text(2)}, {'held' if ratio.median <= GOAL else 'MISSED'}")
+    mean = sum(shares) / len(shares)
+    even = all(abs(share - mean) <= APART * mean for share in shares)
+    print(f"goal: of {sum(shares)} connections each gets the mean within {APART:.0%}: {shares}, {'held' if even else 'MISSED'}")
+    for found in rounds:
+        if found.trouble:
+            print(f"no figure: {found.trouble}")
+    if disturbed := [busy for found in rounds for busy in found.disturbed_by]:
+        print(f"NOT QUIET: other processes were busy, the worst {max(disturbed, key=lambda busy: busy.share)}.")
+        print("Do not cite these figures: end what else runs, and measure again.")
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

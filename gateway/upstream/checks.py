@@ -1,0 +1,169 @@
+"""Active health checks: each endpoint is asked at regular intervals whether it is well (BackendPolicy.healthCheck).
+
+Every worker checks by itself, each time on a connection of its own, over TLS if the backend's requests go over TLS. An endpoint is
+healthy until checks say otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from gateway.http.response import HEAD_LIMIT, INTERIM_LIMIT, MalformedResponse, parse_response
+from gateway.ir.backend import HealthCheck, HttpCheck
+from gateway.net.backend_context import BackendIdentityError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from weakref import WeakMethod
+
+    from gateway.net.backend_context import BackendTlsSettings
+    from gateway.proxy.core import Core
+    from gateway.upstream.endpoint import Endpoint
+
+    TlsOf = WeakMethod[Callable[[], BackendTlsSettings | None]]
+
+FIRST_WITHIN: Final = 1.0
+"""Seconds within which a new endpoint is checked for the first time, if the interval is not shorter."""
+
+
+class Unwell(Exception):
+    """The check found something wrong; the text says what."""
+
+
+class _Endpoint:
+    """What checks know of one endpoint: how many in a row said otherwise than `Health.checked`, and what comes next."""
+
+    __slots__ = ("against", "task", "timer")
+
+    def __init__(self) -> None:
+        self.against = 0
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def cancel(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Checks:
+    """Owner of the checks of one backend. `changed` is called when an endpoint became healthy or unhealthy."""
+
+    __slots__ = ("_checked", "_core", "_key", "_options", "_tls", "_told")
+
+    def __init__(self, core: Core, key: str, tls: TlsOf, changed: WeakMethod[Callable[[], None]]) -> None:
+        """`key` is the backend's; `tls` gives the settings of its connections, None for plain ones. It raises ValueError when there are
+        settings that cannot be used."""
+        self._core, self._key, self._tls, self._told = core, key, tls, changed
+        self._options: HealthCheck | None = None
+        self._checked: dict[Endpoint, _Endpoint] = {}
+
+    def follow(self, options: HealthCheck | None, endpoints: Iterable[Endpoint]) -> None:
+        """Checks just these endpoints from now on, None of them without options. New options begin with what is known so far."""
+        if options != self._options:
+            self.close()
+            self._options = options
+        wanted = set(endpoints) if options is not None else set()
+        for endpoint in self._checked.keys() - wanted:
+            self._checked.pop(endpoint).cancel()
+        if options is None:
+            for endpoint in endpoints:
+                endpoint.health.checked, endpoint.health.check_reason = True, ""
+            return
+        for endpoint in wanted - self._checked.keys():
+            state = self._checked[endpoint] = _Endpoint()
+            self._after(endpoint, state, min(options.interval / 1000, FIRST_WITHIN) * self._core.random.random())
+
+    def close(self) -> None:
+        for state in self._checked.values():
+            state.cancel()
+        self._checked.clear()
+
+    def _after(self, endpoint: Endpoint, state: _Endpoint, wait: float) -> None:
+        state.task = None
+        state.timer = self._core.loop.call_later(wait, self._begin, endpoint, state)
+
+    def _begin(self, endpoint: Endpoint, state: _Endpoint) -> None:
+        state.timer = None
+        state.task = self._core.start(self._check(endpoint, state))
+
+    async def _check(self, endpoint: Endpoint, state: _Endpoint) -> None:
+        options = self._options
+        assert options is not None
+        began = monotonic()
+        reason = ""
+        try:
+            async with asyncio.timeout(options.timeout / 1000):
+                await self._ask(endpoint, options.http)
+        except TimeoutError:
+            reason = f"no answer within {options.timeout / 1000:g} s"
+        except (Unwell, MalformedResponse, BackendIdentityError, OSError, ValueError, EOFError) as error:
+            reason = str(error) or type(error).__name__
+        self._judge(endpoint, state, options, reason)
+        spread = 1 + options.jitter / 100 * (2 * self._core.random.random() - 1)
+        self._after(endpoint, state, max(options.interval / 1000 * spread - (monotonic() - began), 0.0))
+
+    def _judge(self, endpoint: Endpoint, state: _Endpoint, options: HealthCheck, reason: str) -> None:
+        health = endpoint.health
+        if reason:
+            self._core.incidents.count("tidegate_health_check_failures_total", self._key)
+        if health.checked == (not reason):
+            state.against = 0
+            health.check_reason = reason
+            return
+        state.against += 1
+        if state.against >= (options.unhealthy_threshold if reason else options.healthy_threshold):
+            state.against = 0
+            health.checked = not reason
+            health.check_reason = reason
+            arrange = self._told()
+            if arrange is not None:
+                arrange()
+
+    async def _ask(self, endpoint: Endpoint, http: HttpCheck | None) -> None:
+        """Returns if the endpoint is well. Raises Unwell, OSError and what else `_check` expects."""
+        core, tls = self._core, self._tls()
+        settings = tls() if tls is not None else None
+        address = await core.resolver.address(endpoint.address)
+        if (address, endpoint.port) in core.forbidden:
+            raise Unwell("an address of this proxy itself")
+        reader = asyncio.StreamReader(limit=HEAD_LIMIT)
+        transport, _ = await core.loop.create_connection(
+            lambda: asyncio.StreamReaderProtocol(reader),
+            address,
+            endpoint.port,
+            ssl=None if settings is None else settings.context,
+            server_hostname=None if settings is None else settings.server_hostname,
+        )
+        try:
+            if settings is not None:
+                settings.check(transport.get_extra_info("ssl_object"))
+            if http is not None:
+                host = http.host.encode() or (endpoint.label if settings is None else (settings.server_hostname or "").encode())
+                transport.write(_REQUEST % (http.path.encode(), host))
+                status = await _status(reader)
+                if status not in http.statuses:
+                    raise Unwell(f"answered {status}")
+        finally:
+            transport.abort()
+
+
+_REQUEST: Final = b"GET %b HTTP/1.1\r\nhost: %b\r\nuser-agent: tidegate-health-check\r\naccept: */*\r\nconnection: close\r\n\r\n"
+
+
+async def _status(reader: asyncio.StreamReader) -> int:
+    """Of the final response. Raises MalformedResponse, EOFError."""
+    for _ in range(INTERIM_LIMIT + 1):
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.LimitOverrunError:
+            raise MalformedResponse("response head too large") from None
+        except asyncio.IncompleteReadError:
+            raise Unwell("closed the connection without an answer") from None
+        response, _ = parse_response(head, len(head) - 4, b"GET")
+        if response.status >= 200:
+            return response.status
+    raise MalformedResponse("too many interim responses")

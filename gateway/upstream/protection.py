@@ -1,0 +1,156 @@
+"""Leaves out endpoints that fail, and lets them back in: what requests report, probes and timers (BackendPolicy.ejection).
+
+One per backend and worker, so that all routes learn from each other's failures. `health` decides; this module keeps the time.
+Nothing here runs while all goes well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from gateway.ir.backend import Ejection
+from gateway.upstream.health import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from weakref import WeakMethod
+
+    from gateway.proxy.core import Core
+    from gateway.upstream.endpoint import Endpoint
+
+    Told = WeakMethod[Callable[[], None]]
+
+PROBE_LIMIT: Final = 1.0
+"""Seconds a probe may take to connect."""
+
+
+class Protection:
+    """Owner of what endpoints are suspected of, and of the timers that end it.
+
+    The backend, which may be gone by then, is told when who takes part may differ (`arrange`), and when there are suspects for the
+    first time or no longer (`guard`).
+    """
+
+    __slots__ = ("_arrange", "_core", "_guard", "_key", "_probes", "_timers", "options", "suspects")
+
+    def __init__(self, core: Core, key: str, arrange: Told, guard: Told) -> None:
+        """`key` is the backend's, for the statistics."""
+        self._core, self._key, self._arrange, self._guard = core, key, arrange, guard
+        self.options = Ejection()
+        self.suspects: set[Endpoint] = set()
+        """Endpoints of which a good answer would be news."""
+        self._timers: dict[Endpoint, asyncio.TimerHandle] = {}
+        self._probes: dict[Endpoint, asyncio.Task[None]] = {}
+
+    # what exchanges report
+
+    def connect_failed(self, endpoint: Endpoint, reason: str) -> None:
+        """No connection came about."""
+        if not self.options.connect_failures or endpoint.retired:
+            return
+        health = endpoint.health
+        wait = health.connect_failed(reason, monotonic(), self._core.random.random())
+        if wait is not None:
+            self._leave_out(endpoint, "connect", wait, self._probe)
+
+    def answered_badly(self, endpoint: Endpoint, reason: str, began: float) -> None:
+        """A reset, a timeout, a malformed answer or one of 502, 503, 504, to an attempt that began at `began`."""
+        health = endpoint.health
+        if began < health.since or endpoint.retired:
+            return
+        wait = health.answered_badly(self.options, reason, monotonic(), self._core.random.random())
+        if wait is not None:
+            self._leave_out(endpoint, "answers", wait, self._end_ejection)
+        elif health.suspect and endpoint not in self.suspects:
+            self.suspects.add(endpoint)
+            _tell(self._guard)
+
+    def answered_well(self, endpoint: Endpoint, began: float) -> None:
+        health = endpoint.health
+        if began >= health.since and health.suspect:
+            before = health.state
+            health.answered_well(monotonic())
+            self.forget(endpoint)
+            _tell(self._guard if before is State.IN else self._arrange)
+
+    def try_out(self, endpoint: Endpoint) -> float:
+        """A request begins that decides whether the endpoint is back; until then there is no other. Returns when that was."""
+        endpoint.health.try_out(monotonic())
+        _tell(self._arrange)
+        return endpoint.health.since
+
+    def trial_ended(self, endpoint: Endpoint, began: float) -> None:
+        """The request of the trial that began at `began` is over; unless its answer told something the next one is the trial."""
+        health = endpoint.health
+        if health.state is State.TRIAL and health.since == began and endpoint in self.suspects:
+            health.trial_void(monotonic())
+            _tell(self._arrange)
+
+    # time
+
+    def _leave_out(self, endpoint: Endpoint, cause: str, wait: float, then: Callable[[Endpoint], None]) -> None:
+        self._core.incidents.count("tidegate_endpoint_ejections_total", self._key, "cause", cause)
+        self.suspects.add(endpoint)
+        self._after(endpoint, wait, then)
+        _tell(self._arrange)
+
+    def _after(self, endpoint: Endpoint, wait: float, then: Callable[[Endpoint], None]) -> None:
+        timer = self._timers.pop(endpoint, None)
+        if timer is not None:
+            timer.cancel()
+        self._timers[endpoint] = self._core.loop.call_later(wait, then, endpoint)
+
+    def _end_ejection(self, endpoint: Endpoint) -> None:
+        self._timers.pop(endpoint, None)
+        endpoint.health.ejection_over(monotonic())
+        _tell(self._arrange)
+
+    def _probe(self, endpoint: Endpoint) -> None:
+        self._timers.pop(endpoint, None)
+        self._probes[endpoint] = self._core.start(self._try_to_connect(endpoint))
+
+    async def _try_to_connect(self, endpoint: Endpoint) -> None:
+        reason = ""
+        try:
+            async with asyncio.timeout(PROBE_LIMIT):
+                address = await self._core.resolver.address(endpoint.address)
+                if (address, endpoint.port) in self._core.forbidden:
+                    raise OSError("an address of this proxy itself")
+                transport, _ = await self._core.loop.create_connection(asyncio.Protocol, address, endpoint.port)
+                transport.abort()
+        except TimeoutError:
+            reason = f"no connection within {PROBE_LIMIT:g} s"
+        except OSError as error:
+            reason = str(error)
+        self._probes.pop(endpoint, None)
+        if endpoint.health.state is not State.PROBED:
+            return  # a request has connected meanwhile
+        if reason:
+            self._after(endpoint, endpoint.health.probe_failed(reason, self._core.random.random()), self._probe)
+        else:
+            endpoint.health.probed(monotonic())
+            _tell(self._arrange)
+
+    # ends
+
+    def forget(self, endpoint: Endpoint) -> None:
+        """Nothing is held against it any more, or it is gone."""
+        self.suspects.discard(endpoint)
+        timer = self._timers.pop(endpoint, None)
+        if timer is not None:
+            timer.cancel()
+        probe = self._probes.pop(endpoint, None)
+        if probe is not None:
+            probe.cancel()
+
+    def close(self) -> None:
+        for endpoint in [*self.suspects, *self._timers]:
+            self.forget(endpoint)
+
+
+def _tell(told: Told) -> None:
+    method = told()
+    if method is not None:
+        method()

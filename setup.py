@@ -28,7 +28,6 @@ COMPILED = [
     "gateway/proxy/port.py",
     "gateway/proxy/response_writer.py",
     "gateway/proxy/rule.py",
-    "gateway/routing/entry.py",
     "gateway/routing/hosts.py",
     "gateway/routing/paths.py",
     "gateway/routing/predicates.py",

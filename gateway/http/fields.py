@@ -74,7 +74,8 @@ FieldLine = tuple[int, bytes, bytes, bytes]
 """Kind of a field, 0 for an ordinary one, its name, its value, and the line as it is written: `name: value` and its line end."""
 
 LINES: Final[dict[bytes, FieldLine]] = {}
-"""Field lines seen before, as `read_line` read them."""
+"""Field lines seen before, as `read_line` read them. Heads are cut at line feeds, which takes half as long as at both bytes of a line
+end."""
 _MOST_LINES: Final = 8192
 _LONGEST_LINE: Final = 256
 _SECRET: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"})
@@ -94,11 +95,11 @@ class MalformedLine(ValueError):
 
 
 def read_line(line: bytes) -> FieldLine:
-    """Reads a field line without its end (RFC 9112 5). Raises MalformedLine.
+    """Reads a field line without its line feed, but with the carriage return before it (RFC 9112 5). Raises MalformedLine.
 
     Whoever reads heads asks LINES first: the lines of clients and servers repeat, so most are read once.
     """
-    matched = _field_line(line)
+    matched = _field_line(line, 0, len(line) - 1) if line.endswith(b"\r") else None
     if matched is None:
         raise MalformedLine
     name, value = matched.groups()

@@ -35,7 +35,9 @@ _REQUEST_LINES: Final[dict[bytes, tuple[bytes, bytes, bool]]] = {}
 _MOST_REQUEST_LINES: Final = 4096
 _LONGEST_REQUEST_LINE: Final = 256
 
-_request_line = re.compile(rb"(" + TOKEN + rb") ([!-~\x80-\xff]+) HTTP/1\.([0-9])").fullmatch
+_VISIBLE: Final = bytes((*range(0x21, 0x7F), *range(0x80, 0x100)))
+"""Bytes that may stand in a target before its form is known."""
+_version = re.compile(rb"HTTP/1\.[0-9]").fullmatch
 _other_version = re.compile(TOKEN + rb" [!-~\x80-\xff]+ HTTP/[0-9]\.[0-9]\r\n").match
 _is_token = re.compile(TOKEN).fullmatch
 _websocket_key = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch
@@ -45,7 +47,7 @@ def refuse_early(data: bytes) -> None:
     """Judges a head that is not complete yet, so that nobody waits for the end of what is wrong already. Raises Refused."""
     first = data.find(b"\n")
     if first >= 0:
-        if data[first - 1 : first] != b"\r" or not _request_line(data, 0, first - 1):
+        if data[first - 1 : first] != b"\r" or not _parts(data[: first - 1]):
             raise _bad_request_line(data[: first + 1])
         if data.count(b"\n") != data.count(b"\r\n"):
             raise Refused(400, "bare line feed in head")
@@ -53,6 +55,16 @@ def refuse_early(data: bytes) -> None:
         raise Refused(414, "request target too long")
     if len(data) > HEAD_LIMIT + 3:  # three bytes of the end may be there already
         raise Refused(431, "head too large")
+
+
+def _parts(line: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Method, target and version of a request line (RFC 9112 3), None for what is none. Taking the allowed bytes out of a target is three
+    times as fast as an expression, which counts for long ones."""
+    method, _, rest = line.partition(b" ")
+    target, _, version = rest.rpartition(b" ")
+    if not target or target.translate(None, _VISIBLE) or not _is_token(method) or not _version(version):
+        return None
+    return method, target, version
 
 
 def _bad_request_line(line: bytes) -> Refused:
@@ -72,9 +84,9 @@ def parse_request(data: bytes, end: int) -> RequestHead:
     Raises Refused with the status to answer; the connection must then be closed (RFC 9112 9.6). The loop runs once for every field
     of every request; the kinds it compares with are numbers because a global costs a look-up.
     """
-    lines = data[:end].split(b"\r\n")
+    lines = data[: end + 1].split(b"\n")
     first = lines.pop(0)
-    method, target, old = _REQUEST_LINES.get(first) or _read_request_line(first)
+    method, target, old = (_REQUEST_LINES.get(first) if len(first) <= _LONGEST_REQUEST_LINE else None) or _read_request_line(first)
     if end > TARGET_LIMIT or len(lines) > FIELD_LIMIT:
         _check_sizes(end, first, target, lines)
     head = RequestHead(method, target, None, b"", b"")
@@ -108,12 +120,11 @@ def parse_request(data: bytes, end: int) -> RequestHead:
 
 def _read_request_line(line: bytes) -> tuple[bytes, bytes, bool]:
     """Method, target, and whether it is HTTP/1.0 (RFC 9112 3). Raises Refused."""
-    matched = _request_line(line)
-    if matched is None:
-        end = line.find(b"\n")
-        raise _bad_request_line(line + b"\r\n" if end < 0 else line[: end + 1])
-    method, target, minor = matched.groups()
-    read = method, target, minor == b"0"
+    parts = _parts(line[:-1]) if line.endswith(b"\r") else None
+    if parts is None:
+        raise _bad_request_line(line + b"\n")
+    method, target, version = parts
+    read = method, target, version == b"HTTP/1.0"
     if len(line) <= _LONGEST_REQUEST_LINE:
         if len(_REQUEST_LINES) >= _MOST_REQUEST_LINES:
             _REQUEST_LINES.clear()
@@ -124,11 +135,11 @@ def _read_request_line(line: bytes) -> tuple[bytes, bytes, bool]:
 def _check_sizes(end: int, line: bytes, target: bytes, lines: list[bytes]) -> None:
     if end > HEAD_LIMIT:
         raise Refused(431, "head too large")
-    if len(target) > TARGET_LIMIT or len(line) > LINE_LIMIT - 1:
+    if len(target) > TARGET_LIMIT or len(line) > LINE_LIMIT:
         raise Refused(414, "request target too long")
     if len(lines) > FIELD_LIMIT:
         raise Refused(431, "too many fields")
-    if any(len(field.partition(b":")[2].strip(b" \t")) > VALUE_LIMIT for field in lines):
+    if any(len(field.partition(b":")[2].strip(b" \t\r")) > VALUE_LIMIT for field in lines):
         raise Refused(431, "field too large")
 
 

@@ -44,7 +44,7 @@ def parse_response(data: bytes, end: int, method: bytes) -> tuple[ResponseHead, 
 
     As in `request`, the kinds are numbers because the loop runs for every field of every response.
     """
-    lines = data[:end].split(b"\r\n")
+    lines = data[: end + 1].split(b"\n")
     first = lines[0]
     old, status, reason, line = _STATUS_LINES.get(first) or _read_status_line(first)
     if end > HEAD_LIMIT or len(lines) > FIELD_LIMIT:
@@ -92,7 +92,7 @@ def _read_line(line: bytes) -> FieldLine:
 
 def _read_status_line(line: bytes) -> tuple[bool, int, bytes, bytes]:
     """Whether it is HTTP/1.0, status, reason, and the line that we write for it."""
-    matched = _status_line(line)
+    matched = _status_line(line, 0, len(line) - 1) if line.endswith(b"\r") else None
     if matched is None:
         raise MalformedResponse("malformed status line")
     minor, status, reason = matched.groups()

@@ -28,7 +28,6 @@ LONGEST_SHOWN: Final = 80
 
 _UNRESERVED: Final = b"-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
 _PATH_BYTES: Final = _UNRESERVED + b"!$&'()*+,;=:@/"
-_PLAIN: Final = re.compile(rb"/[-.0-9A-Z_a-z~!$&'()*+,;=:@/]*").fullmatch
 _ESCAPED_OR_PLAIN: Final = re.compile(rb"[-.0-9A-Z_a-z~!$&'()*+,;=:@/%]*").fullmatch
 _FORBIDDEN: Final = re.compile(rb"[\x00-\x20\x7f#\\]").search
 _OVERLONG: Final = re.compile(rb"%C[01]|%E0%[89]|%F0%8|%F8%8[0-7]|%FC%8[0-3]").search
@@ -141,7 +140,7 @@ def _parse(method: bytes, raw: bytes, has_query: bool, rules: PathRules) -> Targ
 def _normalise(path: bytes, rules: PathRules) -> tuple[bytes, bool]:
     """The normal form of a path that starts with '/', and whether to redirect there."""
     redirect = False
-    if not _PLAIN(path):
+    if path.translate(None, _PATH_BYTES):  # three times as fast on a long path as an expression
         path = _escaped(path)
         if rules.escaped_slashes != "Keep" and (path.find(b"%2F") >= 0 or path.find(b"%5C") >= 0):
             if rules.escaped_slashes == "Reject":
@@ -150,7 +149,7 @@ def _normalise(path: bytes, rules: PathRules) -> tuple[bytes, bool]:
             path = path.replace(b"%2F", b"/").replace(b"%5C", b"/")
     if rules.merge_slashes and path.find(b"//") >= 0:
         path = _SLASHES(b"/", path)
-    if path.find(b"/.") >= 0:
+    if path.find(b".") >= 0 and path.find(b"/.") >= 0:
         path = _without_dot_segments(path)
     return path, redirect
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -31,6 +32,11 @@ _PLAIN_HTTP_REPLY = (
 )
 _DISCARDED_AT_MOST = 1 << 20
 """Bytes read from a refused client, which may not have read our answer yet and would lose it to a reset if we closed at once."""
+
+
+UNDER_PRESSURE = 0.05
+"""Seconds between two looks at a connection whose kernel calls for bytes that were seen."""
+_ENDED = getattr(select, "POLLRDHUP", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +173,11 @@ class TlsAcceptor(Generic[ListenerType]):
         data = b""
         try:
             data = pending.connection.recv(LONGEST_PEEK, socket.MSG_PEEK)
-            if len(data) == pending.seen:  # woken by the end of the stream, since nothing was added
-                self._fail(pending, failures.CLOSED, "closed before its ClientHello")
+            if len(data) == pending.seen:  # woken although nothing was added
+                if _has_ended(pending.connection):
+                    self._fail(pending, failures.CLOSED, "closed before its ClientHello")
+                else:
+                    self._look_later(pending)
                 return
             hello = read_client_hello(data)
             if hello is None:
@@ -191,6 +200,15 @@ class TlsAcceptor(Generic[ListenerType]):
         except Exception as error:
             self._fault(pending, error)
             self._drop(pending)
+
+    def _look_later(self, pending: _Pending) -> None:
+        """A kernel that is short of memory for sockets calls for any byte, whatever the mark (tcp_rmem_pressure)."""
+        self._stop_reading(pending)
+        self._loop.call_later(UNDER_PRESSURE, self._look_again, pending)
+
+    def _look_again(self, pending: _Pending) -> None:
+        if pending in self._pending and pending.task is None and pending.discarded is None:
+            self._read(pending, self._peek)
 
     def _begin(self, pending: _Pending, hello: ClientHello) -> None:
         chosen = self._choose(hello)
@@ -332,3 +350,12 @@ def _close(pending: _Pending) -> None:
 def _wake_at(connection: socket.socket, length: int) -> None:
     """Has the loop call back when so much can be read; it would call without pause for bytes that are peeked at and left."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, length)
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    """Whether the client has ended its side. Where the system does not tell without reading, nothing else wakes for no bytes."""
+    if _ENDED is None:
+        return True
+    poll = select.poll()
+    poll.register(connection, _ENDED)
+    return bool(poll.poll(0))

@@ -30,7 +30,7 @@ ATOMIC: Final = 4096
 """What a pipe takes in one piece (PIPE_BUF): lines of several workers never mix."""
 
 _column_breaking = re.compile(rb"[^!#-\[\]-~]").sub
-_plain = re.compile(rb"[ !#-\[\]-~]*").fullmatch
+_PLAIN: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
 
 
 def fragment(labels: CounterLabels) -> bytes:
@@ -56,7 +56,7 @@ _LONGEST_QUOTED: Final = 256
 
 def _quoted(value: bytes) -> bytes:
     """A JSON string; bytes that are no plain ASCII are shown as Latin-1 characters, escaped."""
-    quoted = b'"%b"' % value if _plain(value) else json.dumps(value.decode("latin-1")).encode("ascii")
+    quoted = b'"%b"' % value if not value.translate(None, _PLAIN) else json.dumps(value.decode("latin-1")).encode("ascii")
     if len(value) <= _LONGEST_QUOTED:
         if len(_QUOTED) >= _MOST_QUOTED:
             _QUOTED.clear()

@@ -177,6 +177,21 @@ async def test_a_hello_may_arrive_byte_by_byte() -> None:
 
 
 @on_uvloop
+async def test_a_call_for_bytes_that_were_seen_is_not_the_end() -> None:
+    """A kernel that is short of memory for sockets calls below the mark that it was given (tcp_rmem_pressure); the client is still there."""
+    async with serving(LISTENERS) as site:
+        client = await connect(site)
+        client.send(HELLO[:100])
+        await seen(site, 100)
+        (pending,) = site.acceptor._pending
+        site.acceptor._peek(pending)
+        client.send(HELLO[100:])
+        assert (await receive(client)).startswith(b"\x16\x03\x03")
+        client.close()
+        assert (await site.failure()).reason == failures.CLOSED
+
+
+@on_uvloop
 async def test_a_handshake_succeeds_after_a_hello_in_pieces() -> None:
     """Peeking takes nothing: the TLS library reads the hello from its start, and every later record as well."""
     async with serving(LISTENERS) as site:
@@ -241,7 +256,7 @@ async def test_an_incomplete_hello_does_not_wake_the_loop_again_and_again() -> N
         await seen(site, 100)
         before = looks
         await turns(200)
-        assert looks == before
+        assert looks <= before + 1  # a kernel that is short of memory calls once more, and is then left alone for a while
         client.send(HELLO[100:])
         assert (await receive(client)).startswith(b"\x16\x03\x03")
         client.close()

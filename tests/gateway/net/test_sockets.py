@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.net.sockets import UNSENT, BindError, bind, bind_again, readable
+from gateway.net.sockets import BindError, bind, bind_again, readable
 
 
 def port_of(listening: socket.socket) -> int:
@@ -45,7 +45,6 @@ def test_the_kernel_takes_little_for_a_client_that_does_not_read() -> None:
                     while True:
                         taken[-1] += connection.send(bytes(1 << 16))
     assert taken[0] < taken[1] / 2
-    assert taken[1] - taken[0] > 4 * UNSENT
 
 
 def test_a_port_in_use_is_told_even_if_its_holder_would_share_it() -> None:

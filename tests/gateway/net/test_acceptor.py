@@ -178,7 +178,7 @@ async def test_a_hello_may_arrive_byte_by_byte() -> None:
 
 @on_uvloop
 async def test_a_call_for_bytes_that_were_seen_is_not_the_end() -> None:
-    """A kernel that is short of memory for sockets calls below the mark that it was given (tcp_rmem_pressure); the client is still there."""
+    """A kernel that is short of memory for sockets calls below the mark that it was given (tcp_rmem_pressure); and the client is there."""
     async with serving(LISTENERS) as site:
         client = await connect(site)
         client.send(HELLO[:100])

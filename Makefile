@@ -37,7 +37,7 @@ types: .venv/.dev ## check the types, strictly
 golden: .venv/.dev ## write the golden files of translation anew (read the difference before you commit it)
 	.venv/bin/python -m pytest tests/controller/translate --rewrite-goldens $(ARGS)
 
-bench: .venv/.bench bench-peers ## measure CPU and memory beside Envoy, nginx and HAProxy; ARGS="http1 bodies" chooses some
+bench: .venv/.bench build/compiled/.made bench-peers ## measure CPU and memory beside Envoy, nginx and HAProxy; ARGS="http1 bodies" chooses some
 	.venv/bin/python benchmarks/figures.py $(ARGS)
 
 attacks: .venv/.bench bench-peers ## print the score of the attack table for Tidegate, Envoy, nginx and HAProxy

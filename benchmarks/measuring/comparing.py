@@ -238,9 +238,9 @@ def _table(workload: str, rows: Sequence[Row]) -> None:
     headings = (workload, "us/request", "user", "system", "beside", f"of {REFERENCE}", "requests/s", "p50 ms", "p99 ms", "core", "MiB")
     print_table(headings, [_cells(row) for row in rows if not row.trouble])
     for row in rows:
-        if row.name == OURS and not row.trouble and row.goal is not None and row.ratio is not None:
+        if row.name.startswith(OURS) and not row.trouble and row.goal is not None and row.ratio is not None:
             held = "held" if row.ratio.median <= row.goal else "MISSED"
-            print(f"goal: at most {row.goal:g} of {REFERENCE}: {row.ratio.median:.2f}, {held}")
+            print(f"{row.name}: at most {row.goal:g} of {REFERENCE} is the goal: {row.ratio.median:.2f}, {held}")
     print()
 
 

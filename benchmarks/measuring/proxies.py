@@ -12,7 +12,7 @@ from pathlib import Path
 from measuring.configuration import Certificate, fill
 from measuring.processes import Processes, Program, free_ports, path_of, wait_for_port
 from measuring.script import CannotMeasure
-from measuring.tidegate import start_tidegate
+from measuring.tidegate import COMPILED, start_tidegate
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,19 @@ def _running(name: str, version: str, program: Program, ports: tuple[int, int], 
     return Proxy(name, version, program, *ports, log, children or (program.pid,), (program.pid,) if children else ())
 
 
-def _tidegate(around: Surroundings) -> Proxy:
-    folder, ports = around.folder("tidegate"), _two_ports()
+def _tidegate(around: Surroundings, name: str = "tidegate") -> Proxy:
+    folder, ports = around.folder(name), _two_ports()
     fill("tidegate.yaml", folder, around.values(ports, folder / "unused"))
-    tidegate = start_tidegate(around.processes, folder, 1, around.core)
+    tidegate = start_tidegate(around.processes, folder, 1, around.core, name)
     tidegate.wait_until_ready()
-    return _running("tidegate", "this commit", tidegate.program, ports, tidegate.log)
+    return _running(name, "this commit", tidegate.program, ports, tidegate.log)
+
+
+def _compiled(around: Surroundings) -> Proxy:
+    """The same sources, the hottest modules compiled."""
+    if not list(COMPILED.glob("gateway/http/request.*.so")):
+        raise CannotMeasure("nothing is compiled: `make compiled` does that")
+    return _tidegate(around, "tidegate-compiled")
 
 
 def _envoy(around: Surroundings) -> Proxy:
@@ -98,6 +105,7 @@ def _haproxy(around: Surroundings) -> Proxy:
 
 PROXIES: Mapping[str, Callable[[Surroundings], Proxy]] = {
     "tidegate": _tidegate,
+    "tidegate-compiled": _compiled,
     "envoy": _envoy,
     "nginx": _nginx,
     "haproxy": _haproxy,

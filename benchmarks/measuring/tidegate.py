@@ -70,19 +70,25 @@ class Tidegate:
             return body
 
 
+COMPILED = ROOT / "build" / "compiled"
+"""What `make compiled` makes."""
+
+
 def start_tidegate(
     processes: Processes, folder: Path, workers: int, core: int | None = None, name: str = "tidegate", more: Sequence[str] = ()
 ) -> Tidegate:
-    """Serves a folder; the access log goes to a file; `more` are further options. Returns before it is ready."""
+    """Serves a folder; the access log goes to a file; `more` are further options. `tidegate-compiled` is what `make compiled` made.
+    Returns before it is ready."""
     (admin_port,) = free_ports(1)
     log = processes.folder / f"{name}.log"
     options = ["--workers", str(workers), "--admin", f"127.0.0.1:{admin_port}", "--access-log", "json", "--drain-timeout", "2s", *more]
-    command = [sys.executable, "-m", "tidegate", "run", str(folder), *options]
-    program = processes.start(name, command, core, log, _environment(processes.folder), ROOT)
+    root = COMPILED if name == "tidegate-compiled" else ROOT
+    command = [sys.executable, "-P", "-m", "tidegate", "run", str(folder), *options]
+    program = processes.start(name, command, core, log, _environment(processes.folder, root), root)
     return Tidegate(program, admin_port, log)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, root: Path) -> dict[str, str]:
     """Ours without what would change options of Tidegate; compiled modules are kept, as an installation has them."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TIDEGATE_", "PYTHON"))}
-    return kept | {"PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+    return kept | {"PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "PYTHONPATH": str(root)}

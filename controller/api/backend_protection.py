@@ -21,7 +21,7 @@ class Ejection(Model):
         description="So many answers in a row that are 502, 503 or 504, a reset, a timeout or no HTTP make it be left out. 0: never.",
     )
     base_time: Duration = Field(default=1_000, description="How long it is left out the first time; doubles with each time that follows.")
-    max_time: Duration = Field(default=30_000, description="How long at most.")
+    max_time: Duration = Field(default=2_000, description="How long at most.")
     connect_failures: Boolean = Field(
         default=True, description="Whether an endpoint to which no connection comes about is left out at once, until a probe connects."
     )

@@ -46,7 +46,8 @@ class Ejection(Value, frozen=True):
     """Bad answers in a row; 0 turns this off."""
     base_time: int = 1_000
     """How long the first time; doubles with each time that follows."""
-    max_time: int = 30_000
+    max_time: int = 2_000
+    """Short, so that an endpoint that has recovered is soon used again: each trial costs one request."""
     connect_failures: bool = True
     """Whether an endpoint to which no connection comes about is left out until a probe connects."""
 

@@ -28,6 +28,7 @@ def authority() -> Authority:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("patient")
 @pytest.mark.timeout(1200)  # with --whole
 def test_a_certificate_that_is_renewed_again_and_again(serve: Serve, authority: Authority, rounds: int) -> None:
     """Faults, "rotated under load": no handshake and no request fails; who begins after the acknowledgement is shown the new one."""

@@ -90,8 +90,11 @@ class Storm:
             while not self._ended.is_set():
                 began = self.revision
                 connection.send("GET", "/", TO_EXAMPLE)
-                status, _, body = connection.response()
+                status, fields, body = connection.response()
                 self.answers.append((began, status, body.decode()))
+                if ("connection", "close") in fields:
+                    connection.close()
+                    connection = connect()
         except BaseException as fault:
             self._faults.append(fault)
         finally:
@@ -111,6 +114,7 @@ class Storm:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("patient")
 @pytest.mark.timeout(1200)  # with --whole
 def test_a_storm_of_endpoints(everywhere: int, serve: Serve, rounds: int) -> None:
     """Faults, "endpoint churn, 1,000 endpoints": while hundreds are replaced again and again no request fails, and none that begins

@@ -43,7 +43,7 @@ def test_backend_policy_defaults() -> None:
     found = read(backend_policy())
     assert isinstance(found, BackendPolicy)
     ejection, limits = found.spec.ejection, found.spec.limits
-    assert (ejection.consecutive_errors, ejection.base_time, ejection.max_time, ejection.connect_failures) == (5, 1_000, 30_000, True)
+    assert (ejection.consecutive_errors, ejection.base_time, ejection.max_time, ejection.connect_failures) == (5, 1_000, 2_000, True)
     assert (found.spec.health_check, found.spec.panic_threshold) == (None, 50)
     assert (limits.connections, limits.pending_requests, limits.requests) == (10_000, 1_024, None)
     assert (found.spec.balancing.type, found.spec.connect_timeout, found.spec.send_timeout) == ("RoundRobin", 5_000, 60_000)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.ir.backend import Ejection
 from gateway.upstream.health import FIRST_PROBE, JITTER, LAST_PROBE, Health, State, candidates_of, members_of
 
-OPTIONS = Ejection()
+OPTIONS = Ejection(max_time=30_000)
 """5 bad answers in a row, 1 s, at most 30 s."""
 
 

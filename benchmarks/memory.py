@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -43,6 +44,8 @@ EACH = {False: 4.0, True: 40.0}
 """KiB a connection, at most; by TLS."""
 NAMES = tuple(name for name in PROXIES if name != "haproxy")
 """HAProxy takes its memory when it starts: what it has while it runs says nothing."""
+CONNECTIONS = min(10_000, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 64) // 2)
+"""A worker takes no more than half of the descriptors that it may have: each client may need one to a backend."""
 SETTLE = 1.0
 """Seconds between the last request and the look, in which logs are written."""
 
@@ -68,7 +71,7 @@ class Row:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Memory of a process that serves: idle, and with many silent connections.")
     parser.add_argument("--rounds", type=positive_integer, default=3, metavar="N", help="processes for each; the median counts (3)")
-    parser.add_argument("--connections", type=positive_integer, default=10_000, metavar="N", help="silent connections (10000)")
+    parser.add_argument("--connections", type=positive_integer, default=CONNECTIONS, metavar="N", help=f"silent ones ({CONNECTIONS})")
     parser.add_argument("--only", choices=NAMES, nargs="+", default=NAMES, metavar="NAME", help=f"some of {', '.join(NAMES)}")
     parser.add_argument("--kind", choices=("plain", "tls", "both"), default="both", help="which connections (both)")
     parser.add_argument("--json", type=writable_file, metavar="FILE", help="also write every round there")
@@ -96,8 +99,8 @@ def main() -> int:
                     missing[name] = str(reason)
     print(f"{around}\n{options.connections} connections after one request each, {options.rounds} processes each; median (lowest-highest)\n")
     report(rows)
-    for name, reason in missing.items():
-        print(f"{name}: not measured: {reason}")
+    for name, why in missing.items():
+        print(f"{name}: not measured: {why}")
     if options.json:
         write_json(options.json, {"conditions": around, "options": plain_options(options), "rows": rows, "missing": missing})
     return WRONG if any(found.trouble for row in rows for found in row.rounds) else GOOD if rows else NOT_MEASURED

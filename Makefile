@@ -43,7 +43,7 @@ bench: .venv/.bench build/compiled/.made bench-peers ## measure CPU and memory b
 attacks: .venv/.bench bench-peers ## print the score of the attack table for Tidegate, Envoy, nginx and HAProxy
 	.venv/bin/python benchmarks/attacks.py $(ARGS)
 
-endurance: .venv/.dev test-peers ## run the long checks whole and print their figures (about two hours); ARGS="-k soak" chooses some
+endurance: .venv/.dev test-peers ## run the long checks whole and print their figures (about an hour); ARGS="-k soak" chooses some
 	TIDEGATE_TEST_MESSAGES=10000 TIDEGATE_TEST_HISTORIES=200000 .venv/bin/python -m pytest --whole --timeout 0 \
 		tests/endurance tests/differential tests/controller/test_graph_proof.py \
 		tests/faults/test_endpoints.py tests/faults/test_certificates.py $(ARGS)

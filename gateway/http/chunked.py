@@ -27,7 +27,7 @@ class MalformedChunk(Exception):
     """The argument says what is wrong."""
 
 
-MANY: Final = 32
+_MANY: Final = 32
 """Pieces of one read that are cheaper passed on as one: whoever sends a body in crumbs must not have each of them handled."""
 _SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
 """What comes next."""
@@ -51,6 +51,10 @@ class ChunkedReader:
         self.trailers: Fields = []
 
     def feed(self, data: bytes) -> list[bytes]:
+        pieces = self._read(data)
+        return pieces if len(pieces) < _MANY else [b"".join(pieces)]
+
+    def _read(self, data: bytes) -> list[bytes]:
         if self._held:
             data = self._held + data
             self._held = b""

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway.http.chunked import MANY, ChunkedReader, MalformedChunk, last_chunk
+from gateway.http.chunked import ChunkedReader, MalformedChunk, last_chunk
 from gateway.http.head import Fields, RequestHead, ResponseHead
 from gateway.http.response import CHUNKED, HEAD_LIMIT, INTERIM_LIMIT, UNTIL_CLOSE, Framing, MalformedResponse, parse_response
 from gateway.upstream.endpoint import Endpoint, Pool
@@ -324,7 +324,7 @@ class BackendConnection:
             return None
 
     def _pass_chunks(self, exchange: BackendEvents, chunks: ChunkedReader, pieces: list[bytes]) -> None:
-        for piece in pieces if len(pieces) < MANY else [b"".join(pieces)]:
+        for piece in pieces:
             exchange.response_data(piece)
         if not chunks.ended:
             exchange.flush_response()

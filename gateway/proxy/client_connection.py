@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway.http.chunked import MANY, ChunkedReader, MalformedChunk
+from gateway.http.chunked import ChunkedReader, MalformedChunk
 from gateway.http.head import LocalReply, RequestHead, ResponseHead
 from gateway.http.refused import Refused
 from gateway.http.request import parse_request, refuse_early
@@ -318,7 +318,7 @@ class ClientConnection(ResponseWriter):
         if exchange is None:
             self._discard(len(data))
         else:
-            for piece in pieces if len(pieces) < MANY else [b"".join(pieces)]:
+            for piece in pieces:
                 exchange.request_data(piece)
         if chunks.ended:
             self._chunks = None

@@ -197,7 +197,7 @@ class Exchange:
         assert rule is not None
         assert client is not None
         self.backend = None
-        now = self.ended = monotonic()
+        now = monotonic()
         self.backend_milliseconds = (now - self.backend_began) * 1000
         status = head.status
         if status >= 400 and attempts.retry_status(self, rule, status):

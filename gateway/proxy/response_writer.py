@@ -6,16 +6,11 @@ Heads and bodies are gathered and written in one piece: each write is a system c
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from gateway.http.chunked import last_chunk
 from gateway.http.head import ResponseHead
-
-_RESET: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER of zero seconds: closing resets the connection."""
+from gateway.net.reset import reset
 
 
 class ResponseWriter:
@@ -106,7 +101,4 @@ class ResponseWriter:
         if not self._until_close:
             self.transport.close()
             return
-        connection = self.transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.abort()
+        reset(self.transport)

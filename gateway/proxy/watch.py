@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Final, assert_never
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from gateway.http.head import LocalReply
 from gateway.ir.backend import BackendOptions
 from gateway.net.deadlines import NEVER
+from gateway.net.reset import reset
 from gateway.proxy import attempts
 from gateway.proxy.limits import seconds
 from gateway.proxy.pace import Amounts, Fault, Pace, Waits
@@ -29,8 +29,6 @@ _ACKNOWLEDGED: Final = slice(120, 128)
 """tcpi_bytes_acked in Linux's struct tcp_info, since 4.1."""
 _CLOSED: Final = b"\x07"
 """TCP_CLOSE, the first byte of it: the client has reset a connection that is not read, which nobody would notice."""
-_RESET: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER of zero seconds: closing drops what the kernel still holds for the client."""
 
 
 def watch(client: ClientConnection) -> None:
@@ -78,7 +76,7 @@ def _end(client: ClientConnection, fault: Fault) -> None:
         case "response":
             if exchange is not None:
                 exchange.cut_off(fault.text)
-            _reset(client.transport)
+            reset(client.transport)
         case "body" if exchange is not None and not exchange.responded:
             client.close_after()
             exchange.reply(LocalReply(408, fault.text, flag="SI"))
@@ -147,14 +145,3 @@ def _information(transport: asyncio.Transport, size: int) -> bytes:
     except OSError:
         return b""  # it has ended by itself, or is no TCP
     return information
-
-
-def _reset(transport: asyncio.Transport) -> None:
-    """Ends a connection at once, with all that the kernel holds for it."""
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        try:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        except OSError:
-            pass  # it has ended by itself
-    transport.abort()

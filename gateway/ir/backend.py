@@ -106,12 +106,20 @@ class BackendOptions(Value, frozen=True):
     retry_budget: RetryBudget | None = None
     persistence: Persistence | None = None
     """Of requests through rules without a persistence of their own."""
+    proxy_protocol: Literal["", "v1", "v2"] = ""
+    """The version of the PROXY header that each new connection begins with, so that the endpoint learns the client's address."""
+
+
+BackendProtocol = Literal["http/1.1", "h2c", "auto", "tcp", "udp"]
 
 
 class Backend(Resource, frozen=True, tag="Backend"):
-    """Key namespace/service:port. With an error every request to it is answered 500 and the error is the reason."""
+    """Key namespace/service:port, of a UDP port namespace/service:port/udp. With an error every request to it is answered 500 and the
+    error is the reason."""
 
-    protocol: Literal["http/1.1"] = "http/1.1"
+    protocol: BackendProtocol = "http/1.1"
+    """h2c: HTTP/2 by prior knowledge, over TLS too. auto: what ALPN chooses of h2 and http/1.1, with `tls` only. The last two are relayed
+    as they are."""
     tls: BackendTls | None = None
     options: BackendOptions = BackendOptions()
     error: str | None = None

@@ -8,12 +8,14 @@ import msgspec
 
 from gateway.ir.backend import Backend, EndpointSet
 from gateway.ir.listener import Certificate, Gateway, Listener, TrustBundle
-from gateway.ir.rule import HttpRule
+from gateway.ir.rule import HttpRule, TcpRule, TlsRule, UdpRule
 from gateway.ir.value import Identity, Value
 
-AnyResource = Gateway | Listener | Certificate | TrustBundle | HttpRule | Backend | EndpointSet
+AnyResource = Gateway | Listener | Certificate | TrustBundle | HttpRule | TcpRule | TlsRule | UdpRule | Backend | EndpointSet
 
-ORDER: tuple[type[AnyResource], ...] = (TrustBundle, Certificate, Gateway, EndpointSet, Backend, Listener, HttpRule)
+ORDER: tuple[type[AnyResource], ...] = (
+    TrustBundle, Certificate, Gateway, EndpointSet, Backend, Listener, HttpRule, TlsRule, TcpRule, UdpRule,
+)  # fmt: skip
 """The order inside a batch: what is named comes before what names it."""
 
 _RANK = {kind: rank for rank, kind in enumerate(ORDER)}

@@ -85,6 +85,18 @@ class ListenerOptions(Value, frozen=True):
     reason_header: bool = False
     """Whether local replies say why in x-tidegate-reason."""
     access_log: bool = True
+    proxy_protocol: Literal["Off", "Accept", "Require"] = "Off"
+    """Whether a connection may, or must, begin with a PROXY header (versions 1 and 2), which then says who the client is."""
+    proxy_protocol_addresses: tuple[str, ...] = ()
+    """CIDRs of the load balancers whose PROXY header is believed; empty for all."""
+    stream_idle_timeout: int = 3_600_000
+    """Milliseconds that may pass without a byte in either direction of a TCP or TLS relay; 0 for no limit."""
+    flow_idle_timeout: int = 60_000
+    """Milliseconds after the last datagram in either direction at which a UDP flow ends."""
+    most_flows: int = 10_000
+    """UDP flows that a port may have in one worker; a datagram of one more is dropped."""
+    most_streams_per_connection: int = 100
+    """Requests that a client may have under way on one HTTP/2 connection."""
 
 
 class Listener(Resource, frozen=True, tag="Listener"):
@@ -99,10 +111,12 @@ class Listener(Resource, frozen=True, tag="Listener"):
     bind_port: int
     location_port: int
     """The port a client sees: what a redirect's Location says. Differs from `port` only under --port-offset."""
-    protocol: Literal["HTTP", "HTTPS"]
+    protocol: Literal["HTTP", "HTTPS", "TLS", "TCP", "UDP"]
     hostname: str = ""
-    """Lower case; '' for every host, '*.example.com' for one or more labels before the suffix."""
+    """Lower case; '' for every host, '*.example.com' for one or more labels before the suffix. Of a TLS listener it is a server name."""
+    tls_mode: Literal["Terminate", "Passthrough"] = "Terminate"
+    """Of protocol TLS; HTTPS always terminates."""
     certificates: tuple[str, ...] = ()
-    """Keys of Certificates, HTTPS only; the first is the default."""
+    """Keys of Certificates, where TLS is terminated; the first is the default."""
     client_validation: ClientValidation | None = None
     options: ListenerOptions = ListenerOptions()

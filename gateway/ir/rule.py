@@ -84,7 +84,8 @@ class Persistence(Value, frozen=True):
 
 
 class HttpRule(Resource, frozen=True, tag="HttpRule"):
-    """Key route kind/namespace/route/index. Matches are alternatives, as written; without backends it answers 500 unless a filter does."""
+    """Key route kind/namespace/route/index, of an HTTPRoute or a GRPCRoute. Matches are alternatives, as written; without backends it
+    answers 500 unless a filter does."""
 
     route: str
     """namespace/name"""
@@ -99,3 +100,32 @@ class HttpRule(Resource, frozen=True, tag="HttpRule"):
     timeouts: Timeouts = Timeouts()
     retry: Retry | None = None
     persistence: Persistence | None = None
+
+
+class StreamRule(Resource, frozen=True):
+    """Base of the rules that choose backends for a connection, or a UDP flow, as a whole. Key route kind/namespace/route/index.
+
+    Without a backend that can be reached the connection is closed, and a datagram dropped.
+    """
+
+    route: str
+    """namespace/name"""
+    index: int
+    bindings: tuple[Binding, ...]
+    """Hostnames of a TlsRule are server names; those of the others are always ('',)."""
+    created: str = ""
+    """The route's creation time, RFC 3339 in UTC, '' where unknown: the oldest rule of a listener serves, then `route`, then `index`."""
+    name: str = ""
+    backends: tuple[BackendRef, ...] = ()
+
+
+class TcpRule(StreamRule, frozen=True, tag="TcpRule"):
+    """One rule of a TCPRoute."""
+
+
+class TlsRule(StreamRule, frozen=True, tag="TlsRule"):
+    """One rule of a TLSRoute; whether TLS is terminated is the listener's to say."""
+
+
+class UdpRule(StreamRule, frozen=True, tag="UdpRule"):
+    """One rule of a UDPRoute."""

@@ -6,7 +6,12 @@ hop-by-hop and forwarded fields were taken out by the codec and stand as attribu
 
 from __future__ import annotations
 
+from typing import Final
+
 Fields = list[tuple[bytes, bytes]]
+
+WITHOUT_BODY: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE", b"TRACE"})
+"""Methods for which an absent body needs no Content-Length (RFC 9110 8.6)."""
 
 
 class FieldSection:

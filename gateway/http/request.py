@@ -35,7 +35,7 @@ _REQUEST_LINES: Final[dict[bytes, tuple[bytes, bytes, bool]]] = {}
 _MOST_REQUEST_LINES: Final = 4096
 _LONGEST_REQUEST_LINE: Final = 256
 
-_VISIBLE: Final = bytes((*range(0x21, 0x7F), *range(0x80, 0x100)))
+VISIBLE: Final = bytes((*range(0x21, 0x7F), *range(0x80, 0x100)))
 """Bytes that may stand in a target before its form is known."""
 _version = re.compile(rb"HTTP/1\.[0-9]").fullmatch
 _other_version = re.compile(TOKEN + rb" [!-~\x80-\xff]+ HTTP/[0-9]\.[0-9]\r\n").match
@@ -62,7 +62,7 @@ def _parts(line: bytes) -> tuple[bytes, bytes, bytes] | None:
     times as fast as an expression, which counts for long ones."""
     method, _, rest = line.partition(b" ")
     target, _, version = rest.rpartition(b" ")
-    if not target or target.translate(None, _VISIBLE) or not _is_token(method) or not _version(version):
+    if not target or target.translate(None, VISIBLE) or not _is_token(method) or not _version(version):
         return None
     return method, target, version
 
@@ -75,7 +75,8 @@ def _bad_request_line(line: bytes) -> Refused:
     return Refused(400, "malformed request line")
 
 
-_Special = list[tuple[int, bytes, bytes]]
+SpecialFields = list[tuple[int, bytes, bytes]]
+"""Kind, name and value of the fields of a head that are not just passed on."""
 
 
 def parse_request(data: bytes, end: int) -> RequestHead:
@@ -91,7 +92,7 @@ def parse_request(data: bytes, end: int) -> RequestHead:
         _check_sizes(end, first, target, lines)
     head = RequestHead(method, target, None, b"", b"")
     passed, known = head.lines, LINES.get
-    special: _Special | None = None
+    special: SpecialFields | None = None
     for field_line in lines:
         read = known(field_line)
         if read is None:
@@ -143,29 +144,36 @@ def _check_sizes(end: int, line: bytes, target: bytes, lines: list[bytes]) -> No
         raise Refused(431, "field too large")
 
 
-def _read_special(head: RequestHead, special: _Special) -> None:
+def _read_special(head: RequestHead, special: SpecialFields) -> None:
     """Framing, connection options, expectations and identity. Raises Refused."""
+    found = sort_special(head, special)
+    if kinds.HOST in found:
+        raise Refused(400, "more than one Host")
+    if kinds.CONTENT_LENGTH in found or kinds.TRANSFER_ENCODING in found:
+        _frame(head, found.get(kinds.CONTENT_LENGTH, []), found.get(kinds.TRANSFER_ENCODING, []))
+    if kinds.TE in found:
+        head.trailers = any(b"trailers" in split_list(value) for value in found[kinds.TE])
+    options = found.get(kinds.CONNECTION, []) + found.get(kinds.KEEP_ALIVE, [])
+    if options:
+        _read_connection(head, options, found.get(kinds.UPGRADE, []))
+
+
+def sort_special(head: RequestHead, special: SpecialFields) -> dict[int, list[bytes]]:
+    """Puts into a head what means the same in every version: identity, the chain of clients, the expectation. Returns the values of each
+    kind. Raises Refused."""
     found: dict[int, list[bytes]] = {}
     for kind, name, value in special:
         if kind == kinds.IDENTITY:
             head.identity = [*(head.identity or ()), (name, value)]
         else:
             found.setdefault(kind, []).append(value)
-    if kinds.HOST in found:
-        raise Refused(400, "more than one Host")
-    if kinds.CONTENT_LENGTH in found or kinds.TRANSFER_ENCODING in found:
-        _frame(head, found.get(kinds.CONTENT_LENGTH, []), found.get(kinds.TRANSFER_ENCODING, []))
     if kinds.FORWARDED_FOR in found:
         head.forwarded_for = b", ".join(found[kinds.FORWARDED_FOR])
     if kinds.EXPECT in found:
         if any(value.lower() != b"100-continue" for value in found[kinds.EXPECT]):
             raise Refused(417, "unknown expectation")
         head.expects = head.version != b"1.0"
-    if kinds.TE in found:
-        head.trailers = any(b"trailers" in split_list(value) for value in found[kinds.TE])
-    options = found.get(kinds.CONNECTION, []) + found.get(kinds.KEEP_ALIVE, [])
-    if options:
-        _read_connection(head, options, found.get(kinds.UPGRADE, []))
+    return found
 
 
 def _frame(head: RequestHead, lengths: list[bytes], codings: list[bytes]) -> None:

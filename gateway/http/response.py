@@ -18,7 +18,7 @@ CHUNKED: Final = -2
 
 _status_line = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?").fullmatch
 _STATUS_LINES: Final[dict[bytes, tuple[bool, int, bytes, bytes]]] = {}
-"""Status lines seen before, as `_read_status_line` read them: servers send few."""
+"""Status lines seen before, as `read_status_line` read them: servers send few."""
 _MOST_STATUS_LINES: Final = 256
 
 
@@ -46,7 +46,7 @@ def parse_response(data: bytes, end: int, method: bytes) -> tuple[ResponseHead, 
     """
     lines = data[: end + 1].split(b"\n")
     first = lines[0]
-    old, status, reason, line = _STATUS_LINES.get(first) or _read_status_line(first)
+    old, status, reason, line = _STATUS_LINES.get(first) or read_status_line(first)
     if end > HEAD_LIMIT or len(lines) > FIELD_LIMIT:
         raise MalformedResponse("head too large")
     del lines[0]
@@ -90,7 +90,7 @@ def _read_line(line: bytes) -> FieldLine:
         raise MalformedResponse("malformed field line") from None
 
 
-def _read_status_line(line: bytes) -> tuple[bool, int, bytes, bytes]:
+def read_status_line(line: bytes) -> tuple[bool, int, bytes, bytes]:
     """Whether it is HTTP/1.0, status, reason, and the line that we write for it."""
     matched = _status_line(line, 0, len(line) - 1) if line.endswith(b"\r") else None
     if matched is None:

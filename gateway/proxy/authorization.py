@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from gateway.http.head import Fields, RequestHead, ResponseHead
+from gateway.http.head import WITHOUT_BODY, Fields, RequestHead, ResponseHead
 from gateway.net.deadlines import NEVER
 from gateway.policies.external_authorization import ALLOWED, FAILED, ExternalAuthorization
 from gateway.policies.retry import REPLAY_LIMIT
-from gateway.proxy.backend_connection import WITHOUT_BODY
 from gateway.proxy.guarded import BAD_STATUSES
 from gateway.upstream.connect import ConnectFailed, connect
 from gateway.upstream.lease import Lease

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.http.chunked import ChunkedReader, MalformedChunk, last_chunk
-from gateway.http.head import Fields, RequestHead, ResponseHead
+from gateway.http.head import WITHOUT_BODY, Fields, RequestHead, ResponseHead
 from gateway.http.response import CHUNKED, HEAD_LIMIT, INTERIM_LIMIT, UNTIL_CLOSE, Framing, MalformedResponse, parse_response
 from gateway.upstream.endpoint import Endpoint, Pool
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from gateway.proxy.stream import BackendEvents
 
 _IDLE, _HEAD, _LENGTH, _CHUNKS, _CLOSE, _TUNNEL = range(6)
-WITHOUT_BODY: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE", b"TRACE"})
-"""Methods for which an absent body needs no Content-Length (RFC 9110 8.6)."""
-
 
 NO_TRAILERS: Final[Fields] = []
 """Never written to."""

@@ -22,7 +22,7 @@ from gateway.ir.listener import Certificate, Gateway, Listener, TrustBundle
 from gateway.ir.rule import HttpRule
 from gateway.ir.value import Identity
 from gateway.live import Live
-from gateway.net.backend_context import BackendTlsSettings, backend_context
+from gateway.net.backend_context import ALPN, BackendTlsSettings, backend_context
 from gateway.net.contexts import ServerContexts, server_contexts
 from gateway.net.key_material import TlsConfigurationError
 from gateway.proxy.port import LiveListener
@@ -181,7 +181,7 @@ class Preparation:
             certificate = certificates.get(client_certificate) if client_certificate is not None else None
             if client_certificate is not None and certificate is None:
                 raise TlsConfigurationError(f"client certificate {client_certificate} is not usable")
-            return backend_context(tls, texts, certificate)
+            return backend_context(tls, texts, certificate, ALPN.get(resource.protocol, ()))
 
         return settings
 

@@ -13,6 +13,9 @@ _SUFFIX: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 def accepts(request: RequestHead, response: ResponseHead) -> bool:
     """A tunnel is only opened on the right answer to the client's key: anything else is not a WebSocket server."""
-    key = request.get(b"sec-websocket-key") or b""
-    expected = b64encode(sha1(key + _SUFFIX, usedforsecurity=False).digest())
-    return response.get(b"sec-websocket-accept") == expected
+    return response.get(b"sec-websocket-accept") == acceptance(request.get(b"sec-websocket-key") or b"")
+
+
+def acceptance(key: bytes) -> bytes:
+    """The answer to a client's key, as it stands in Sec-WebSocket-Accept."""
+    return b64encode(sha1(key + _SUFFIX, usedforsecurity=False).digest())

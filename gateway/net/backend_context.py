@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from gateway.ir.backend import BackendTls, SubjectAltName
+from gateway.ir.backend import BackendProtocol, BackendTls, SubjectAltName
 from gateway.ir.listener import Certificate
 from gateway.net.alerts import CarefulSslObject
 from gateway.net.key_material import TlsConfigurationError, harden, load_pair, trusted
@@ -46,8 +46,14 @@ class BackendTlsSettings(NamedTuple):
             raise BackendIdentityError(f"the backend's certificate has the subject alternative names {present}; wanted: {demanded}")
 
 
-def backend_context(tls: BackendTls, bundles: Sequence[str], client_certificate: Certificate | None = None) -> BackendTlsSettings:
-    """What connections to a backend are made with. Raises TlsConfigurationError.
+ALPN: Final[dict[BackendProtocol, tuple[str, ...]]] = {"http/1.1": ("http/1.1",), "h2c": ("h2",), "auto": ("h2", "http/1.1")}
+"""What is offered to a backend, by its protocol; nothing to one that is relayed to."""
+
+
+def backend_context(
+    tls: BackendTls, bundles: Sequence[str], client_certificate: Certificate | None = None, alpn: Sequence[str] = ()
+) -> BackendTlsSettings:
+    """What connections to a backend are made with, which offer the protocols `alpn`. Raises TlsConfigurationError.
 
     `bundles` are the PEM texts of the trust bundles, none for the system's authorities (wellKnownCACertificates System).
     A common name never counts as identity (RFC 9525 6.4).
@@ -57,7 +63,8 @@ def backend_context(tls: BackendTls, bundles: Sequence[str], client_certificate:
     context.sslobject_class = CarefulSslObject
     context.hostname_checks_common_name = False
     context.check_hostname = not tls.subject_alt_names
-    context.set_alpn_protocols(["http/1.1"])
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     if bundles:
         context.load_verify_locations(cadata=trusted(bundles, "validation of the backend"))
     else:

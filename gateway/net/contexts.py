@@ -27,7 +27,8 @@ TlsContext: TypeAlias = "ServerContext | FallbackContext"
 Mode = Literal["AllowValidOnly", "AllowInsecureFallback"]
 """ClientValidation.mode: a client certificate must verify, or it is asked for and whatever comes is let in, unverified."""
 
-HTTP_1_1 = ("http/1.1",)
+HTTP = ("h2", "http/1.1")
+"""In the order in which we prefer them."""
 
 _Build = Callable[[Sequence[Certificate]], "TlsContext"]
 
@@ -79,7 +80,7 @@ def server_contexts(
     certificates: Sequence[Certificate],
     validation: str | None = None,
     mode: Mode = "AllowValidOnly",
-    alpn: tuple[str, ...] = HTTP_1_1,
+    alpn: tuple[str, ...] = HTTP,
 ) -> ServerContexts:
     """The contexts for a listener's certificates, which stand in the listener's order. Raises TlsConfigurationError.
 

@@ -17,18 +17,18 @@ from gateway.proxy.forwarded import believed_lines, forwarded_lines
 from gateway.proxy.request_limits import refuses
 
 if TYPE_CHECKING:
-    from gateway.proxy.client_connection import ClientConnection
     from gateway.proxy.exchange import Exchange
     from gateway.proxy.forwarded import Trust
     from gateway.proxy.port import LiveListener
     from gateway.proxy.rule import Rule
+    from gateway.proxy.stream import ClientStream
 
 MISDIRECTED: Final = LocalReply(421, "another listener serves this host", flag="NR")
 NO_HOST: Final = LocalReply(404, "no listener for this host", flag="NR")
 NO_ROUTE: Final = LocalReply(404, "no route matches", flag="NR")
 
 
-def admit(exchange: Exchange, client: ClientConnection) -> None:
+def admit(exchange: Exchange, client: ClientStream) -> None:
     """Begins an exchange whose head has been read."""
     head = exchange.head
     try:
@@ -97,7 +97,7 @@ def check_absolute(head: RequestHead, authority: bytes, scheme: bytes | None, ex
         raise Refused(400, "scheme of the target does not fit the listener")
 
 
-def _believe(exchange: Exchange, client: ClientConnection, trust: Trust) -> None:
+def _believe(exchange: Exchange, client: ClientStream, trust: Trust) -> None:
     """Request id and forwarded fields, where a listener believes some of its peers."""
     head, address, drawn = exchange.head, exchange.client_address, exchange.request_id
     if trust.believes(address):

@@ -17,13 +17,13 @@ from gateway.policies.retry import Attempt, Failure
 from gateway.proxy.authorization import authorize
 from gateway.proxy.guarded import BAD_STATUSES, Ways, answered_badly, choose, follow_session, over_budget, wait_in_line
 from gateway.proxy.mirror import Mirror
-from gateway.upstream.connect import ConnectFailed, connect_reserved
+from gateway.upstream.connect import ConnectFailed, connect_reserved, join
 
 if TYPE_CHECKING:
-    from gateway.proxy.backend_connection import BackendConnection
     from gateway.proxy.exchange import Exchange
     from gateway.proxy.rule import Rule, Share
     from gateway.upstream.backend import Backend
+    from gateway.upstream.connections import Speaking
     from gateway.upstream.endpoint import Endpoint, Pool
 
 _REPLIES: Final = {
@@ -146,7 +146,16 @@ def begin(exchange: Exchange) -> None:
             return
     if pool.idle and not exchange.fresh:
         send(exchange, pool.idle.pop())
-    elif pool.connections.reserve():
+    elif pool.shared is not None and (stream := pool.shared.take()) is not None:
+        send(exchange, stream)
+    elif pool.shared is not None and pool.shared.opening is not None:
+        exchange.core.start(_join(exchange, backend, endpoint, pool))
+    else:
+        _make_connection(exchange, backend, endpoint, pool)
+
+
+def _make_connection(exchange: Exchange, backend: Backend, endpoint: Endpoint, pool: Pool) -> None:
+    if pool.connections.reserve():
         exchange.core.start(_connect(exchange, backend, endpoint, pool))
     else:
         wait_in_line(exchange, backend, endpoint, pool, _WAYS)
@@ -175,7 +184,21 @@ async def _connect(exchange: Exchange, backend: Backend, endpoint: Endpoint, poo
         stream.flush()
 
 
-def _elsewhere(exchange: Exchange, endpoint: Endpoint, stream: BackendConnection) -> None:
+async def _join(exchange: Exchange, backend: Backend, endpoint: Endpoint, pool: Pool) -> None:
+    """A connection is being made that can carry this exchange too."""
+    attempt = exchange.attempt
+    stream = await join(pool, backend.connect_timeout)
+    if exchange.client is None or exchange.attempt != attempt or exchange.responded:
+        if stream is not None:
+            stream.rest()
+    elif stream is not None:
+        send(exchange, stream)
+        stream.flush()
+    else:
+        _make_connection(exchange, backend, endpoint, pool)
+
+
+def _elsewhere(exchange: Exchange, endpoint: Endpoint, stream: Speaking) -> None:
     """The endpoint, or the TLS settings it was asked for, went while the connection came about: nothing was sent, and nothing will be."""
     stream.close()
     if exchange.pinned is endpoint and not endpoint.plain.most:
@@ -185,7 +208,7 @@ def _elsewhere(exchange: Exchange, endpoint: Endpoint, stream: BackendConnection
     exchange.flush_request()
 
 
-def send(exchange: Exchange, stream: BackendConnection) -> None:
+def send(exchange: Exchange, stream: Speaking) -> None:
     """Head, and as much of the body as there is; the rest follows as it comes."""
     exchange.backend = exchange.last_stream = stream
     stream.exchange = exchange

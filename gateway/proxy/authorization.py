@@ -19,9 +19,9 @@ from gateway.upstream.connect import ConnectFailed, connect
 from gateway.upstream.lease import Lease
 
 if TYPE_CHECKING:
-    from gateway.proxy.backend_connection import BackendConnection
     from gateway.proxy.exchange import Exchange
     from gateway.upstream.backend import Backend
+    from gateway.upstream.connections import Speaking
     from gateway.upstream.endpoint import Endpoint, Pool
 
 PATIENCE: Final = 10.0
@@ -59,6 +59,7 @@ class Authorization:
         "_size",
         "_stream",
         "_tried",
+        "blocked",
         "deadline",
         "slot",
     )
@@ -69,9 +70,9 @@ class Authorization:
         self._pieces = exchange.body.copy()
         """The request's body as far as it has come."""
         self._size = exchange.body_size
-        self._gathering = self._over = False
+        self._gathering = self._over = self.blocked = False
         self._question: RequestHead | None = None
-        self._stream: BackendConnection | None = None
+        self._stream: Speaking | None = None
         self._endpoint: Endpoint | None = None
         self._lease: Lease | None = None
         self._began = 0.0
@@ -126,6 +127,10 @@ class Authorization:
         if self._gathering and self._size > self._policy.max_body:
             self._refuse_body()
 
+    def taken(self, sent: int) -> int:
+        """The body is bounded, and held here."""
+        return sent
+
     def pause(self) -> None:
         """Nothing of an answer goes to the client before the end of it."""
 
@@ -170,8 +175,9 @@ class Authorization:
         except ValueError as refusal:
             self._fail(f"cannot be used: {refusal}", 500)
             return
-        if pool.idle and self._tried is None:
-            self._begin(pool.idle.pop())
+        stream = pool.take() if self._tried is None else None
+        if stream is not None:
+            self._begin(stream)
         else:
             self._exchange.core.start(self._connect(endpoint, pool))
 
@@ -199,7 +205,7 @@ class Authorization:
         else:
             self._begin(stream)
 
-    def _begin(self, stream: BackendConnection) -> None:
+    def _begin(self, stream: Speaking) -> None:
         assert self._question is not None
         self._stream = stream
         stream.exchange = self

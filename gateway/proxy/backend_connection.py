@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 from gateway.http.chunked import ChunkedReader, MalformedChunk, last_chunk
 from gateway.http.head import WITHOUT_BODY, Fields, RequestHead, ResponseHead
 from gateway.http.response import CHUNKED, HEAD_LIMIT, INTERIM_LIMIT, UNTIL_CLOSE, Framing, MalformedResponse, parse_response
+from gateway.net.tcp_information import acknowledged
 from gateway.upstream.endpoint import Endpoint, Pool
 
 if TYPE_CHECKING:
@@ -162,6 +163,10 @@ class BackendConnection:
         if self._paused and not self.transport.is_closing():
             self._paused = False
             self.transport.resume_reading()
+
+    def taken(self, sent: int) -> int:
+        """A number that grows as the backend takes what is sent, `sent` bytes so far."""
+        return acknowledged(self.transport, sent)
 
     # what the transport calls
 

@@ -12,18 +12,20 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.http.chunked import ChunkedReader, MalformedChunk
+from gateway.http.frames import PREFACE
 from gateway.http.head import LocalReply, RequestHead, ResponseHead
 from gateway.http.refused import Refused
 from gateway.http.request import parse_request, refuse_early
 from gateway.net.deadlines import NEVER
-from gateway.net.peer import peer_of
+from gateway.net.reset import reset
+from gateway.net.tcp_information import acknowledged
 from gateway.proxy.admission import admit
+from gateway.proxy.client import arrive, depart, hand_over
 from gateway.proxy.exchange import Exchange
-from gateway.proxy.forwarded import client_certificate_value, constant_lines
+from gateway.proxy.http2.client_connection import Http2ClientConnection
 from gateway.proxy.pace import Pace, Waits
 from gateway.proxy.response_writer import ResponseWriter
 from gateway.proxy.watch import look, watch
-from gateway.telemetry.access_log import client_fragment
 
 if TYPE_CHECKING:
     from gateway.net.accept import Seat
@@ -60,6 +62,7 @@ class ClientConnection(ResponseWriter):
         "_running",
         "_server_name",
         "_skipped",
+        "_undecided",
         "address",
         "core",
         "deadline",
@@ -83,6 +86,7 @@ class ClientConnection(ResponseWriter):
         """The listener chosen by the server name; None on a plain port, where each request chooses."""
         self.seat: Seat | None = None
         """Counts the connection where more than its number is counted."""
+        self.address = self.fragment = self.forwarded = b""
         self.requests = 0
         """Those begun while a Restraint counted them."""
         self.deadline, self.slot = NEVER, 0
@@ -93,6 +97,8 @@ class ClientConnection(ResponseWriter):
         """When the head that has begun must be complete; 0.0 before its first byte."""
         self._half_closed = False
         """Whether the client has ended its side and waits for what it asked for before."""
+        self._undecided = listener is None
+        """Whether HTTP/2 may begin here: before the first request, where no handshake has settled it."""
         self._skipped = False
         """Whether the empty line that may stand before a request was there."""
         self._resting = True
@@ -109,23 +115,10 @@ class ClientConnection(ResponseWriter):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclasses of it
         self._write = self.transport.write
-        peer = peer_of(transport, self._server_name)
-        self.address = peer.address
-        certificate, identity = client_certificate_value(peer.certificate) if peer.certificate is not None else (None, b"")
-        self.fragment = client_fragment(peer.tls_version, identity)
-        self.forwarded = constant_lines(peer.scheme, self.port.public_number, certificate)
-        self.port.connections.add(self)
-        if self.seat is None:
-            self.core.clients.connections += 1
-        self.core.deadlines.set(self, monotonic() + self.port.header_timeout)
+        arrive(self, transport, self._server_name)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.port.connections.discard(self)
-        self.core.deadlines.forget(self)
-        if self.seat is None:
-            self.core.clients.connections -= 1
-        else:
-            self.seat.leave()
+        depart(self)
         exchange = self.exchange
         if exchange is not None:
             exchange.client_gone()
@@ -170,7 +163,7 @@ class ClientConnection(ResponseWriter):
                 try:
                     head = parse_request(data, end)
                 except Refused as refused:
-                    self._refuse(refused)
+                    self._turn_away(refused, data)
                     return
                 self._begin(head)
                 if head.length != 0 and self.exchange is not None:
@@ -236,6 +229,7 @@ class ClientConnection(ResponseWriter):
         """Begins an exchange when the head is complete; returns what follows it."""
         if data.startswith(b"\r\n") and not self._skipped:
             self._skipped = True
+            self._undecided = False
             data = data[2:]  # one empty line before a request is skipped (RFC 9112 2.2)
             if not data:
                 if self.deadline == NEVER or self._half_closed:
@@ -246,25 +240,29 @@ class ClientConnection(ResponseWriter):
             if end < 0:
                 if data != b"\r":
                     refuse_early(data)
-                if not self._head_due:
-                    self._head_due = monotonic() + self.port.header_timeout
-                    self.core.deadlines.set(self, self._head_due)
-                self._buffer = data
+                self._await_head(data)
                 self._resting = False
                 if self._half_closed:
                     self.transport.close()  # the rest of it will never come
                 return b""
             head = parse_request(data, end)
         except Refused as refused:
-            self._refuse(refused)
+            self._turn_away(refused, data)
             return b""
         self._begin(head)
         return data[end + 4 :] if len(data) > end + 4 else b""
 
+    def _await_head(self, data: bytes) -> None:
+        """The rest of it has as long as the whole of it."""
+        if not self._head_due:
+            self._head_due = monotonic() + self.port.header_timeout
+            self.core.deadlines.set(self, self._head_due)
+        self._buffer = data
+
     def _begin(self, head: RequestHead) -> None:
         self.deadline = NEVER
         self._head_due = 0.0
-        self._resting = self._skipped = False
+        self._resting = self._skipped = self._undecided = False
         self._bodiless = head.method == b"HEAD"
         self._old = head.version == b"1.0"
         self._chunked = self._until_close = False
@@ -277,6 +275,22 @@ class ClientConnection(ResponseWriter):
         exchange = self.exchange = Exchange(self, head)
         if restraint is None or not restraint.sheds(exchange, self):
             admit(exchange, self)
+
+    def _turn_away(self, refused: Refused, data: bytes) -> None:
+        """What is not a request of HTTP/1.1, unless it is the preface of HTTP/2 (RFC 9113 3.3)."""
+        if refused.status != 505 or not self._undecided or not PREFACE.startswith(data[: len(PREFACE)]):
+            self._refuse(refused)
+            return
+        self._resting = False
+        if len(data) < len(PREFACE):
+            self._await_head(data)
+            return
+        self._undecided = False
+        self._lingering = True
+        successor = Http2ClientConnection(self.core, self.port)
+        hand_over(self, successor)
+        successor.take_over(self.transport)
+        successor.data_received(data)
 
     def _refuse(self, refused: Refused) -> None:
         """Answers, counts and logs what is not a request; nothing of it went anywhere."""
@@ -395,6 +409,18 @@ class ClientConnection(ResponseWriter):
             self._reading_paused = False
             if not self.transport.is_closing():
                 self.transport.resume_reading()
+
+    def drop(self) -> None:
+        """The client does not take the response: what waits for it is thrown away."""
+        reset(self.transport)
+
+    def came(self, received: int) -> int:
+        """Bytes of the body that have come, `received` of them passed on."""
+        return received
+
+    def taken(self, sent: int) -> int:
+        """A number that grows as the client takes what is sent, `sent` bytes so far."""
+        return acknowledged(self.transport, sent)
 
     # between exchanges
 

@@ -19,13 +19,12 @@ from gateway.proxy import attempts, guarded
 
 if TYPE_CHECKING:
     from gateway.filters.passage import Passage
-    from gateway.proxy.backend_connection import BackendConnection
-    from gateway.proxy.client_connection import ClientConnection
     from gateway.proxy.mirror import Mirror
     from gateway.proxy.port import LiveListener
     from gateway.proxy.request_limits import BodyLimit
     from gateway.proxy.rule import Account, Rule, Share
-    from gateway.proxy.stream import BackendStream
+    from gateway.proxy.stream import BackendStream, ClientStream
+    from gateway.upstream.connections import Speaking
     from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.lease import Lease
 
@@ -78,8 +77,8 @@ class Exchange:
         "tried",
     )
 
-    def __init__(self, client: ClientConnection, head: RequestHead) -> None:
-        self.client: ClientConnection | None = client
+    def __init__(self, client: ClientStream, head: RequestHead) -> None:
+        self.client: ClientStream | None = client
         self.head = head
         self.core, self.port = client.core, client.port
         self.began = monotonic()
@@ -90,7 +89,7 @@ class Exchange:
         self.account: Account | None = None
         self.endpoint: Endpoint | None = None
         self.backend: BackendStream | None = None
-        self.last_stream: BackendConnection | None = None
+        self.last_stream: Speaking | None = None
         self.lease: Lease | None = None
         self.attempt = 0
         self.tried: tuple[Endpoint, ...] = ()

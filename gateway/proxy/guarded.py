@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.policies.persistence import Sessions
-    from gateway.proxy.backend_connection import BackendConnection
     from gateway.proxy.exchange import Exchange
     from gateway.proxy.rule import Rule
     from gateway.upstream.backend import Backend
+    from gateway.upstream.connections import Speaking
     from gateway.upstream.endpoint import Endpoint, Pool
 
 BAD_STATUSES: Final = frozenset({502, 503, 504})
@@ -148,7 +148,7 @@ class Ways(NamedTuple):
 
     begin: Callable[[Exchange], None]
     """Another choice of endpoint and connection."""
-    send: Callable[[Exchange, BackendConnection], None]
+    send: Callable[[Exchange, Speaking], None]
     """Over this connection."""
 
 
@@ -186,7 +186,7 @@ class InLine:
         bound = self._exchange.pinned is not None or self._backend.hashing is not None
         return not bound and pool.settings is self._pool.settings
 
-    def given(self, connection: BackendConnection) -> None:
+    def given(self, connection: Speaking) -> None:
         """Used when whoever had it before is through with it."""
         self._leave_deadlines()
         self._exchange.core.loop.call_soon(self._use, connection)
@@ -208,7 +208,7 @@ class InLine:
         exchange = self._exchange
         return exchange.client is None or exchange.attempt != self._attempt or exchange.responded
 
-    def _use(self, connection: BackendConnection) -> None:
+    def _use(self, connection: Speaking) -> None:
         exchange = self._exchange
         if connection.transport.is_closing():
             self._again()

@@ -54,6 +54,8 @@ class ConnectionLimits:
     connections: float = inf
     per_client: float = inf
     requests: float = inf
+    streams: int = 100
+    """On one HTTP/2 connection."""
 
     @classmethod
     def of(cls, options: ListenerOptions) -> ConnectionLimits:
@@ -61,6 +63,7 @@ class ConnectionLimits:
             options.most_connections or inf,
             options.most_connections_per_client or inf,
             options.most_requests_per_connection or inf,
+            options.most_streams_per_connection,
         )
 
 
@@ -81,7 +84,10 @@ def loosest_connections(listeners: Sequence[ListenerOptions]) -> ConnectionLimit
     """Of the listeners of a port; none without any."""
     limits = [ConnectionLimits.of(options) for options in listeners] or [ConnectionLimits()]
     return ConnectionLimits(
-        max(each.connections for each in limits), max(each.per_client for each in limits), max(each.requests for each in limits)
+        max(each.connections for each in limits),
+        max(each.per_client for each in limits),
+        max(each.requests for each in limits),
+        max(each.streams for each in limits),
     )
 
 

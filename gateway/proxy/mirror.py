@@ -14,9 +14,9 @@ from gateway.net.deadlines import NEVER
 from gateway.upstream.connect import ConnectFailed, connect
 
 if TYPE_CHECKING:
-    from gateway.proxy.backend_connection import BackendConnection
     from gateway.proxy.exchange import Exchange
     from gateway.upstream.backend import Backend
+    from gateway.upstream.connections import Speaking
     from gateway.upstream.endpoint import Endpoint, Pool
 
 BEHIND_LIMIT: Final = 1024 * 1024
@@ -38,7 +38,7 @@ class Mirror:
         head = self._head = head.copy()
         head.upgrade, head.expects = None, False
         self._core, self._backend = exchange.core, backend
-        self._stream: BackendConnection | None = None
+        self._stream: Speaking | None = None
         self._ended, self._over = exchange.request_ended, False
         self._waiting = exchange.body.copy()
         self._behind = exchange.body_size
@@ -60,8 +60,9 @@ class Mirror:
             return
         self._core.mirrors.add(self)
         self._core.deadlines.set(self, monotonic() + PATIENCE)
-        if pool.idle:
-            self._begin(pool.idle.pop())
+        stream = pool.take()
+        if stream is not None:
+            self._begin(stream)
         else:
             self._core.start(self._connect(endpoint, pool))
 
@@ -95,7 +96,7 @@ class Mirror:
             self._begin(stream)
             stream.flush()
 
-    def _begin(self, stream: BackendConnection) -> None:
+    def _begin(self, stream: Speaking) -> None:
         self._stream = stream
         stream.exchange = self
         stream.send_head(self._head)

@@ -14,6 +14,7 @@ from gateway.net.peer import address_of
 from gateway.net.sockets import Address
 from gateway.proxy.client_connection import ClientConnection
 from gateway.proxy.clients import Arrival, Refusal, refusal, take_seat
+from gateway.proxy.http2.client_connection import Http2ClientConnection
 from gateway.proxy.port import LiveListener, Port
 from gateway.proxy.rule import Account
 from gateway.telemetry.counters import CounterLabels
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.proxy.core import Core
 
 BACKLOG = 4096
+HTTP_2 = b"h2"
 LONGEST_HANDSHAKE = 3600.0
 """Seconds, where the listeners set no limit: a handshake that is never finished must end some day."""
 
@@ -123,7 +125,10 @@ class OpenPort:
         return AcceptorOptions(handshake_timeout=min(self.port.header_timeout, LONGEST_HANDSHAKE), admit=self._admit)
 
     def _connected(self, listener: LiveListener, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
-        connection = ClientConnection(self._core, self.port, listener, hello.server_name)
+        """The protocol that the handshake will agree on: of those that both speak the one that we prefer (RFC 7301 3.2)."""
+        both = listener.contexts is not None and HTTP_2 in hello.alpn and HTTP_2 in listener.contexts.alpn
+        speaking = Http2ClientConnection if both else ClientConnection
+        connection = speaking(self._core, self.port, listener, hello.server_name)
         connection.seat = seat
         return cast(asyncio.Protocol, connection)
 

@@ -15,7 +15,7 @@ from gateway.routing.table import RouteTable
 
 if TYPE_CHECKING:
     from gateway.net.contexts import ServerContexts
-    from gateway.proxy.client_connection import ClientConnection
+    from gateway.proxy.client import Client
     from gateway.proxy.request_limits import RequestLimits
     from gateway.proxy.rule import Account, Rule
 
@@ -95,7 +95,7 @@ class Port:
     def __init__(self, address: str, number: int, tls: bool, account: Account) -> None:
         self.address, self.number, self.tls, self.account = address, number, tls, account
         self.hosts: HostTable[LiveListener] = HostTable({})
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[Client] = set()
         self.header_timeout = 10.0
         self._idle_configured = self.idle_timeout = 60.0
         self._idle_ceiling = inf

@@ -14,8 +14,9 @@ from gateway.http.refused import Refused
 from gateway.http.target import parse_authority
 
 if TYPE_CHECKING:
-    from gateway.proxy.client_connection import ClientConnection
+    from gateway.proxy.client import Client
     from gateway.proxy.exchange import Exchange
+    from gateway.proxy.stream import ClientStream
 
 RETRY_AFTER: Final = b"1"
 """Seconds that a client which was turned away is asked to wait: pressure is looked at four times a second."""
@@ -32,12 +33,12 @@ class Restraint:
     shortage: str = ""
     """What has run so short that requests are turned away, '' for nothing."""
 
-    def closes(self, client: ClientConnection) -> bool:
+    def closes(self, client: Client) -> bool:
         """Whether the response to the request that begins ends the connection; called once for each."""
         client.requests += 1
         return self.closing or client.requests >= self.requests
 
-    def sheds(self, exchange: Exchange, client: ClientConnection) -> bool:
+    def sheds(self, exchange: Exchange, client: ClientStream) -> bool:
         """Whether the exchange was answered with 503 (RFC 9110 15.6.4), for the listener it is meant for; a malformed request is not."""
         if not self.shortage:
             return False

@@ -10,14 +10,41 @@ the events below. Everything happens in the loop's callbacks; nothing here is aw
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.http.head import Fields, RequestHead, ResponseHead
 
+if TYPE_CHECKING:
+    from gateway.proxy.core import Core
+    from gateway.proxy.exchange import Exchange
+    from gateway.proxy.pace import Pace, Waits
+    from gateway.proxy.port import LiveListener, Port
+
 
 class ClientStream(Protocol):
-    """The side that asked. Owned by its connection; valid until `send_end` or `abort`."""
+    """The side that asked. Owned by its connection; valid until `send_end` or `abort`. An item of the worker's deadlines (proxy.watch)."""
+
+    core: Core
+    port: Port
+    listener: LiveListener | None
+    """The listener chosen by the server name; None on a plain port, where each request chooses."""
+    address: bytes
+    fragment: bytes
+    """The end of its log lines."""
+    forwarded: bytes
+    """Fields for backends that are the same for all requests of its connection."""
+    exchange: Exchange | None
+    writable: bool
+    """Whether the client takes more of the response."""
+    pace: Pace | None
+    deadline: float
+    slot: int
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """Of its connection."""
 
     def send_interim(self, head: ResponseHead) -> None:
         """A 1xx response (RFC 9110 15.2); left out for clients that cannot take it."""
@@ -52,6 +79,21 @@ class ClientStream(Protocol):
     def abort(self) -> None:
         """The response cannot be completed: the client must be able to see that (RFC 9112 8)."""
 
+    def drop(self) -> None:
+        """The client does not take the response: what waits for it is thrown away."""
+
+    def waits(self) -> Waits:
+        """What the client is waited for with."""
+
+    def came(self, received: int) -> int:
+        """Bytes of the body that have come, `received` of them passed on."""
+
+    def taken(self, sent: int) -> int:
+        """A number that grows as the client takes what is sent, `sent` bytes so far."""
+
+    def expire(self, now: float) -> None:
+        """Its deadline has passed."""
+
     def pause(self) -> None:
         """Stop reading the request's body; bytes already read may still be delivered."""
 
@@ -61,6 +103,12 @@ class ClientStream(Protocol):
 
 class BackendStream(Protocol):
     """The side that is asked."""
+
+    blocked: bool
+    """Whether it takes no more of the request for now."""
+
+    def taken(self, sent: int) -> int:
+        """A number that grows as the backend takes what is sent, `sent` bytes so far."""
 
     def send_whole(self, head: RequestHead) -> None:
         """A request without a body."""

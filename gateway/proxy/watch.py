@@ -6,32 +6,23 @@ kernel feeds a slow client from its own.
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import sys
 from time import monotonic
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from gateway.http.head import LocalReply
 from gateway.ir.backend import BackendOptions
 from gateway.net.deadlines import NEVER
-from gateway.net.reset import reset
+from gateway.net.tcp_information import is_closed
 from gateway.proxy import attempts
 from gateway.proxy.limits import seconds
 from gateway.proxy.pace import Amounts, Fault, Pace, Waits
 
 if TYPE_CHECKING:
-    from gateway.proxy.client_connection import ClientConnection
     from gateway.proxy.exchange import Exchange
-
-_TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
-_ACKNOWLEDGED: Final = slice(120, 128)
-"""tcpi_bytes_acked in Linux's struct tcp_info, since 4.1."""
-_CLOSED: Final = b"\x07"
-"""TCP_CLOSE, the first byte of it: the client has reset a connection that is not read, which nobody would notice."""
+    from gateway.proxy.stream import ClientStream
 
 
-def watch(client: ClientConnection) -> None:
+def watch(client: ClientStream) -> None:
     """The exchange that runs begins to wait for its client."""
     pace = client.pace
     if client.deadline == NEVER or pace is None:
@@ -46,13 +37,13 @@ def watch(client: ClientConnection) -> None:
     client.core.deadlines.set(client, min(client.deadline, pace.next_look(waits, now)))
 
 
-def look(client: ClientConnection, now: float) -> None:
+def look(client: ClientStream, now: float) -> None:
     """The time of a look has come."""
     pace = client.pace
     if pace is None:
         pace = client.pace = Pace(client.port.pace)
     waits = _waits(client)
-    if waits.held and _information(client.transport, 1) == _CLOSED:
+    if waits.held and is_closed(client.transport):
         client.transport.abort()
         return
     fault = pace.look(waits, _amounts(client, waits), now)
@@ -68,7 +59,7 @@ def look(client: ClientConnection, now: float) -> None:
     client.core.deadlines.set(client, pace.next_look(waits, now))
 
 
-def _end(client: ClientConnection, fault: Fault) -> None:
+def _end(client: ClientStream, fault: Fault) -> None:
     exchange = client.exchange
     if fault.kind not in ("gone", "backend"):
         client.core.clients.count_slow(fault.reason)
@@ -76,7 +67,7 @@ def _end(client: ClientConnection, fault: Fault) -> None:
         case "response":
             if exchange is not None:
                 exchange.cut_off(fault.text)
-            reset(client.transport)
+            client.drop()
         case "body" if exchange is not None and not exchange.responded:
             client.close_after()
             exchange.reply(LocalReply(408, fault.text, flag="SI"))
@@ -101,7 +92,7 @@ def _give_up(exchange: Exchange, reason: str) -> None:
         attempts.failed(exchange, "timeout", reason)
 
 
-def _waits(client: ClientConnection) -> Waits:
+def _waits(client: ClientStream) -> Waits:
     """What the client is waited for with, and whether it is the backend that is."""
     waits, exchange = client.waits(), client.exchange
     if not waits.held or exchange is None:
@@ -114,34 +105,14 @@ def _waits(client: ClientConnection) -> Waits:
     return waits._replace(backend=seconds(options.send_timeout))
 
 
-def _amounts(client: ClientConnection, waits: Waits) -> Amounts:
+def _amounts(client: ClientStream, waits: Waits) -> Amounts:
     exchange = client.exchange
     if exchange is None:
-        return Amounts(taken=_taken(client.transport, 0) if waits.blocked else 0)
+        return Amounts(taken=client.taken(0) if waits.blocked else 0)
     stream = exchange.last_stream
     return Amounts(
-        exchange.received,
+        client.came(exchange.received),
         exchange.sent,
-        _taken(client.transport, exchange.sent) if waits.blocked else 0,
-        _taken(stream.transport, exchange.received) if waits.backend and stream is not None else 0,
+        client.taken(exchange.sent) if waits.blocked else 0,
+        stream.taken(exchange.received) if waits.backend and stream is not None else 0,
     )
-
-
-def _taken(transport: asyncio.Transport, sent: int) -> int:
-    """A number that grows as the peer takes what was sent; while nothing more is sent, where the system does not tell."""
-    acknowledged = _information(transport, _ACKNOWLEDGED.stop)[_ACKNOWLEDGED]
-    if len(acknowledged) == _ACKNOWLEDGED.stop - _ACKNOWLEDGED.start:
-        return int.from_bytes(acknowledged, sys.byteorder)
-    return sent - transport.get_write_buffer_size()
-
-
-def _information(transport: asyncio.Transport, size: int) -> bytes:
-    """So many bytes of Linux's struct tcp_info; b'' where there is none."""
-    connection = transport.get_extra_info("socket")
-    if _TCP_INFO is None or connection is None:
-        return b""
-    try:
-        information: bytes = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, size)
-    except OSError:
-        return b""  # it has ended by itself, or is no TCP
-    return information

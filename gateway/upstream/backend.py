@@ -95,17 +95,22 @@ class Backend:
 
     def describe(self, resource: BackendResource | None, settings_for: SettingsFor | None) -> None:
         """Takes a new description, or None when the backend is gone; connections under other TLS settings are not used again."""
+        renewed = settings_for is not None and self.settings_for is None
         self.resource, self.settings_for = resource, settings_for
         self._settings = {}
+        if resource is not None and resource.protocol != self.connections.protocol:
+            self.connections.protocol = resource.protocol
+            renewed = True
         if resource is None:
             self.error = f"backend {self.key} is not known to the proxy"
         else:
             self.error = resource.error
             self._follow(resource.options)
         for endpoint in self.endpoints.values():
-            endpoint.close_secure()
-            if settings_for is not None:
-                endpoint.close_idle()  # from now on TLS is asked for
+            if renewed:
+                endpoint.renew()
+            else:
+                endpoint.close_secure()
         self._check()
         self._arrange()
 

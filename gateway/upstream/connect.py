@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Final, cast
 from gateway.net.backend_context import BackendIdentityError
 from gateway.net.keepalive import notice_vanished_backend
 from gateway.proxy.backend_connection import BackendConnection
+from gateway.proxy.http2.backend_connection import Http2BackendConnection
 
 if TYPE_CHECKING:
     from gateway.proxy.core import Core
+    from gateway.proxy.http2.backend_stream import Http2BackendStream
+    from gateway.upstream.connections import Speaking
     from gateway.upstream.endpoint import Endpoint, Pool
 
 
@@ -28,27 +31,87 @@ class ConnectFailed(Exception):
         self.hopeless = hopeless
 
 
-async def connect(core: Core, endpoint: Endpoint, pool: Pool, limit: float | None) -> BackendConnection:
-    """A new connection, verified where TLS is asked for; nothing was sent on it yet. Raises ConnectFailed."""
+async def connect(core: Core, endpoint: Endpoint, pool: Pool, limit: float | None) -> Speaking:
+    """A new connection, verified where TLS is asked for, on which nothing was sent yet; or a stream of one that was being made. Raises
+    ConnectFailed."""
+    joined = await join(pool, limit)
+    if joined is not None:
+        return joined
     if not pool.connections.reserve():
         raise ConnectFailed(f"no connection to {endpoint.label.decode()}: all {pool.connections.limit} of its backend are in use")
     return await connect_reserved(core, endpoint, pool, limit)
 
 
-async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: float | None) -> BackendConnection:
+async def join(pool: Pool, limit: float | None) -> Http2BackendStream | None:
+    """A stream of a connection that is being made for somebody else; None when none is, or when it has no room or does not come."""
+    opening = pool.shared.opening if pool.shared is not None else None
+    if pool.shared is None or opening is None:
+        return None
+    pool.shared.expect()
+    await asyncio.wait((opening,), timeout=limit)
+    return pool.shared.take()
+
+
+async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: float | None) -> Speaking:
     """As `connect`, with a place among the backend's connections that is reserved already, and given back if none comes about."""
-    connection = BackendConnection(endpoint, pool)
+    opening = pool.shared.begin(core.loop) if pool.shared is not None else None
+    protocol = _Undecided(core.loop, endpoint, pool)
     try:
-        await _connect(core, connection, limit)
+        await _connect(core, protocol, limit)
+        return protocol.open()
     finally:
-        if not hasattr(connection, "transport"):
+        if protocol.made is None:
             pool.connections.release()  # otherwise the end of the connection does it
-    return connection
+        if pool.shared is not None and opening is not None:
+            pool.shared.opened(opening)
 
 
-async def _connect(core: Core, connection: BackendConnection, limit: float | None) -> None:
+class _Undecided:
+    """The protocol of a connection until it is known what is spoken on it: at the end of the TLS handshake, where there is one."""
+
+    __slots__ = ("_loop", "endpoint", "made", "pool", "refusal")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, pool: Pool) -> None:
+        self._loop, self.endpoint, self.pool = loop, endpoint, pool
+        self.made: BackendConnection | Http2BackendConnection | None = None
+        self.refusal: BackendIdentityError | None = None
+        """Why nothing may be said to whoever answered."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        settings = self.pool.settings
+        if settings is not None:
+            try:
+                settings.check(transport.get_extra_info("ssl_object"))
+            except BackendIdentityError as refusal:
+                self.refusal = refusal
+                cast(asyncio.Transport, transport).abort()
+                return
+        if self._speaks_http2(transport):
+            self.made = Http2BackendConnection(self._loop, self.endpoint, self.pool)
+        else:
+            self.made = BackendConnection(self.endpoint, self.pool)
+        transport.set_protocol(cast(asyncio.Protocol, self.made))
+        self.made.connection_made(transport)
+
+    def _speaks_http2(self, transport: asyncio.BaseTransport) -> bool:
+        """By prior knowledge, or because the endpoint chose it (RFC 7301)."""
+        spoken = self.pool.connections.protocol
+        tls = transport.get_extra_info("ssl_object")
+        return spoken == "h2c" or (spoken == "auto" and tls is not None and tls.selected_alpn_protocol() == "h2")
+
+    def open(self) -> Speaking:
+        """What the exchange that it was made for can be had with."""
+        made = self.made
+        assert made is not None
+        return made.open() if isinstance(made, Http2BackendConnection) else made
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Before it was one: whoever waits for it is told otherwise."""
+
+
+async def _connect(core: Core, protocol: _Undecided, limit: float | None) -> None:
     """Raises ConnectFailed, and tells the endpoint's protection of what is the endpoint's fault."""
-    endpoint = connection.endpoint
+    endpoint = protocol.endpoint
     where = endpoint.label.decode()
     if (endpoint.address, endpoint.port) in core.forbidden:
         raise ConnectFailed(f"{where} is an address of this proxy itself")
@@ -57,8 +120,8 @@ async def _connect(core: Core, connection: BackendConnection, limit: float | Non
             address = await core.resolver.address(endpoint.address)
             if address != endpoint.address and (address, endpoint.port) in core.forbidden:
                 raise ConnectFailed(f"{where} is {address}, an address of this proxy itself")
-            await _open(core.loop, connection, address, limit)
-            notice_vanished_backend(connection.transport.get_extra_info("socket"))
+            transport = await _open(core.loop, protocol, address, limit)
+            notice_vanished_backend(transport.get_extra_info("socket"))
             return
     except TimeoutError:
         reason = f"no connection to {where} within {limit:g} s"
@@ -72,22 +135,20 @@ async def _connect(core: Core, connection: BackendConnection, limit: float | Non
     raise ConnectFailed(reason)
 
 
-async def _open(loop: asyncio.AbstractEventLoop, connection: BackendConnection, address: str, limit: float | None) -> None:
-    settings = connection.pool.settings
-    protocol = cast(asyncio.Protocol, connection)
+async def _open(loop: asyncio.AbstractEventLoop, undecided: _Undecided, address: str, limit: float | None) -> asyncio.Transport:
+    settings, port = undecided.pool.settings, undecided.endpoint.port
+    protocol = cast(asyncio.Protocol, undecided)
     if settings is None:
-        await loop.create_connection(lambda: protocol, address, connection.endpoint.port)
-        return
+        transport, _ = await loop.create_connection(lambda: protocol, address, port)
+        return transport
     transport, _ = await loop.create_connection(
         lambda: protocol,
         address,
-        connection.endpoint.port,
+        port,
         ssl=settings.context,
         server_hostname=settings.server_hostname,
         ssl_handshake_timeout=limit,
     )
-    try:
-        settings.check(transport.get_extra_info("ssl_object"))
-    except Exception:
-        transport.abort()
-        raise
+    if undecided.refusal is not None:
+        raise undecided.refusal
+    return transport

@@ -8,13 +8,19 @@ makes room for one that is.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from gateway.ir.backend import BackendProtocol
     from gateway.proxy.backend_connection import BackendConnection
+    from gateway.proxy.http2.backend_stream import Http2BackendStream
     from gateway.upstream.endpoint import Endpoint, Pool
+
+
+Speaking: TypeAlias = "BackendConnection | Http2BackendStream"
+"""What an exchange can be had with: a connection of its own, or a stream of one."""
 
 
 class Waiting(Protocol):
@@ -23,7 +29,7 @@ class Waiting(Protocol):
     def takes(self, pool: Pool) -> bool:
         """Whether a connection of this pool would do."""
 
-    def given(self, connection: BackendConnection) -> None:
+    def given(self, connection: Speaking) -> None:
         """A connection that others have used."""
 
     def go(self) -> None:
@@ -36,16 +42,18 @@ class Waiting(Protocol):
 class Connections:
     """Owner of the count and of the line.
 
-    limit    connections at most; reached ones stay when it is lowered
-    pending  how many may wait
+    limit     connections at most; reached ones stay when it is lowered
+    pending   how many may wait
+    protocol  what they speak (ir.backend.Backend.protocol)
     """
 
-    __slots__ = ("_endpoints", "_line", "count", "limit", "pending")
+    __slots__ = ("_endpoints", "_line", "count", "limit", "pending", "protocol")
 
     def __init__(self, endpoints: Callable[[], Iterable[Endpoint]], limit: int, pending: int) -> None:
         """`endpoints` gives those that the backend has now."""
         self._endpoints = endpoints
         self.limit, self.pending = limit, pending
+        self.protocol: BackendProtocol = "http/1.1"
         self.count = 0
         self._line: deque[Waiting] = deque()
 
@@ -64,8 +72,7 @@ class Connections:
         """Closes one that is idle. It is gone a moment after the new one began to count, which nobody minds."""
         for endpoint in self._endpoints():
             for pool in endpoint.pools():
-                if pool.idle:
-                    pool.idle.popleft().close()
+                if pool.make_room():
                     return True
         return False
 
@@ -91,7 +98,7 @@ class Connections:
             if not self._line:
                 self._let_rest(True)
 
-    def hand_on(self, connection: BackendConnection) -> bool:
+    def hand_on(self, connection: Speaking) -> bool:
         """A connection that is free, while others wait. False when the first cannot use it, so that it is to be closed and makes room:
         to pass it on to a later one might let the first wait for ever."""
         if not self._line or not self._line[0].takes(connection.pool):

@@ -6,10 +6,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from gateway.upstream.health import Health
+from gateway.upstream.shared import Shared
 
 if TYPE_CHECKING:
     from gateway.net.backend_context import BackendTlsSettings
     from gateway.proxy.backend_connection import BackendConnection
+    from gateway.proxy.http2.backend_stream import Http2BackendStream
     from gateway.upstream.connections import Connections
     from gateway.upstream.protection import Protection
 
@@ -23,14 +25,22 @@ class Pool:
     """Idle connections to one endpoint with the same TLS settings; the one used last is taken first, so that the rest can age.
 
     `most` is how many may be idle: none once nobody will take one out again, so that what is in flight then ends with its exchange,
-    and NONE_RESTS while others wait for one. `connections` counts them all.
+    and NONE_RESTS while others wait for one. `connections` counts them all. `shared` holds those that speak HTTP/2, where the backend
+    may be spoken to in it.
     """
 
-    __slots__ = ("connections", "idle", "most", "settings")
+    __slots__ = ("connections", "idle", "most", "settings", "shared")
 
     def __init__(self, settings: BackendTlsSettings | None, connections: Connections, most: int = MOST_IDLE) -> None:
         self.settings, self.connections, self.most = settings, connections, most
         self.idle: deque[BackendConnection] = deque()
+        self.shared = Shared() if connections.protocol in ("h2c", "auto") else None
+
+    def take(self) -> BackendConnection | Http2BackendStream | None:
+        """A connection that is there already, or a stream on one; None when one has to be made."""
+        if self.idle:
+            return self.idle.pop()
+        return self.shared.take() if self.shared is not None else None
 
     def age(self, limit: int) -> None:
         """Called at regular intervals: closes what has been idle for more than `limit` of them."""
@@ -38,6 +48,8 @@ class Pool:
             connection.idle_turns += 1
         while self.idle and self.idle[0].idle_turns > limit:
             self.idle.popleft().close()
+        if self.shared is not None:
+            self.shared.age(limit)
 
     def discard(self, connection: BackendConnection) -> None:
         """A connection that can no longer be used, whether it was idle or not."""
@@ -49,9 +61,19 @@ class Pool:
         if self.most != NONE_RESTS or not self.connections.hand_on(connection):
             connection.transport.close()
 
+    def make_room(self) -> bool:
+        """Closes the connection that has been idle longest; whether there was one."""
+        if self.idle:
+            self.idle.popleft().close()
+            return True
+        return self.shared is not None and self.shared.close_one()
+
     def close(self) -> None:
+        """What is idle ends; what carries requests ends with them."""
         while self.idle:
             self.idle.pop().close()
+        if self.shared is not None:
+            self.shared.retire()
 
     def retire(self) -> None:
         """Nobody takes connections out of it any more."""
@@ -108,8 +130,10 @@ class Endpoint:
             pool.retire()
         self.secure.clear()
 
-    def close_idle(self) -> None:
-        self.plain.close()
+    def renew(self) -> None:
+        """Its backend is spoken to in another way from now on: connections there are end with what they carry."""
+        self.plain.retire()
+        self.plain = Pool(None, self.connections)
         self.close_secure()
 
     def retire(self) -> None:

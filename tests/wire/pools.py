@@ -60,7 +60,8 @@ def close_idle(site: Site) -> None:
 
     def close(found: Backend) -> None:
         for endpoint in found.endpoints.values():
-            endpoint.close_idle()
+            for pool in endpoint.pools():
+                pool.close()
 
     look(site, close)
 

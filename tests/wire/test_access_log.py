@@ -126,7 +126,7 @@ def test_the_client_left(serve: Serve, blue: Echo) -> None:
         (b'GET / HTTP/1.1\r\nHost: a"b\r\n\r\n', 400),
         (b'GET /" HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 400),
         (b"GET /\x80\xff HTTP/1.1\r\nHost: a\r\n\r\n", None),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r", 505),
         (b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405),
     ],
 )

@@ -80,7 +80,7 @@ REFUSED = {
     "space in the target": (get(target=b"/a b"), 400),
     "lower-case version": (b"GET / http/1.1\r\nHost: a\r\n\r\n", 400),
     "HTTP/0.9": (b"GET /\r\n", 400),
-    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    "almost the HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\nhost: a\r\n\r\n", 505),
     "protected name in Connection": (get(b"Connection: close, host"), 400),
     "unknown expectation": (post(b"Content-Length: 1", b"Expect: more", body=b"x"), 417),
     "101 fields": (get(*[b"X: a"] * 100), 431),

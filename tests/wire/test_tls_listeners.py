@@ -96,13 +96,13 @@ def test_a_chain_is_sent_whole(serve: Serve, authority: Authority) -> None:
 
 @pytest.mark.skipif(CURL is None, reason="curl is not installed: make test-peers installs it")
 def test_curl_verifies_a_listener(serve: Serve, authority: Authority, example: Pair, tmp_path: Path) -> None:
-    """curl, which offers h2 and http/1.1 (RFC 7301), agrees on http/1.1 and takes the certificate."""
+    """curl, which offers h2 and http/1.1 (RFC 7301), agrees on h2 and takes the certificate."""
     site = serve(gateway(https("https", "example", hostname="example.com")), certificate("example", example), TO_BLUE)
     (tmp_path / "ca.crt").write_text(authority.certificate)
     host, port = site.address(443)
     command = [str(CURL), "--silent", "--show-error", "--max-time", str(LIMIT), "--cacert", str(tmp_path / "ca.crt")]
     command += ["--connect-to", f"example.com:443:{host}:{port}", "--write-out", "%{http_version} %{http_code}", "https://example.com/"]
-    assert subprocess.run(command, capture_output=True, check=True).stdout == b"1.1 200"
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"2 200"
 
 
 # who is turned away

@@ -150,7 +150,7 @@ VERSIONS = (
     _suite("pre-shared keys", b"\x00\x8c\x00\xa8\xc0\x35"),
     _suite("only the signal of renegotiation", b"\x00\xff"),
     _hello("cipher suites of nobody", _SUITE, message(_NAMED + _ABLE + versions(0x0304), suites=b"\x13\x99"), "handshake failure"),
-    _hello("HTTP/2 alone", "RFC 7301 3.2", message(_NAMED + protocols(b"h2")), "no application protocol"),
+    _hello("HTTP/3 alone", "RFC 7301 3.2", message(_NAMED + protocols(b"h3")), "no application protocol"),
     _hello("HTTP/1.0 as a protocol", "RFC 7301 3.2", message(_NAMED + protocols(b"http/1.0")), "no application protocol"),
     _hello("protocol in other letters", "RFC 7301 3.1", message(_NAMED + protocols(b"HTTP/1.1")), "no application protocol"),
     _hello("protocol with a NUL", "RFC 7301 3.1", message(_NAMED + protocols(b"http/1.1\x00")), "no application protocol"),

@@ -64,9 +64,9 @@ VERSIONS = (
     Refused("version with a letter", _VERSION, line(b"GET / HTTP/1.x")),
     Refused("HTTP/0.9 with a version", _VERSION, line(b"GET / HTTP/0.9"), 505),
     Refused("HTTP/2.0 in the form of 1.1", _VERSION, line(b"GET / HTTP/2.0"), 505),
-    Refused(
-        "HTTP/2 preface", "design 7: until HTTP/2 is there", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", 505
-    ),
+    Refused("HTTP/2 preface with another end", "RFC 9113 3.4", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r\x00\x00\x00\x04\x00\x00\x00\x00\x00", 505),
+    Refused("HTTP/2 preface with a field", "RFC 9113 3.4", b"PRI * HTTP/2.0\r\nHost: a\r\n\r\nSM\r\n\r\n", 505),
+    Refused("HTTP/2 preface behind an empty line", "RFC 9113 3.4", b"\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", 505),
     Refused("HTTP/3.0", _VERSION, line(b"GET / HTTP/3.0"), 505),
     Refused("HTTP/9.9", _VERSION, line(b"GET / HTTP/9.9"), 505),
 )

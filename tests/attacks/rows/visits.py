@@ -95,7 +95,6 @@ NO_IDENTITY = tuple(
 PROTOCOLS = (
     Visit("HTTP/2 where HTTP/1.1 was agreed on", _ALPN, sent=_PREFACE, status=505),
     Visit("HTTP/2 where nothing was agreed on", _ALPN, sent=_PREFACE, alpn=(), status=505),
-    Visit("HTTP/2 where it was offered and not taken", _ALPN, sent=_PREFACE, alpn=("h2", "http/1.1"), status=505),
     Visit("plain text behind the handshake", "RFC 8446 5.2", sent=b"", plain=get()),
     Visit("a record of another length behind the handshake", "RFC 8446 5.2", sent=b"", plain=b"\x17\x03\x03\xff\xff" + bytes(100)),
     Visit("a record that nobody encrypted", "RFC 8446 5.2", sent=b"", plain=b"\x17\x03\x03\x00\x40" + bytes(64)),
@@ -113,7 +112,6 @@ LEGAL = (
     Visit("any host where the listener has none", _FRONTING, "any.example", hosted(b"other.example"), port=ANY_NAME, status=200),
     Visit("no server name where the listener has no hostname", _FRONTING, None, hosted(b"other.example"), port=ANY_NAME, status=200),
     Visit("client that agrees on nothing", _ALPN, alpn=(), status=200),
-    Visit("client that prefers HTTP/2", _ALPN, alpn=("h2", "http/1.1"), status=200),
     Visit("TLS 1.2", "RFC 9325 3.1", version="TLSv1.2", status=200),
     Visit("valid client certificate", _CLIENT, port=DEMANDING, shows="valid", status=200, identity=True),
     Visit("valid client certificate, TLS 1.2", _CLIENT, port=DEMANDING, shows="valid", version="TLSv1.2", status=200, identity=True),

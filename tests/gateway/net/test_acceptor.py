@@ -145,7 +145,7 @@ async def test_a_client_that_offers_only_other_protocols_gets_an_alert() -> None
     """RFC 7301 3.2: no_application_protocol (120)."""
     async with serving(LISTENERS) as site:
         client = await connect(site)
-        client.send(captured("app.test", ["h2"]))
+        client.send(captured("app.test", ["h3"]))
         assert await receive(client) == b"\x15\x03\x03\x00\x02\x02\x78"
         assert (await site.failure()).reason == failures.NO_APPLICATION_PROTOCOL
         client.close()
@@ -156,9 +156,9 @@ async def test_the_protocol_of_both_is_negotiated() -> None:
     """RFC 7301 3.2: of those that the client offers, one that is spoken here."""
     async with serving(LISTENERS) as site:
         trust = trusting(AUTHORITY.certificate)
-        trust.set_alpn_protocols(["h2", "http/1.1"])
+        trust.set_alpn_protocols(["h3", "h2", "http/1.1"])
         client = await asyncio.to_thread(Client, site.port, trust, "app.test")
-        assert client.tls.selected_alpn_protocol() == "http/1.1"
+        assert client.tls.selected_alpn_protocol() == "h2"
         client.close()
 
 

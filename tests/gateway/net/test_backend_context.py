@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.ir.backend import BackendTls, SubjectAltName
+from gateway.ir.backend import BackendProtocol, BackendTls, SubjectAltName
 from gateway.ir.listener import Certificate
-from gateway.net.backend_context import BackendIdentityError, BackendTlsSettings, backend_context
+from gateway.net.backend_context import ALPN, BackendIdentityError, BackendTlsSettings, backend_context
 from gateway.net.key_material import TlsConfigurationError
 from tests.certificates import EXPIRED, Authority, Pair, self_signed
 from tests.gateway.net.serving import on_uvloop
@@ -77,13 +77,20 @@ def test_the_hostname_is_the_name_sent_and_the_identity_demanded(tmp_path: Path)
     backend = Backend(tmp_path)
     client = backend.meet(settings("abc.example.com"))
     assert backend.server_name == "abc.example.com"
-    assert client.selected_alpn_protocol() == "http/1.1"
+    assert client.selected_alpn_protocol() is None
     assert client.version() == "TLSv1.3"
     backend.meet(settings("one.wild.example.com"))
     with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
         backend.meet(settings("other.example.com"))
     with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
         backend.meet(settings("two.one.wild.example.com"))
+
+
+@pytest.mark.parametrize(("protocol", "chosen"), [("http/1.1", "http/1.1"), ("h2c", "h2"), ("auto", "h2"), ("tcp", None)])
+def test_the_protocols_of_a_backend_are_offered(tmp_path: Path, protocol: BackendProtocol, chosen: str | None) -> None:
+    """RFC 7301 3.1: what the backend may be spoken to in, and nothing where bytes are relayed."""
+    offering = backend_context(BackendTls("abc.example.com", ("default/ca",)), [AUTHORITY.certificate], None, ALPN.get(protocol, ()))
+    assert Backend(tmp_path).meet(offering).selected_alpn_protocol() == chosen
 
 
 def test_a_common_name_is_no_identity(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def trusted(tmp_path: Path) -> Path:
 
 
 def curl(trusted: Path, port: int, url: str, *more: str) -> tuple[str | Path, ...]:
-    return ("curl", "-sS", "--max-time", "20", "--cacert", trusted, "--connect-to", f"::127.0.0.1:{port}", *more, url)
+    return ("curl", "-sS", "--http1.1", "--max-time", "20", "--cacert", trusted, "--connect-to", f"::127.0.0.1:{port}", *more, url)
 
 
 def s_client(port: int, *more: str | Path) -> tuple[str | Path, ...]:

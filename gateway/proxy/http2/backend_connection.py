@@ -1,0 +1,158 @@
+"""A connection to an endpoint in HTTP/2: carries as many requests at once as the endpoint allows (RFC 9113 5.1.2, 6.8).
+
+It counts as one among the connections of its backend. With room for another stream it stands in its pool's `shared`; a connection
+that its endpoint leaves, or that nobody may use any more, ends with its last stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from gateway.http import frames
+from gateway.http.frames import PREFACE, ConnectionFault
+from gateway.http.response import HEAD_LIMIT
+from gateway.proxy.http2.backend_stream import Http2BackendStream
+from gateway.proxy.http2.connection import LARGEST_WINDOW, Http2Connection, opening_settings
+
+if TYPE_CHECKING:
+    from gateway.http.fields import FieldLine
+    from gateway.upstream.endpoint import Endpoint, Pool
+
+MOST_STREAMS: Final = 100
+"""Requests under way on one connection, where the endpoint allows as many: more share one window and one loss of a packet."""
+_SETTINGS: Final = ((frames.ENABLE_PUSH, 0), (frames.MAX_HEADER_LIST_SIZE, HEAD_LIMIT))
+
+
+class Http2BackendConnection(Http2Connection):
+    """The protocol of the connection; `open` gives a BackendStream."""
+
+    __slots__ = ("_next", "_promised", "endpoint", "idle_turns", "most_streams", "pool", "tunnels")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, pool: Pool) -> None:
+        super().__init__(loop)
+        self.endpoint, self.pool = endpoint, pool
+        self.idle_turns = 0
+        """How often the pool was aged since the last stream ended."""
+        self.most_streams = MOST_STREAMS
+        self.tunnels = False
+        """Whether the endpoint takes WebSockets (RFC 8441 3)."""
+        self._next = 1
+        self._promised = 0
+        """Streams that were opened and have not begun."""
+
+    # streams
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it takes another stream."""
+        under_way = len(self.streams) + self._promised
+        return under_way < self.most_streams and not self.ended and not self.peer_leaves and self._next < LARGEST_WINDOW
+
+    def open(self) -> Http2BackendStream:
+        """A stream for one request, which begins with its head."""
+        self._promised += 1
+        self.idle_turns = 0
+        self._tell_pool()
+        return Http2BackendStream(self)
+
+    def begin(self, stream: Http2BackendStream) -> None:
+        """The head goes out: from now on the stream has a number."""
+        self._promised -= 1
+        stream.number, self._next = self._next, self._next + 2
+        stream.send_window = self.initial_send_window
+        self.streams[stream.number] = stream
+        self.data_frames += 1
+
+    def give_back(self) -> None:
+        """A stream was opened for nothing."""
+        self._promised -= 1
+        self.freed()
+
+    def _tell_pool(self) -> None:
+        if self.pool.shared is not None:
+            self.pool.shared.note(self, self.has_room)
+
+    def freed(self) -> None:
+        """There may be room: whoever waits for a connection of the backend takes it, else the pool has it."""
+        pool = self.pool
+        if pool.connections.waiting and self.has_room:
+            stream = self.open()
+            if not pool.connections.hand_on(stream):
+                self._promised -= 1
+        self._tell_pool()
+        if not self.streams and not self._promised and (self.peer_leaves or not pool.most or self._next >= LARGEST_WINDOW):
+            self.close()
+
+    def forget(self, stream: Http2BackendStream) -> None:  # type: ignore[override]  # it has no other streams
+        super().forget(stream)
+        if not self.ended:
+            self.freed()
+
+    def all_ended(self) -> None:
+        """An idle connection waits in its pool."""
+
+    # what comes
+
+    def is_idle(self, number: int) -> bool:
+        return number >= self._next or not number % 2
+
+    def fields(self, number: int, entries: list[FieldLine] | None, ended: bool) -> None:
+        stream = self.streams.get(number)
+        if stream is not None:
+            assert isinstance(stream, Http2BackendStream)
+            stream.fields(entries, ended)
+            if stream.received_all and stream.sent_all:
+                self.forget(stream)
+        elif self.is_idle(number) or number not in self._reset_streams:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "HEADERS on a stream that nobody has open")
+
+    def setting(self, setting: int, value: int) -> None:
+        if setting == frames.MAX_CONCURRENT_STREAMS:
+            self.most_streams = min(value, MOST_STREAMS)
+            self._tell_pool()
+        elif setting == frames.ENABLE_CONNECT_PROTOCOL:
+            self.tunnels = value == 1
+
+    def leaving(self, last: int, code: int) -> None:
+        """What came after `last` was not looked at, and may be asked elsewhere (RFC 9113 8.7)."""
+        self._tell_pool()
+        for stream in [stream for number, stream in self.streams.items() if number > last]:
+            del self.streams[stream.number]
+            stream.reset_by_peer(frames.REFUSED_STREAM)
+        if not self.streams and not self._promised:
+            self.close()
+
+    # the end
+
+    def faulted(self, fault: ConnectionFault) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """No stream begins any more; those there are end with it."""
+        if not self.ended:
+            self.out.append(frames.goaway(0, frames.NO_ERROR))
+            self.end_streams(frames.CANCEL, "connection closed")
+        self.flush()
+        self.transport.close()
+        self._tell_pool()
+
+    def retire(self) -> None:
+        """Nobody opens streams any more: it ends with the last."""
+        if not self.streams and not self._promised:
+            self.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.out += (PREFACE, opening_settings(_SETTINGS))
+        self.flush()
+
+    def eof_received(self) -> bool | None:
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = True
+        self.pool.connections.release()
+        self._tell_pool()
+        reason = "backend closed the connection without an answer" if exc is None else f"backend reset the connection: {exc}"
+        self.end_streams(frames.CANCEL, reason)

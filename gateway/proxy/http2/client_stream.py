@@ -1,0 +1,258 @@
+"""A request in HTTP/2 and its response: a ClientStream for one exchange."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from gateway.http import frames
+from gateway.http.head import Fields, LocalReply, RequestHead, ResponseHead
+from gateway.http.refused import Refused
+from gateway.net.deadlines import NEVER
+from gateway.net.tcp_information import acknowledged
+from gateway.proxy.admission import admit
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.http2.stream import Http2Stream
+from gateway.proxy.pace import Pace, Waits
+from gateway.proxy.watch import look, watch
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from gateway.proxy.http2.client_connection import Http2ClientConnection
+    from gateway.proxy.restraint import Restraint
+
+BODILESS: Final = frozenset({204, 304})
+
+
+class Http2ClientStream(Http2Stream):
+    """Its deadline belongs to the Pace that watches the client, while somebody waits for it."""
+
+    __slots__ = (
+        "_acknowledged", "_bodiless", "_expected", "_received", "address", "core", "deadline", "exchange", "forwarded", "fragment",
+        "listener", "pace", "port", "slot", "writable",
+    )  # fmt: skip
+
+    def __init__(self, connection: Http2ClientConnection, number: int) -> None:
+        super().__init__(connection, number)
+        self.core, self.port, self.listener = connection.core, connection.port, connection.listener
+        self.address, self.fragment, self.forwarded = connection.address, connection.fragment, connection.forwarded
+        self.exchange: Exchange | None = None
+        self.writable = not connection.blocked
+        self.deadline, self.slot = NEVER, 0
+        self.pace: Pace | None = None
+        self._bodiless = False
+        self._expected: int | None = None
+        self._received = 0
+        self._acknowledged = 0
+
+    def begin(self, head: RequestHead, restraint: Restraint | None) -> None:
+        """The head has come."""
+        self._bodiless = head.method == b"HEAD"
+        self._expected = head.length
+        if head.upgrade is not None:  # HTTP/1.1 has a key for it, HTTP/2 has none (RFC 8441 5)
+            head.lines.append(b"sec-websocket-key: %b\r\n" % b64encode(self.core.random.randbytes(16)))
+        exchange = self.exchange = Exchange(self, head)
+        if restraint is None or not restraint.sheds(exchange, self):
+            admit(exchange, self)
+        if not self.received_all and self.exchange is not None:
+            self.connection.received[self] = None
+
+    def refuse(self, refused: Refused) -> None:
+        """Answers, counts and logs what nobody may be asked."""
+        exchange = self.exchange = self._unreadable()
+        exchange.reply(LocalReply(refused.status, refused.reason, flag="DPE"))
+
+    def note(self, reason: str) -> None:
+        """Counts and logs what ends the stream, or the connection, before there is a request."""
+        self.core.count_refusal(reason)
+        exchange = self._unreadable()
+        exchange.flag, exchange.reason = "DPE", reason
+        exchange.finish()
+
+    def _unreadable(self) -> Exchange:
+        head = RequestHead(b"-", b"-", None, b"", b"")
+        head.version = b"2"
+        return Exchange(self, head)
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return self.connection.transport
+
+    # what the connection calls
+
+    def data(self, data: bytes) -> None:
+        self._received += len(data)
+        exchange = self.exchange
+        if exchange is None:
+            return
+        if self._expected is not None and self._received > self._expected and not self.is_tunnel:
+            raise frames.StreamFault(frames.PROTOCOL_ERROR, "more data than content-length says")
+        exchange.request_data(data)
+        self.connection.received[self] = None
+
+    def data_end(self, trailers: Fields) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            return
+        if self._expected is not None and self._received != self._expected and not self.is_tunnel:
+            self.received_all = False
+            raise frames.StreamFault(frames.PROTOCOL_ERROR, "less data than content-length says")
+        exchange.request_end(trailers)
+
+    def flush_received(self) -> None:
+        exchange = self.exchange
+        if exchange is not None:
+            if not self.received_all and self.deadline == NEVER:
+                watch(self)
+            exchange.flush_request()
+
+    def queued(self) -> None:
+        self._hold()
+
+    def transport_full(self) -> None:
+        self._hold()
+
+    def _hold(self) -> None:
+        was, self.writable = self.writable, False
+        exchange = self.exchange
+        if was and exchange is not None:
+            exchange.hold_response()
+            watch(self)
+
+    def emptied(self) -> None:
+        if not self.connection.blocked:
+            self._release()
+
+    def transport_ready(self) -> None:
+        if not self.full:
+            self._release()
+
+    def _release(self) -> None:
+        self.writable = True
+        if self.exchange is not None:
+            self.exchange.release_response()
+
+    def reset_by_peer(self, code: int) -> None:
+        self._leave("client reset the stream")
+
+    def failed(self, code: int, reason: str) -> None:
+        exchange = self.exchange
+        if exchange is not None and code != frames.CANCEL:
+            exchange.flag = exchange.flag or "DPE"
+            self.core.count_refusal(reason)
+        self._leave(reason)
+
+    def _leave(self, reason: str) -> None:
+        exchange, self.exchange = self.exchange, None
+        if self.slot:
+            self.core.deadlines.forget(self)
+        if exchange is not None:
+            exchange.reason = exchange.reason or reason
+            exchange.client_gone()
+
+    # what the exchange calls
+
+    def send_interim(self, head: ResponseHead) -> None:
+        self.connection.put_block(self.number, self.connection.encoder.interim(head), ended=False)
+        self.connection.flush_soon()
+
+    def send_continue(self) -> None:
+        if not self.received_all:
+            self.send_interim(ResponseHead(100, b"Continue", [], None))
+
+    def send_whole(self, head: ResponseHead, body: bytes) -> None:
+        connection = self.connection
+        if not body or self._bodiless or head.status in BODILESS:
+            connection.put_block(self.number, connection.encoder.response(head), ended=True)
+            self.sent()
+        else:
+            connection.put_block(self.number, connection.encoder.response(head), ended=False)
+            self.put(body, last=True)
+        self._end_exchange()
+
+    def send_head(self, head: ResponseHead) -> None:
+        connection = self.connection
+        if head.status == 101:
+            self.is_tunnel = True
+            head = ResponseHead(200, b"OK", [pair for pair in head.fields if pair[0].lower() != b"sec-websocket-accept"], None)
+        elif head.status in BODILESS:
+            self._bodiless = True
+        connection.put_block(self.number, connection.encoder.response(head), ended=False)
+        connection.flush_soon()
+
+    def send_data(self, data: bytes) -> None:
+        if not self._bodiless:
+            self.put(data)
+
+    def send_end(self, trailers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        if not self.sent_all:
+            self.put_end(trailers)
+        self._end_exchange()
+
+    def _end_exchange(self) -> None:
+        """The response is whole, though some of it may still wait for the client."""
+        self.exchange = None
+        self.connection.answered += 1
+        if self.sent_all:
+            self._finish()
+        self.connection.flush_soon()
+
+    def sent(self) -> None:
+        super().sent()
+        if self.exchange is None:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Nothing is left to send. A client that is still sending its request is told that nobody reads it (RFC 9113 8.1)."""
+        if self.slot:
+            self.core.deadlines.forget(self)
+        if not self.received_all:
+            self.connection.reset_stream(self, frames.NO_ERROR)
+
+    def flush(self) -> None:
+        self.connection.flush_soon()
+
+    def close_after(self) -> None:
+        """A stream serves one request; the connection serves others."""
+
+    def open_tunnel(self) -> None:
+        watch(self)
+
+    def send_half_close(self) -> None:
+        self.put_end()
+        self.connection.flush_soon()
+
+    def abort(self) -> None:
+        self.exchange = None
+        if self.slot:
+            self.core.deadlines.forget(self)
+        self.connection.reset_stream(self, frames.INTERNAL_ERROR)
+
+    def drop(self) -> None:
+        """The client does not take the response: what waits for it is thrown away."""
+        self.connection.reset_stream(self, frames.CANCEL)
+
+    # whether the client keeps up
+
+    def waits(self) -> Waits:
+        exchange = self.exchange
+        body = exchange is not None and not self.received_all
+        held = self.paused or (exchange is not None and not exchange.continued)
+        return Waits(not self.writable, False, body, held, self.is_tunnel, False)
+
+    def came(self, received: int) -> int:
+        """Bytes of the body that have come, `received` of them passed on."""
+        return received + self.connection.incomplete
+
+    def taken(self, sent: int) -> int:
+        """A number that grows as the client takes what is sent: it gives room on the stream, and reads the connection."""
+        connection = self.connection
+        if connection.blocked:
+            self._acknowledged = acknowledged(connection.transport, sent)
+        return self.passed + self._acknowledged
+
+    def expire(self, now: float) -> None:
+        """The time of a look has come."""
+        look(self, now)

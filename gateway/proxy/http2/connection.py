@@ -1,0 +1,509 @@
+"""An HTTP/2 connection, either end of it: frames in order, control frames answered, windows kept, floods ended (RFC 9113).
+
+What HEADERS mean is for the ends to say: `Http2ClientConnection` serves, `Http2BackendConnection` asks. A fault of one stream
+resets that stream; a fault of the connection ends it with GOAWAY. What is to be sent is gathered and written once a callback, and
+what many backends answer in one turn of the loop goes out together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Final, cast
+
+from gateway.http import frames
+from gateway.http.frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PADDED,
+    PING,
+    PRIORITY,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    ConnectionFault,
+    StreamFault,
+)
+from gateway.http.head import Fields
+from gateway.http.hpack import HeaderDecoder, HpackError
+from gateway.http.hpack_encoder import HeaderEncoder
+from gateway.proxy.http2.floods import (
+    BLOCK_LIMIT,
+    MOST_CONTINUATIONS,
+    MOST_UNTAKEN,
+    RATE,
+    RESET_RATE,
+    RESETS_FOR_ANSWER,
+    UPDATES_FOR_DATA,
+    Budget,
+)
+from gateway.proxy.http2.stream import STREAM_WINDOW
+
+if TYPE_CHECKING:
+    from gateway.http.fields import FieldLine
+    from gateway.proxy.http2.stream import Http2Stream
+
+MOST_FRAME: Final = 16_384
+"""Bytes of a frame that we take: SETTINGS_MAX_FRAME_SIZE as it is without being said. Larger ones only delay each other."""
+CONNECTION_WINDOW: Final = 16 * 1024 * 1024
+"""Bytes that a peer may send on all streams before they were read; what is read and not taken is held back by streams alone, so that
+a slow one harms no other."""
+CONNECTION_CREDIT: Final = CONNECTION_WINDOW // 2
+LARGEST_WINDOW: Final = (1 << 31) - 1
+DEFAULT_WINDOW: Final = 65_535
+LINGER: Final = 2.0
+"""Seconds that an ended connection goes on reading, so that its peer sees the GOAWAY and not a reset."""
+NO_TRAILERS: Final[Fields] = []
+"""Never written to."""
+REMEMBERED: Final = 128
+"""Streams that we have reset and whose peer may not know it yet: what still comes for them means nothing."""
+
+
+class Http2Connection:
+    """The asyncio.Protocol of a connection, but for its making and its end (no subclass, which could not be compiled).
+
+    `streams` holds those that have not ended on both sides, `waiting` those with data that the peer has given no room for, in turn.
+    """
+
+    __slots__ = (
+        "_block", "_block_ended", "_block_stream", "_budgets", "_buffer", "_continuations", "_flushing", "_reset_streams", "_settled",
+        "_untaken", "answered", "blocked", "credit", "data_frames", "decoder", "encoder", "ended", "frame_limit", "initial_send_window",
+        "last", "loop", "out", "peer_leaves", "receive_window", "received", "send_window", "streams", "transport", "waiting", "write",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+    write: Callable[[bytes], None]
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.streams: dict[int, Http2Stream] = {}
+        self.waiting: dict[Http2Stream, None] = {}
+        self.decoder, self.encoder = HeaderDecoder(), HeaderEncoder()
+        self.out: list[bytes | memoryview] = []
+        self.initial_send_window = self.send_window = DEFAULT_WINDOW
+        self.receive_window, self.credit = CONNECTION_WINDOW, 0
+        self.frame_limit = MOST_FRAME
+        """Bytes of DATA or of a block that one of our frames carries at most."""
+        self.last = 0
+        """The newest stream that the peer has begun; of an end that asks the newest of its own."""
+        self.blocked = False
+        """Whether the transport takes no more."""
+        self.ended = False
+        """Whether nothing is read or begun any more."""
+        self.peer_leaves = False
+        """Whether the peer has sent GOAWAY."""
+        self.data_frames = 0
+        """Frames of DATA sent, and streams begun, that WINDOW_UPDATE may answer."""
+        self.answered = 0
+        """Streams that ended well since the peer last reset one."""
+        self.received: dict[Http2Stream, None] = {}
+        """Streams that something came for in this turn."""
+        self._buffer = b""
+        self._flushing = self._settled = False
+        self._block: list[bytes] | None = None
+        """Pieces of a block of fields whose end has not come."""
+        self._block_stream, self._block_ended, self._continuations = 0, False, 0
+        self._budgets: dict[int, Budget] = {}
+        self._reset_streams: dict[int, None] = {}
+        self._untaken = 0
+
+    # writing
+
+    def flush(self) -> None:
+        """One write for all that is gathered."""
+        out = self.out
+        if out:
+            data = b"".join(out)
+            out.clear()
+            self.write(data)
+
+    def flush_soon(self) -> None:
+        """At the end of this turn of the loop, with what other streams have by then."""
+        if not self._flushing:
+            self._flushing = True
+            self.loop.call_soon(self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flushing = False
+        self.flush()
+
+    def put_block(self, number: int, block: bytes, ended: bool) -> None:
+        """HEADERS, and CONTINUATION where it is too long for one frame."""
+        self.out.append(frames.header_frames(number, block, ended, self.frame_limit))
+
+    def reset_stream(self, stream: Http2Stream, code: int) -> None:
+        """Ends a stream from our side, whatever state it is in."""
+        stream.drop_queue()
+        if self.streams.pop(stream.number, None) is None:
+            return
+        remembered = self._reset_streams
+        remembered[stream.number] = None
+        if len(remembered) > REMEMBERED:
+            del remembered[next(iter(remembered))]
+        self.out.append(frames.rst_stream(stream.number, code))
+        self.flush_soon()
+        if not self.streams:
+            self.all_ended()
+
+    def forget(self, stream: Http2Stream) -> None:
+        """The stream has ended on both sides."""
+        if self.streams.pop(stream.number, None) is not None and not self.streams:
+            self.all_ended()
+
+    # reading
+
+    def data_received(self, data: bytes) -> None:
+        if self.ended:
+            return
+        if self._buffer:
+            data = self._buffer + data
+        try:
+            used = self._read_frames(data)
+        except ConnectionFault as fault:
+            self.fail(fault)
+            return
+        self._buffer = data[used:] if used < len(data) else b""
+        received = self.received
+        while received:
+            received.popitem()[0].flush_received()
+        self.flush()
+
+    @property
+    def incomplete(self) -> int:
+        """Bytes of a frame whose end has not come."""
+        return len(self._buffer)
+
+    @property
+    def mid_block(self) -> bool:
+        """Whether fields have begun whose end has not come."""
+        buffer = self._buffer
+        return self._block is not None or (len(buffer) > 3 and buffer[3] == HEADERS)
+
+    def _read_frames(self, data: bytes) -> int:
+        """Every whole frame; returns where the first that is not begins. Raises ConnectionFault."""
+        at, end = 0, len(data)
+        while end - at >= 9 and not self.ended:
+            size = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
+            if size > MOST_FRAME:
+                raise ConnectionFault(frames.FRAME_SIZE_ERROR, "frame too large")
+            following = at + 9 + size
+            if following > end:
+                break
+            kind, flags = data[at + 3], data[at + 4]
+            number = int.from_bytes(data[at + 5 : at + 9], "big") & LARGEST_WINDOW
+            payload = data[at + 9 : following]
+            at = following
+            if not self._settled:
+                if kind != SETTINGS or flags & ACK:
+                    raise ConnectionFault(frames.PROTOCOL_ERROR, "the first frame is not SETTINGS")
+                self._settled = True
+            if self._block is not None and (kind != CONTINUATION or number != self._block_stream):
+                raise ConnectionFault(frames.PROTOCOL_ERROR, "a block of fields was interrupted")
+            try:
+                self._read_frame(kind, flags, number, payload)
+            except StreamFault as fault:
+                self._stream_fault(number, fault)
+        return at
+
+    def _read_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
+        """Raises ConnectionFault and StreamFault."""
+        if kind == DATA:
+            self._read_data(flags, number, payload)
+        elif kind == HEADERS:
+            self._read_headers(flags, number, payload)
+        elif kind == WINDOW_UPDATE:
+            self._read_window_update(number, payload)
+        elif kind == SETTINGS:
+            self._read_settings(flags, number, payload)
+        elif kind == PING:
+            self._read_ping(flags, number, payload)
+        elif kind == RST_STREAM:
+            self._read_reset(number, payload)
+        elif kind == CONTINUATION:
+            self._read_continuation(flags, payload)
+        elif kind == PRIORITY:
+            self._read_priority(number, payload)
+        elif kind == GOAWAY:
+            self._read_goaway(number, payload)
+        elif kind == PUSH_PROMISE:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "PUSH_PROMISE was not allowed")
+        else:
+            self._spend(kind, "unknown frames")
+
+    def _spend(self, kind: int, what: str, earned: float = 0.0, rate: float = RATE) -> None:
+        """Raises ConnectionFault when there are too many of a kind."""
+        now = monotonic()
+        budget = self._budgets.get(kind)
+        if budget is None:
+            budget = self._budgets[kind] = Budget(now, rate)
+        if not budget.take(now, earned):
+            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, f"too many {what}")
+
+    def _answer(self, answer: bytes) -> None:
+        """Sends what a control frame asks for. Raises ConnectionFault when too many answers wait for a peer that does not read."""
+        if self.blocked:
+            self._untaken += 1
+            if self._untaken > MOST_UNTAKEN:
+                raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "answers to control frames are not read")
+        self.out.append(answer)
+
+    # the frames
+
+    def _read_data(self, flags: int, number: int, payload: bytes) -> None:
+        size = len(payload)
+        self.receive_window -= size
+        if self.receive_window < 0:
+            raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "more data than the connection has room for")
+        self.credit += size
+        if self.credit >= CONNECTION_CREDIT:
+            self.out.append(frames.window_update(0, self.credit))
+            self.receive_window += self.credit
+            self.credit = 0
+        stream = self.streams.get(number)
+        if stream is None or stream.received_all:
+            self._data_for_nobody(number)
+            return
+        data = frames.unpadded(payload, flags, False, number) if flags & PADDED else payload
+        stream.receive_window -= size
+        if stream.receive_window < 0:
+            raise StreamFault(frames.FLOW_CONTROL_ERROR, "more data than the stream has room for")
+        if data:
+            stream.data(data)
+        elif not flags & END_STREAM:
+            self._spend(DATA, "empty frames of DATA")
+        if flags & END_STREAM:
+            stream.received_all = True
+            stream.data_end(NO_TRAILERS)
+            if stream.sent_all:
+                self.forget(stream)
+        elif size:
+            stream.took(size)
+
+    def _data_for_nobody(self, number: int) -> None:
+        if self.is_idle(number):
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "DATA on an idle stream")
+        if number not in self._reset_streams:
+            raise StreamFault(frames.STREAM_CLOSED, "DATA on a closed stream")
+
+    def _read_headers(self, flags: int, number: int, payload: bytes) -> None:
+        if not number:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "HEADERS on stream 0")
+        if flags & (PADDED | frames.PRIORITIZED):
+            payload = frames.unpadded(payload, flags, True, number)
+        ended = bool(flags & END_STREAM)
+        if flags & END_HEADERS:
+            self._take_block(number, payload, ended)
+        else:
+            self._block, self._block_stream, self._block_ended, self._continuations = [payload], number, ended, 0
+
+    def _read_continuation(self, flags: int, payload: bytes) -> None:
+        block = self._block
+        if block is None:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
+        block.append(payload)
+        self._continuations += 1
+        if self._continuations > MOST_CONTINUATIONS or sum(map(len, block)) > BLOCK_LIMIT:
+            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "block of fields too long")
+        if flags & END_HEADERS:
+            self._block = None
+            self._take_block(self._block_stream, b"".join(block), self._block_ended)
+
+    def _take_block(self, number: int, block: bytes, ended: bool) -> None:
+        try:
+            entries = self.decoder.decode(block)
+        except HpackError as error:
+            raise ConnectionFault(frames.COMPRESSION_ERROR, str(error)) from None
+        self.fields(number, entries, ended)
+
+    def _read_window_update(self, number: int, payload: bytes) -> None:
+        increment = frames.read_window_update(payload)
+        earned, self.data_frames = self.data_frames * UPDATES_FOR_DATA, 0
+        self._spend(WINDOW_UPDATE, "frames WINDOW_UPDATE", earned)
+        if not number:
+            if not increment:
+                raise ConnectionFault(frames.PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
+            self.send_window += increment
+            if self.send_window > LARGEST_WINDOW:
+                raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "window of the connection too large")
+            self._pump()
+            return
+        stream = self.streams.get(number)
+        if stream is None:
+            if self.is_idle(number):
+                raise ConnectionFault(frames.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream")
+            return
+        if not increment:
+            raise StreamFault(frames.PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
+        stream.send_window += increment
+        if stream.send_window > LARGEST_WINDOW:
+            raise StreamFault(frames.FLOW_CONTROL_ERROR, "window of the stream too large")
+        while stream.full and stream.pump():
+            pass
+
+    def _pump(self) -> None:
+        """Whoever waits sends a frame in turn, as long as there is room."""
+        waiting = self.waiting
+        moved = True
+        while moved and self.send_window > 0:
+            moved = False
+            for stream in list(waiting):
+                if stream in waiting and stream.pump():
+                    moved = True
+
+    def _read_settings(self, flags: int, number: int, payload: bytes) -> None:
+        if number:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if flags & ACK:
+            if payload:
+                raise ConnectionFault(frames.FRAME_SIZE_ERROR, "acknowledgement of SETTINGS with a payload")
+            return
+        self._spend(SETTINGS, "frames SETTINGS")
+        for setting, value in frames.read_settings(payload):
+            if setting == frames.INITIAL_WINDOW_SIZE:
+                self._resize_windows(value)
+            elif setting == frames.HEADER_TABLE_SIZE:
+                self.encoder.table_limit(value)
+            elif setting == frames.MAX_FRAME_SIZE:
+                self.frame_limit = min(value, MOST_FRAME)
+            else:
+                self.setting(setting, value)
+        self._answer(frames.SETTINGS_ACK)
+
+    def _resize_windows(self, size: int) -> None:
+        """Also of the streams there are, whose windows may become negative (RFC 9113 6.9.2)."""
+        change = size - self.initial_send_window
+        self.initial_send_window = size
+        for stream in self.streams.values():
+            stream.send_window += change
+            if stream.send_window > LARGEST_WINDOW:
+                raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "window of a stream too large")
+        if change > 0:
+            self._pump()
+
+    def _read_ping(self, flags: int, number: int, payload: bytes) -> None:
+        if number:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "PING on a stream")
+        if len(payload) != 8:
+            raise ConnectionFault(frames.FRAME_SIZE_ERROR, "PING of another size than 8")
+        if flags & ACK:
+            return
+        self._spend(PING, "frames PING")
+        self._answer(frames.ping(payload, ack=True))
+
+    def _read_reset(self, number: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFault(frames.FRAME_SIZE_ERROR, "RST_STREAM of another size than 4")
+        if not number or self.is_idle(number):
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
+        self._spend_reset()
+        stream = self.streams.get(number)
+        if stream is not None:
+            stream.drop_queue()
+            self.forget(stream)
+            stream.reset_by_peer(int.from_bytes(payload, "big"))
+
+    def _spend_reset(self) -> None:
+        """Of streams that the peer reset, or made us reset."""
+        earned, self.answered = self.answered * RESETS_FOR_ANSWER, 0
+        self._spend(RST_STREAM, "reset streams", earned, RESET_RATE)
+
+    def _read_priority(self, number: int, payload: bytes) -> None:
+        if not number:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "PRIORITY on stream 0")
+        self._spend(PRIORITY, "frames PRIORITY")
+        frames.check_priority(payload, number)
+
+    def _read_goaway(self, number: int, payload: bytes) -> None:
+        if number:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "GOAWAY on a stream")
+        last, code, _ = frames.read_goaway(payload)
+        self._spend(GOAWAY, "frames GOAWAY")
+        self.peer_leaves = True
+        self.leaving(last, code)
+
+    def _stream_fault(self, number: int, fault: StreamFault) -> None:
+        """One stream has a fault; the others go on."""
+        self._spend_reset()
+        stream = self.streams.get(number)
+        if stream is None:
+            if number not in self._reset_streams:
+                self._reset_streams[number] = None
+                self.out.append(frames.rst_stream(number, fault.code))
+            return
+        self.reset_stream(stream, fault.code)
+        stream.failed(fault.code, fault.reason)
+
+    # ends
+
+    def fail(self, fault: ConnectionFault) -> None:
+        """A fault of the connection: GOAWAY, then all streams are gone."""
+        self.out.append(frames.goaway(self.last, fault.code, fault.reason.encode()))
+        self.end_streams(fault.code, fault.reason)
+        self.faulted(fault)
+
+    def end_streams(self, code: int, reason: str) -> None:
+        """Nothing more comes or goes on any stream."""
+        self.ended = True
+        self._buffer = b""
+        streams = list(self.streams.values())
+        self.streams.clear()
+        self.waiting.clear()
+        self.received.clear()
+        for stream in streams:
+            stream.failed(code, reason)
+
+    # what the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclasses of it
+        self.write = self.transport.write
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        for stream in list(self.streams.values()):
+            stream.transport_full()
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        self._untaken = 0
+        for stream in list(self.streams.values()):
+            stream.transport_ready()
+
+    # what each end does in its own way
+
+    def is_idle(self, number: int) -> bool:
+        """Whether nobody has begun this stream."""
+        raise NotImplementedError
+
+    def fields(self, number: int, entries: list[FieldLine] | None, ended: bool) -> None:
+        """A block of fields, None when it was too large. Raises ConnectionFault and StreamFault."""
+        raise NotImplementedError
+
+    def setting(self, setting: int, value: int) -> None:
+        """A setting of the peer's that is of one end only, or of none."""
+        raise NotImplementedError
+
+    def leaving(self, last: int, code: int) -> None:
+        """The peer begins or takes no more streams after `last`."""
+        raise NotImplementedError
+
+    def all_ended(self) -> None:
+        """The last stream is gone."""
+        raise NotImplementedError
+
+    def faulted(self, fault: ConnectionFault) -> None:
+        """The peer broke the protocol or asked too much; GOAWAY is gathered, and the streams are gone."""
+        raise NotImplementedError
+
+
+def opening_settings(pairs: tuple[tuple[int, int], ...]) -> bytes:
+    """The SETTINGS that either end begins with, `pairs` beside the windows, and the room of the connection."""
+    settings = frames.settings_frame(((frames.INITIAL_WINDOW_SIZE, STREAM_WINDOW), *pairs))
+    return settings + frames.window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW)

@@ -68,10 +68,11 @@ COMPILE = .venv/bin/uv pip compile --quiet --no-config --universal --python-vers
 peers: test-peers bench-peers ## install the programs that tests and benchmarks use as peers (as root, with apt-get)
 
 test-peers:
-	@$(call install_peers,nginx:nginx-light curl:curl haproxy:haproxy apache2:apache2-bin node:nodejs,the tests against them are skipped)
+	@$(call install_peers,nginx:nginx-light curl:curl haproxy:haproxy apache2:apache2-bin node:nodejs \
+		nghttp:nghttp2-client nghttpd:nghttp2-server,the tests against them are skipped)
 
 bench-peers:
-	@$(call install_peers,nginx:nginx-light haproxy:haproxy wrk:wrk,the benchmark leaves them out)
+	@$(call install_peers,nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client nghttpd:nghttp2-server,the benchmark leaves them out)
 
 # $(1): command:package pairs; $(2): what happens without them. Tells, but never fails: the tests say again what they skip and why.
 define install_peers

@@ -13,7 +13,7 @@ ARGS ?=
 # Typed packages; conformance counts once it holds Python.
 TYPED := gateway controller mesh tidegate $(sort $(dir $(wildcard conformance/*.py conformance/*/*.py)))
 
-.PHONY: run test compiled test-compiled lint types golden bench attacks endurance fuzz docs lock peers test-peers bench-peers clean help
+.PHONY: run test compiled test-compiled lint types golden bench attacks endurance fuzz docs h2spec lock peers test-peers bench-peers clean help
 
 run: .venv/.runtime ## serve the quick start on 127.0.0.1:8080, with small backends to answer it
 	.venv/bin/tidegate run examples/quickstart --demo-backends
@@ -54,6 +54,14 @@ fuzz: .venv/.dev ## drive each fuzz target for SECONDS=60, led by coverage; TARG
 docs: .venv/.dev ## check that links, make targets and options named in the documentation exist
 	.venv/bin/python -m pytest --quiet tests/house/test_docs.py
 
+h2spec: ## build the conformance suite of HTTP/2, which the tests run (with Go), into build/h2spec
+	@if command -v go >/dev/null; then \
+		cd conformance/h2spec && go build -o ../../build/h2spec/ github.com/summerwind/h2spec/cmd/h2spec \
+			|| echo "h2spec could not be built: its tests are skipped"; \
+	else \
+		echo "not installed: go: the tests of h2spec are skipped"; \
+	fi
+
 lock: .venv/.lock ## write requirements/*.txt anew from pyproject.toml; UPGRADE=1 takes newer versions
 	$(COMPILE) requirements/lock.in --output-file requirements/lock.txt
 	$(COMPILE) requirements/build.in --output-file requirements/build.txt
@@ -67,11 +75,12 @@ COMPILE = .venv/bin/uv pip compile --quiet --no-config --universal --python-vers
 
 peers: test-peers bench-peers ## install the programs that tests and benchmarks use as peers (as root, with apt-get)
 
-test-peers:
-	@$(call install_peers,nginx:nginx-light curl:curl haproxy:haproxy apache2:apache2-bin node:nodejs,the tests against them are skipped)
+test-peers: h2spec
+	@$(call install_peers,nginx:nginx-light curl:curl haproxy:haproxy apache2:apache2-bin node:nodejs \
+		nghttp:nghttp2-client nghttpd:nghttp2-server,the tests against them are skipped)
 
 bench-peers:
-	@$(call install_peers,nginx:nginx-light haproxy:haproxy wrk:wrk,the benchmark leaves them out)
+	@$(call install_peers,nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client nghttpd:nghttp2-server,the benchmark leaves them out)
 
 # $(1): command:package pairs; $(2): what happens without them. Tells, but never fails: the tests say again what they skip and why.
 define install_peers
@@ -94,7 +103,7 @@ clean: ## remove caches and build products (.venv stays: remove it by hand to be
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Tidegate needs Python 3.11 or newer: install it, or name it with make PYTHON=..."; exit 1; }
@@ -107,7 +116,7 @@ help: ## print this list
 	@touch $@
 
 build/compiled/.made: setup.py pyproject.toml $(shell find gateway controller mesh tidegate -name '*.py') | .venv/.dev
-	rm -rf build
+	find build -mindepth 1 -maxdepth 1 -not -name h2spec -exec rm -rf {} +
 	TIDEGATE_COMPILE=1 $(PIP) install --no-deps --no-build-isolation --target build/compiled .
 	@touch $@
 

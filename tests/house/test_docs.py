@@ -27,7 +27,7 @@ OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][A-Za-z0-9-]*")
 
 
 def make_targets() -> frozenset[str]:
-    return frozenset(re.findall(r"^([a-z][a-z-]*):", text_of(Path("Makefile")), re.MULTILINE))
+    return frozenset(re.findall(r"^([a-z][a-z0-9-]*):", text_of(Path("Makefile")), re.MULTILINE))
 
 
 @cache
@@ -89,7 +89,7 @@ def test_every_make_target_named_exists(file: Path) -> None:
         f"{file}:{piece.line} make {word}"
         for piece in code_of(file)
         for word in words_after("make", piece) or ()
-        if re.fullmatch(r"[a-z][a-z-]*", word) and word not in targets
+        if re.fullmatch(r"[a-z][a-z0-9-]*", word) and word not in targets
     ]
     assert not missing
 
@@ -130,7 +130,7 @@ def test_what_is_said_to_come_has_not_come() -> None:
 def test_make_help_names_every_target() -> None:
     """`make help` has a line for every target that a person calls, and the phony list names them all."""
     makefile = text_of(Path("Makefile"))
-    described = set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
+    described = set(re.findall(r"^([a-z0-9-]+):.*## \S", makefile, re.MULTILINE))
     phony = set(" ".join(re.findall(r"^\.PHONY:(.*)$", makefile, re.MULTILINE)).split())
     assert described == phony - {"test-peers", "bench-peers"}
     assert make_targets() == phony

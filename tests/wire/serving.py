@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Condition, Thread
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import msgspec
@@ -187,11 +187,19 @@ class Answer:
         return reason
 
 
+class Keeping(Protocol):
+    """A backend that answers with `echo: NAME/NUMBER`."""
+
+    name: str
+    requests: list[Received]
+
+
 class Site:
     """A gateway that serves what its files say. Used by the thread of the test alone."""
 
     def __init__(self, folder: Path, echoes: Mapping[str, Echo]) -> None:
         self._echoes = echoes
+        self._keeping: dict[str, Keeping] = dict(echoes)
         self._base = [GATEWAY, *(service(name, echo.port) for name, echo in echoes.items())]
         self._file = folder / "site.yaml"
         self._revision = 0
@@ -323,10 +331,14 @@ class Site:
         explanation: dict[str, Any] = json.loads(bytes(self._thread.run(self.runtime.explain(question))))
         return explanation
 
+    def join(self, *backends: Keeping) -> None:
+        """The requests that these backends keep are found by `ask`, as those of the echo backends are."""
+        self._keeping.update((backend.name, backend) for backend in backends)
+
     def received(self, headers: Mapping[str, str]) -> Received | None:
         """The request that a response answers, as the echo backend got it."""
         name, _, number = headers.get("echo", "").partition("/")
-        return self._echoes[name].requests[int(number)] if name else None
+        return self._keeping[name].requests[int(number)] if name else None
 
     def statistics(self) -> Statistics:
         return msgspec.json.decode(self._thread.run(self.runtime.statistics()), type=Statistics)

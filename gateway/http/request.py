@@ -57,6 +57,15 @@ def refuse_early(data: bytes) -> None:
         raise Refused(431, "head too large")
 
 
+def is_broken_preface(data: bytes) -> bool:
+    """Whether the first line of what came has the form of a request line, as the preface of HTTP/2 has, and is no attempt at a request of
+    HTTP/1: its second word is no target, and its third names no version of HTTP."""
+    words = data.partition(b"\n")[0].rstrip(b"\r").split(b" ")
+    if len(words) != 3 or not all(map(_is_token, words)):
+        return False
+    return not words[1].startswith(b"*") and b"http" not in words[2].lower()
+
+
 def _parts(line: bytes) -> tuple[bytes, bytes, bytes] | None:
     """Method, target and version of a request line (RFC 9112 3), None for what is none. Taking the allowed bytes out of a target is three
     times as fast as an expression, which counts for long ones."""

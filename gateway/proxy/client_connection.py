@@ -15,7 +15,7 @@ from gateway.http.chunked import ChunkedReader, MalformedChunk
 from gateway.http.frames import PREFACE
 from gateway.http.head import LocalReply, RequestHead, ResponseHead
 from gateway.http.refused import Refused
-from gateway.http.request import parse_request, refuse_early
+from gateway.http.request import is_broken_preface, parse_request, refuse_early
 from gateway.net.deadlines import NEVER
 from gateway.net.reset import reset
 from gateway.net.tcp_information import acknowledged
@@ -252,6 +252,14 @@ class ClientConnection(ResponseWriter):
         self._begin(head)
         return data[end + 4 :] if len(data) > end + 4 else b""
 
+    def _end_broken_preface(self) -> None:
+        """It is a connection error, and GOAWAY is left out for who does not speak HTTP/2 (RFC 9113 3.4)."""
+        exchange = Exchange(self, _unreadable_head())
+        exchange.flag, exchange.reason = "DPE", "broken preface of HTTP/2"
+        self.core.count_refusal(exchange.reason)
+        exchange.finish()
+        self._linger()
+
     def _await_head(self, data: bytes) -> None:
         """The rest of it has as long as the whole of it."""
         if not self._head_due:
@@ -278,6 +286,9 @@ class ClientConnection(ResponseWriter):
 
     def _turn_away(self, refused: Refused, data: bytes) -> None:
         """What is not a request of HTTP/1.1, unless it is the preface of HTTP/2 (RFC 9113 3.3)."""
+        if self._undecided and refused.status == 400 and is_broken_preface(data):
+            self._end_broken_preface()
+            return
         if refused.status != 505 or not self._undecided or not PREFACE.startswith(data[: len(PREFACE)]):
             self._refuse(refused)
             return
@@ -294,8 +305,7 @@ class ClientConnection(ResponseWriter):
 
     def _refuse(self, refused: Refused) -> None:
         """Answers, counts and logs what is not a request; nothing of it went anywhere."""
-        head = RequestHead(b"-", b"-", None, b"", b"")
-        head.keep_alive = False
+        head = _unreadable_head()
         self._bodiless = self._old = self._chunked = self._until_close = False
         self._close_after = True
         self._resting = False
@@ -489,3 +499,10 @@ class ClientConnection(ResponseWriter):
             self._refuse(Refused(408, "request head did not arrive in time"))
         else:
             self._leave()
+
+
+def _unreadable_head() -> RequestHead:
+    """Stands in the log for what was no request."""
+    head = RequestHead(b"-", b"-", None, b"", b"")
+    head.keep_alive = False
+    return head

@@ -296,7 +296,7 @@ class Http2Connection:
         if not number:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "HEADERS on stream 0")
         if flags & (PADDED | frames.PRIORITIZED):
-            payload = frames.unpadded(payload, flags, True, number)
+            payload = frames.unpadded(payload, flags, bool(flags & frames.PRIORITIZED), number)
         ended = bool(flags & END_STREAM)
         if flags & END_HEADERS:
             self._take_block(number, payload, ended)

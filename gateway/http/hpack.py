@@ -15,6 +15,7 @@ from gateway.http.fields import FieldLine
 from gateway.http.http2_fields import field_line
 from gateway.http.huffman import BadHuffmanCode, decode_huffman
 from gateway.http.request import FIELD_LIMIT, HEAD_LIMIT
+from gateway.http.sensitive import SensitiveLine
 
 TABLE_SIZE: Final = 4096
 """Bytes of a dynamic table until something else is agreed upon (RFC 9113 6.5.2)."""
@@ -138,6 +139,8 @@ class HeaderDecoder:
                     if len(_LINES) >= _MOST_LINES:
                         _LINES.clear()
                     _LINES[name, coded] = line
+        if first & 0xF0 == 0x10:
+            line = line[0], name, line[2], SensitiveLine(line[3])
         if first >= 0x40:
             self._insert(line)
         return line, at

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from hpack.exceptions import HPACKDecodingError
-from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
 from gateway.http.fields import FieldLine
 from gateway.http.http2_fields import field_line
+from gateway.http.huffman import BadHuffmanCode, decode_huffman
 from gateway.http.request import FIELD_LIMIT, HEAD_LIMIT
+from gateway.http.sensitive import SensitiveLine
 
 TABLE_SIZE: Final = 4096
 """Bytes of a dynamic table until something else is agreed upon (RFC 9113 6.5.2)."""
@@ -25,7 +25,8 @@ PSEUDO_FIELDS: Final = 8
 """More than any message may have, so that whoever reads heads can say what is wrong with them."""
 
 STATIC_TABLE: Final[tuple[FieldLine, ...]] = tuple([field_line(name, value) for name, value in HeaderTable.STATIC_TABLE])
-_STATIC_SIZE: Final = len(STATIC_TABLE)
+_NEWEST: Final = len(STATIC_TABLE) + 1
+"""Index of the newest line in the dynamic table (RFC 7541 2.3.3)."""
 
 _LINES: Final[dict[tuple[bytes, bytes], FieldLine]] = {}
 """Literals seen before: by name and coded value, its length included."""
@@ -41,6 +42,8 @@ _MOST_SHIFT: Final = 28
 """Of the bytes that continue an integer: with five of them it is larger than anything it could count."""
 
 
+_NO_LINE: Final[FieldLine] = (0, b"", b"", b"")
+"""At index 0, which nobody may use."""
 _UNREAD: Final = -1
 """Kind of a line in the table until the end of a block that was beyond the limit."""
 
@@ -52,18 +55,18 @@ class HpackError(Exception):
 class HeaderDecoder:
     """The reading side of one connection; `table_limit` is what we announced as SETTINGS_HEADER_TABLE_SIZE.
 
-    _table    the dynamic table, the newest line at its end
-    _size     of the table in bytes
+    _lines    both tables, each line at its index
+    _size     of the dynamic table in bytes
     _most     what the size may become, chosen by the peer up to the limit
     _longest  no entry of the tables is longer; a bound that spares counting the bytes of ordinary heads
     """
 
-    __slots__ = ("_field_limit", "_limit", "_longest", "_most", "_size", "_table")
+    __slots__ = ("_field_limit", "_limit", "_lines", "_longest", "_most", "_size")
 
     def __init__(self, table_limit: int = TABLE_SIZE, field_limit: int = FIELD_LIMIT) -> None:
         self._limit = table_limit
         self._field_limit = field_limit + PSEUDO_FIELDS
-        self._table: list[FieldLine] = []
+        self._lines: list[FieldLine] = [_NO_LINE, *STATIC_TABLE]
         self._size = 0
         self._most = TABLE_SIZE
         self._longest = 128
@@ -74,7 +77,7 @@ class HeaderDecoder:
         What is beyond the limit is not built, but the table goes on in step with the peer's. Raises HpackError.
         """
         entries: list[FieldLine] = []
-        table = self._table
+        lines = self._lines
         at, end, built = 0, len(block), 0
         beyond = False
         try:
@@ -87,22 +90,25 @@ class HeaderDecoder:
                     at += 1
                     if index == 0x7F:
                         index, at = _integer(block, at, 0x7F)
-                    entries.append(STATIC_TABLE[index - 1] if index <= _STATIC_SIZE else table[_STATIC_SIZE - index])
+                    entries.append(lines[index])
                 elif first == 0x80 or first & 0xE0 == 0x20:
                     raise HpackError("index 0, or a table size update inside a block")
                 else:
                     line, at = self._literal(block, at, beyond)
-                    built += len(line[3])
                     entries.append(line)
-                if len(entries) > self._field_limit or built > HEAD_LIMIT:
-                    beyond = True
-                    entries.clear()
+                    built += len(line[3])
+                    if built > HEAD_LIMIT or len(entries) > self._field_limit:
+                        beyond = True
+                        entries.clear()
         except IndexError:
             raise HpackError("index out of range, or the block ends inside a field") from None
         if beyond:
-            self._table = [field_line(line[1], line[2]) if line[0] == _UNREAD else line for line in table]
+            lines[_NEWEST:] = [field_line(line[1], line[2]) if line[0] == _UNREAD else line for line in lines[_NEWEST:]]
             return None
-        return None if len(entries) * self._longest + 2 * end > HEAD_LIMIT and _size(entries) > HEAD_LIMIT else entries
+        count = len(entries)
+        if count > self._field_limit or (count * self._longest + 2 * end > HEAD_LIMIT and _size(entries) > HEAD_LIMIT):
+            return None
+        return entries
 
     def _literal(self, block: bytes, at: int, beyond: bool) -> tuple[FieldLine, int]:
         """A literal at `at` (RFC 7541 6.2), and where it ends. `beyond` the limit it is not read: the cost of that would not be bounded by
@@ -114,18 +120,17 @@ class HeaderDecoder:
         if index == prefix:
             index, at = _integer(block, at, prefix)
         if index:
-            name = (STATIC_TABLE[index - 1] if index <= _STATIC_SIZE else self._table[_STATIC_SIZE - index])[1]
+            name = self._lines[index][1]
         else:
             begin = at
-            _, at = _string_end(block, at)
-            coded = block[begin:at]
-            name = _NAMES.get(coded) or _read_name(coded)
+            start, at = _string_end(block, at)
+            name = _NAMES.get(block[begin:at]) or _read_name(block[begin:at], block[start:at])
         begin = at
-        _, at = _string_end(block, at)
+        start, at = _string_end(block, at)
         coded = block[begin:at]
         line = _LINES.get((name, coded))
         if line is None:
-            value = _read_string(coded)
+            value = block[start:at] if coded[0] < 0x80 else _decoded(block[start:at])
             if beyond:
                 line = _UNREAD, name, value, b""
             else:
@@ -134,6 +139,8 @@ class HeaderDecoder:
                     if len(_LINES) >= _MOST_LINES:
                         _LINES.clear()
                     _LINES[name, coded] = line
+        if first & 0xF0 == 0x10:
+            line = line[0], name, line[2], SensitiveLine(line[3])
         if first >= 0x40:
             self._insert(line)
         return line, at
@@ -142,19 +149,15 @@ class HeaderDecoder:
         size = len(line[1]) + len(line[2]) + ENTRY_OVERHEAD
         self._longest = max(self._longest, size)
         self._size += size
-        self._table.append(line)
+        self._lines.insert(_NEWEST, line)
         if self._size > self._most:
             self._evict()
 
     def _evict(self) -> None:
-        """An entry larger than the table empties it, itself too (RFC 7541 4.4)."""
-        table = self._table
-        gone = 0
+        """The oldest go first; an entry larger than the table empties it, itself too (RFC 7541 4.4)."""
         while self._size > self._most:
-            line = table[gone]
+            line = self._lines.pop()
             self._size -= len(line[1]) + len(line[2]) + ENTRY_OVERHEAD
-            gone += 1
-        del table[:gone]
 
     def _resize(self, block: bytes, at: int) -> int:
         most = block[at] & 0x1F
@@ -193,19 +196,16 @@ def _string_end(block: bytes, at: int) -> tuple[int, int]:
     return at, at + size
 
 
-def _read_string(coded: bytes) -> bytes:
-    """A string literal, its length included."""
-    begin, _ = _string_end(coded, 0)
-    if coded[0] < 0x80:
-        return coded[begin:]
+def _decoded(coded: bytes) -> bytes:
     try:
-        return decode_huffman(coded[begin:])
-    except HPACKDecodingError:
+        return decode_huffman(coded)
+    except BadHuffmanCode:
         raise HpackError("bad Huffman code") from None
 
 
-def _read_name(coded: bytes) -> bytes:
-    name = _read_string(coded)
+def _read_name(coded: bytes, octets: bytes) -> bytes:
+    """`octets` are `coded` without their length."""
+    name = octets if coded[0] < 0x80 else _decoded(octets)
     if len(coded) <= _LONGEST_KEPT:
         if len(_NAMES) >= _MOST_NAMES:
             _NAMES.clear()

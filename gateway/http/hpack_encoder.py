@@ -14,6 +14,7 @@ from typing import Final
 from gateway.http.head import WITHOUT_BODY, RequestHead, ResponseHead
 from gateway.http.hpack import ENTRY_OVERHEAD, SECRET, STATIC_TABLE, TABLE_SIZE
 from gateway.http.http2_fields import CONNECTION_FIELDS
+from gateway.http.sensitive import SensitiveLine
 
 _VARYING: Final = frozenset(
     b"age content-range etag expires if-match if-modified-since if-none-match if-range if-unmodified-since last-modified location "
@@ -77,7 +78,7 @@ def _status(status: int) -> bytes:
 
 
 class HeaderEncoder:
-    """The writing side of one connection.
+    """The writing side of one connection. Every block must be sent, in order: the peer's table follows them.
 
     _numbers  of each line in the dynamic table, counted from 1 by insertion
     _lines    the same lines and their sizes, oldest first
@@ -173,7 +174,7 @@ class HeaderEncoder:
     def _other(self, line: bytes) -> bytes:
         """A line that is not in the table, which it enters when it was seen before."""
         known = _LITERALS.get(line)
-        if known is None:
+        if known is None or isinstance(line, SensitiveLine):
             return _new_literal(line)
         indexing, without, size = known
         if size > self._most:
@@ -204,7 +205,7 @@ def _new_literal(line: bytes) -> bytes:
         name, _, value = line[1:].partition(b":")
         name = b":" + name
     name, value = name.lower(), value.strip(b" \t\r\n")
-    if name in SECRET:
+    if name in SECRET or isinstance(line, SensitiveLine):
         return _literal(_NEVER, name, value)
     if name in CONNECTION_FIELDS:
         return b""

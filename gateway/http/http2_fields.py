@@ -49,13 +49,21 @@ _is_status = re.compile(rb"[1-5][0-9][0-9]").fullmatch
 
 
 def field_line(name: bytes, value: bytes) -> FieldLine:
-    """Kind, name, value, and `name: value` with its line end. A field that may not be sent has the kind MALFORMED."""
+    """Kind, name, value, and `name: value` with its line end, empty for a pseudo-header field, which is never written so.
+
+    A field that may not be sent has the kind MALFORMED.
+    """
     kind = _NAMES.get(name)
     if kind is None:
         kind = _kind_of(name)
-    if kind in (METHOD, SCHEME, PATH, AUTHORITY, PROTOCOL, STATUS):
-        if not _is_pseudo_value(kind, value):
-            kind = MALFORMED
+    if kind == PATH:
+        if value and not value.translate(None, VISIBLE):
+            return PATH, name, value, b""
+        kind = MALFORMED
+    elif METHOD <= kind <= STATUS:
+        if _is_pseudo_value(kind, value):
+            return kind, name, value, b""
+        kind = MALFORMED
     elif value.translate(None, _IN_VALUE) or value.strip(b" \t") != value:
         kind = MALFORMED
     elif len(value) > VALUE_LIMIT and kind in (0, COOKIE):
@@ -72,9 +80,7 @@ def _kind_of(name: bytes) -> int:
 
 
 def _is_pseudo_value(kind: int, value: bytes) -> bool:
-    """RFC 9113 8.3.1 and 8.3.2, as far as one field tells: what would read as something else in HTTP/1 is malformed."""
-    if kind == PATH:
-        return bool(value) and not value.translate(None, VISIBLE)
+    """RFC 9113 8.3.1 and 8.3.2, as far as one field tells."""
     if kind == AUTHORITY:
         return bool(value) and not value.translate(None, VISIBLE) and value.find(b"@") < 0
     if kind == SCHEME:

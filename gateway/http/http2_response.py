@@ -22,13 +22,13 @@ def read_response(entries: list[FieldLine] | None, method: bytes, ended: bool) -
     if entries is None:
         raise MalformedResponse("head too large")
     if not entries or entries[0][0] != 25:  # STATUS
-        raise MalformedResponse("no :status" if not entries or entries[0][0] != 32 else fault(entries[0]))
+        raise MalformedResponse("no :status at the beginning" if not entries or entries[0][0] != 32 else fault(entries[0]))
     value = entries[0][2]
     status, reason, line = _STATUSES.get(value) or _read_status(value)
     head = ResponseHead(status, reason, None, None, line)
     passed = head.lines
     length: int | None = None
-    for entry in entries:
+    for entry in entries[1:]:
         kind = entry[0]
         if kind in (0, 1, 10, 30, 33):  # HOST, IDENTITY, COOKIE and OVERSIZED mean nothing in a response
             passed.append(entry[3])
@@ -37,11 +37,8 @@ def read_response(entries: list[FieldLine] | None, method: bytes, ended: bool) -
             if length is not None or not value.isdigit() or len(value) > LENGTH_DIGITS:
                 raise MalformedResponse("bad or repeated Content-Length")
             length = int(value)
-        elif kind == 25:
-            if entry is not entries[0]:
-                raise MalformedResponse("more than one :status")
         elif kind >= 20:
-            raise MalformedResponse(fault(entry) if kind > 25 else "pseudo-header field of a request")
+            raise MalformedResponse(fault(entry) if kind > 25 else "repeated, misplaced or unknown pseudo-header field")
         # the rest is dropped: hop-by-hop, or of requests only
     if ended or length is not None:
         _check_length(head, length, method, ended)

@@ -25,12 +25,13 @@ from gateway.options import RuntimeOptions
 from gateway.overload import Overload, SystemMonitor
 from gateway.overload.descriptors import most_connections
 from gateway.overload.ladder import Stage
+from gateway.overload.overload import TICK
 from gateway.policies.rate_limit import Buckets
 from gateway.preparation import Preparation
 from gateway.proxy.core import Core
 from gateway.proxy.open_port import OpenPort
 from gateway.shared_memory import shared_memory
-from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.access_log import LINES_AT_ONCE, AccessLog
 from gateway.telemetry.collect import collect, requests_in_steps
 from gateway.telemetry.pauses import Pauses
 from gateway.telemetry.process import process_gauges
@@ -41,6 +42,11 @@ SLICE: Final = 0.002
 IDLE_TURNS: Final = 11
 """Turns of AGING seconds that a pooled backend connection may be idle, 55 s: less than the usual keep-alive of servers."""
 AGING: Final = 5.0
+MANY_LINES: Final = 4 * LINES_AT_ONCE
+"""Lines that a tick finds from which on the next one comes a grain later: exchanges that wait for their line longer have left the
+processor's caches."""
+_ROUNDING: Final = 0.001
+"""Seconds by which a timer of the loop may be early."""
 
 Result = TypeVar("Result")
 
@@ -68,7 +74,10 @@ class Runtime:
         self._quiet: asyncio.Event | None = None
         """Set when the last exchange has ended; None before `drain`."""
         self._aged = monotonic()
-        self._tick_handle = loop.call_later(GRAIN, self._tick)
+        self._due = monotonic() + TICK
+        """When the next tick is to be."""
+        self._tick_handle = loop.call_later(TICK, self._tick)
+        self._core.deadlines.hurry = self._tick_at
 
     # configuration
 
@@ -160,10 +169,13 @@ class Runtime:
     # time
 
     def _tick(self) -> None:
-        self._tick_handle = self._loop.call_later(GRAIN, self._tick)
         now = monotonic()
-        self._overload.tick(now)
-        self._core.deadlines.sweep(now)
+        try:
+            self._overload.tick(now, max(now - self._due, 0.0))
+            self._core.deadlines.sweep(now)
+        finally:
+            latest = now + GRAIN if len(self._core.log) > MANY_LINES else self._overload.next_tick(now)
+            self._tick_at(self._core.deadlines.next_sweep(latest))
         if self._quiet is not None and not self.busy:
             self._quiet.set()
         if self._log is not None:
@@ -176,6 +188,11 @@ class Runtime:
             for backend in self._live.described.values():
                 for endpoint in backend.endpoints.values():
                     endpoint.age(turns)
+
+    def _tick_at(self, due: float) -> None:
+        self._tick_handle.cancel()
+        self._due = due + _ROUNDING
+        self._tick_handle = self._loop.call_later(self._due - monotonic(), self._tick)
 
     def _log_some(self) -> None:
         if self._log is not None and self._log.format_some():

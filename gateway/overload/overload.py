@@ -11,7 +11,6 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from gateway.net.deadlines import GRAIN
 from gateway.overload.ladder import Ladder, Readings, Stage
 from gateway.overload.memory import give_back
 from gateway.overload.monitor import Monitor
@@ -30,6 +29,8 @@ IDLE_UNDER_PRESSURE: Final = 2.0
 SUSTAINED: Final = 4
 """Ticks that are late one after another before the least of their delays counts: a loop that stands still for once, or for a moment now
 and then, because of a long callback or of a machine that has other things to do, has less to do than its requests."""
+TICK: Final = PERIOD / SUSTAINED
+"""Seconds between two ticks, at most: so many that a reading has a delay of its own."""
 LONGEST_DELAY: Final = 2.0
 """Seconds by which a delay of the loop counts at most."""
 SMOOTHING: Final = 0.25
@@ -48,15 +49,15 @@ _DEEDS: Final = {
 
 
 class Overload:
-    """One per worker. `tick` is called every GRAIN seconds by the worker's loop; `say` gets a line when the stage changes."""
+    """One per worker. `tick` is called by the worker's loop when `next_tick` said, or before; `say` gets a line when the stage changes."""
 
-    __slots__ = ("_core", "_delay", "_due", "_ladder", "_late", "_monitor", "_next", "_ports", "_released", "_say", "readings")
+    __slots__ = ("_core", "_delay", "_ladder", "_late", "_monitor", "_next", "_ports", "_released", "_say", "readings")
 
     def __init__(self, core: Core, ports: Callable[[], Iterable[OpenPort]], monitor: Monitor, say: Callable[[str], None]) -> None:
         self._core, self._ports, self._monitor, self._say = core, ports, monitor, say
         self._ladder = Ladder()
         self.readings = Readings()
-        self._due = self._next = 0.0
+        self._next = 0.0
         self._late: deque[float] = deque([0.0], maxlen=SUSTAINED)
         self._delay = 0.0
         self._released = -inf
@@ -65,11 +66,13 @@ class Overload:
     def stage(self) -> Stage:
         return self._ladder.stage
 
-    def tick(self, now: float) -> None:
-        """At `now`, a little after the tick before."""
-        if self._due:
-            self._late.append(now - self._due)
-        self._due = now + GRAIN
+    def next_tick(self, now: float) -> float:
+        """When the next tick has to be."""
+        return min(now + TICK, self._next)
+
+    def tick(self, now: float, late: float) -> None:
+        """At `now`, so many seconds after it was due."""
+        self._late.append(late)
         if now < self._next:
             return
         self._next = now + PERIOD

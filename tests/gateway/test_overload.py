@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.net.deadlines import GRAIN
 from gateway.overload import Overload, Readings, Stage
 from gateway.overload.descriptors import DescriptorShare, limit, most_connections
 from gateway.overload.ladder import LEVELS, Ladder
@@ -72,14 +71,14 @@ class Worker:
             SimpleNamespace(memory=lambda: self.share["memory"], descriptors=lambda: self.share["descriptors"]),
             self.lines.append,
         )
-        self.overload.tick(self.now)
+        self.overload.tick(self.now, 0.0)
 
     def pass_time(self, seconds: float, late: float = 0.0) -> None:
         """The loop ticks, each time so late."""
         end = self.now + seconds
         while self.now < end:
-            self.now += GRAIN + late
-            self.overload.tick(self.now)
+            self.now = self.overload.next_tick(self.now) + late
+            self.overload.tick(self.now, late)
 
     def read(self, **shares: float) -> Stage:
         self.share.update(shares)
@@ -138,7 +137,7 @@ def test_one_long_delay_is_no_overload(worker: Worker) -> None:
     """A batch, a collection of garbage or a suspended machine stops the loop once."""
     for _ in range(5):
         worker.now += 30
-        worker.overload.tick(worker.now)
+        worker.overload.tick(worker.now, 30)
         worker.pass_time(PERIOD)
         assert worker.overload.stage == Stage.NORMAL
 

@@ -51,8 +51,8 @@ def press(site: Site, memory: float = 0.0, descriptors: float = 0.0) -> Stage:
     def read() -> Stage:
         overload = site.runtime._overload
         overload._monitor = SimpleNamespace(memory=lambda: memory, descriptors=lambda: descriptors)
-        overload._next = overload._due = 0.0
-        overload.tick(monotonic())
+        overload._next = 0.0
+        overload.tick(monotonic(), 0.0)
         return overload.stage
 
     return site._thread.call(read)

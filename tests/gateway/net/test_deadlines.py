@@ -130,6 +130,29 @@ def test_items_of_one_slot_may_move_each_other() -> None:
     assert sorted([one.expired, other.expired]) == [[2.0], [20.0]]
 
 
+def test_slots_that_hold_nothing_wake_nobody() -> None:
+    """The next sweep is as late as its caller likes, or a grain after the first deadline at most."""
+    deadlines, item = Deadlines(100.0), Item()
+    assert deadlines.next_sweep(100.0625) == 100.0625
+    deadlines.set(item, 105.0)
+    assert deadlines.next_sweep(100.125) == 100.125
+    assert 105.0 < deadlines.next_sweep(200.0) <= 105.0 + GRAIN
+
+
+def test_an_earlier_deadline_hurries_the_sweeper_once() -> None:
+    """Only what comes before the sweep that is planned; the others of its slot come with it."""
+    deadlines = Deadlines(100.0)
+    hurried: list[float] = []
+    deadlines.hurry = hurried.append
+    deadlines.next_sweep(100.0625)
+    deadlines.set(Item(), 100.5)
+    assert hurried == []
+    deadlines.set(Item(), 100.031)
+    deadlines.set(Item(), 100.032)
+    assert len(hurried) == 1
+    assert 100.032 < hurried[0] <= 100.031 + GRAIN
+
+
 class DeadlinesMachine(RuleBasedStateMachine):
     """Any history of setting, assigning, forgetting and sweeping, against the promise itself."""
 
@@ -137,9 +160,15 @@ class DeadlinesMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 1000.0
         self.deadlines = Deadlines(self.now)
+        self.deadlines.hurry = self.hurry
+        self.planned = self.deadlines.next_sweep(self.now + 0.1)
         self.items = [Item() for _ in range(4)]
         self.due: dict[int, float] = {}
         self.seen = [0, 0, 0, 0]
+
+    def hurry(self, planned: float) -> None:
+        assert planned < self.planned
+        self.planned = planned
 
     @rule(number=st.integers(0, 3), wait=st.floats(-1, 1))
     def set(self, number: int, wait: float) -> None:
@@ -175,11 +204,17 @@ class DeadlinesMachine(RuleBasedStateMachine):
             self.seen[number] = len(item.expired)
             # a deadline set when it had passed already waits for the slot after the present one
             assert expired or due > self.now - 2 * GRAIN or step < 2 * GRAIN, "too late"
+        self.planned = self.deadlines.next_sweep(self.now + 0.1)
 
     @invariant()
     def every_item_stands_in_one_slot_at_most(self) -> None:
         assert len(self.deadlines) <= len(self.items)
         assert set(self.due) <= {number for number, item in enumerate(self.items) if item.slot}
+
+    @invariant()
+    def a_sweep_is_planned_for_every_deadline(self) -> None:
+        """No later than a grain after it, or after now where it has passed already."""
+        assert all(self.planned <= max(due, self.now) + GRAIN + 1e-9 for due in self.due.values())
 
 
 TestAnyHistory = DeadlinesMachine.TestCase

@@ -46,10 +46,10 @@ def read_response(entries: list[FieldLine] | None, method: bytes, ended: bool) -
 
 
 def _read_status(value: bytes) -> tuple[int, bytes, bytes]:
-    """There are five hundred of them."""
-    status = int(value)
-    reason = phrase(status)
-    _, status, reason, line = read_status_line(b"HTTP/1.1 %b %b\r" % (value, reason))
+    """There are five hundred of them, without 101, which HTTP/2 does not have (RFC 9113 8.6)."""
+    if value == b"101":
+        raise MalformedResponse("101 that was not asked for")
+    _, status, reason, line = read_status_line(b"HTTP/1.1 %b %b\r" % (value, phrase(int(value))))
     read = _STATUSES[value] = status, reason, line
     return read
 

@@ -46,10 +46,13 @@ class BackendTlsSettings(NamedTuple):
             raise BackendIdentityError(f"the backend's certificate has the subject alternative names {present}; wanted: {demanded}")
 
 
-def backend_context(tls: BackendTls, bundles: Sequence[str], client_certificate: Certificate | None = None) -> BackendTlsSettings:
+def backend_context(
+    tls: BackendTls, bundles: Sequence[str], client_certificate: Certificate | None = None, alpn: Sequence[str] = ("http/1.1",)
+) -> BackendTlsSettings:
     """What connections to a backend are made with. Raises TlsConfigurationError.
 
-    `bundles` are the PEM texts of the trust bundles, none for the system's authorities (wellKnownCACertificates System).
+    `bundles` are the PEM texts of the trust bundles, none for the system's authorities (wellKnownCACertificates System); `alpn` are the
+    protocols offered, none for bytes that are passed on as they are.
     A common name never counts as identity (RFC 9525 6.4).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -57,7 +60,8 @@ def backend_context(tls: BackendTls, bundles: Sequence[str], client_certificate:
     context.sslobject_class = CarefulSslObject
     context.hostname_checks_common_name = False
     context.check_hostname = not tls.subject_alt_names
-    context.set_alpn_protocols(["http/1.1"])
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     if bundles:
         context.load_verify_locations(cadata=trusted(bundles, "validation of the backend"))
     else:

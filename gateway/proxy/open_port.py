@@ -14,8 +14,9 @@ from gateway.net.peer import address_of
 from gateway.net.sockets import Address
 from gateway.proxy.client_connection import ClientConnection
 from gateway.proxy.clients import Arrival, Refusal, refusal, take_seat
-from gateway.proxy.port import LiveListener, Port
+from gateway.proxy.port import LiveListener, Port, PortKind
 from gateway.proxy.rule import Account
+from gateway.relay.relay import Relay
 from gateway.telemetry.counters import CounterLabels
 
 if TYPE_CHECKING:
@@ -32,12 +33,12 @@ class OpenPort:
 
     __slots__ = ("_acceptor", "_adopted", "_core", "_paused", "_queue", "_server", "_socket", "port")
 
-    def __init__(self, core: Core, place: Place, listening: socket.socket, tls: bool) -> None:
+    def __init__(self, core: Core, place: Place, listening: socket.socket, kind: PortKind) -> None:
         self._core, self._socket = core, listening
         self._queue: socket.socket | None = None
         """A duplicate of the socket that a plain port accepts on, for what is queued when it closes, and to accept again after a pause."""
         self._paused = False
-        self.port = Port(*place, tls, Account(core.counters_for(CounterLabels("", ""))))
+        self.port = Port(*place, kind, Account(core.counters_for(CounterLabels("", ""))))
         self._adopted = 0
         """Connections of others that have no protocol yet."""
         self._server: asyncio.Server | None = None
@@ -70,10 +71,15 @@ class OpenPort:
             core.clients.count_refused(reason)
             return Refusal()
         if port.limits.per_client == inf:
-            return cast(asyncio.Protocol, ClientConnection(core, port))
-        return Arrival(core.clients, port, self._seated)
+            return self._serving()
+        return Arrival(core.clients, port, self._serving)
 
-    def _seated(self, seat: Seat) -> asyncio.Protocol:
+    def _serving(self, seat: Seat | None = None) -> asyncio.Protocol:
+        """What serves a connection on a plain port."""
+        if self.port.kind == "tcp":
+            relay = Relay(self._core, self.port)
+            relay.seat = seat
+            return relay.client
         connection = ClientConnection(self._core, self.port)
         connection.seat = seat
         return cast(asyncio.Protocol, connection)
@@ -180,4 +186,8 @@ class OpenPort:
         if self._acceptor is not None:
             self._acceptor.abort()
         for connection in list(self.port.connections):
-            connection.transport.abort()
+            connection.drop()
+
+    def streams(self) -> tuple[Relay, ...]:
+        """What is relayed now."""
+        return tuple([connection for connection in self.port.connections if isinstance(connection, Relay)])

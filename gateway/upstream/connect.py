@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 import ssl
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.net.backend_context import BackendIdentityError
 from gateway.net.keepalive import notice_vanished_backend
 from gateway.proxy.backend_connection import BackendConnection
 
 if TYPE_CHECKING:
+    from gateway.net.backend_context import BackendTlsSettings
     from gateway.proxy.core import Core
     from gateway.upstream.endpoint import Endpoint, Pool
 
@@ -39,16 +41,23 @@ async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: fl
     """As `connect`, with a place among the backend's connections that is reserved already, and given back if none comes about."""
     connection = BackendConnection(endpoint, pool)
     try:
-        await _connect(core, connection, limit)
+        await reach(core, endpoint, pool.settings, cast(asyncio.Protocol, connection), limit)
     finally:
         if not hasattr(connection, "transport"):
             pool.connections.release()  # otherwise the end of the connection does it
     return connection
 
 
-async def _connect(core: Core, connection: BackendConnection, limit: float | None) -> None:
-    """Raises ConnectFailed, and tells the endpoint's protection of what is the endpoint's fault."""
-    endpoint = connection.endpoint
+async def reach(
+    core: Core,
+    endpoint: Endpoint,
+    settings: BackendTlsSettings | None,
+    protocol: asyncio.Protocol,
+    limit: float | None,
+    preface: bytes = b"",
+) -> None:
+    """Connects a protocol to an endpoint; `preface` goes out first, before the TLS handshake. Raises ConnectFailed, and tells the
+    endpoint's protection of what is the endpoint's fault."""
     where = endpoint.label.decode()
     if (endpoint.address, endpoint.port) in core.forbidden:
         raise ConnectFailed(f"{where} is an address of this proxy itself")
@@ -57,8 +66,11 @@ async def _connect(core: Core, connection: BackendConnection, limit: float | Non
             address = await core.resolver.address(endpoint.address)
             if address != endpoint.address and (address, endpoint.port) in core.forbidden:
                 raise ConnectFailed(f"{where} is {address}, an address of this proxy itself")
-            await _open(core.loop, connection, address, limit)
-            notice_vanished_backend(connection.transport.get_extra_info("socket"))
+            where_to: dict[str, Any] = {"host": address, "port": endpoint.port}
+            if preface:
+                where_to = {"sock": await _greeted(core.loop, address, endpoint.port, preface)}
+            transport = await _open(core.loop, protocol, where_to, settings, limit)
+            notice_vanished_backend(transport.get_extra_info("socket"))
             return
     except TimeoutError:
         reason = f"no connection to {where} within {limit:g} s"
@@ -72,16 +84,34 @@ async def _connect(core: Core, connection: BackendConnection, limit: float | Non
     raise ConnectFailed(reason)
 
 
-async def _open(loop: asyncio.AbstractEventLoop, connection: BackendConnection, address: str, limit: float | None) -> None:
-    settings = connection.pool.settings
-    protocol = cast(asyncio.Protocol, connection)
+async def _greeted(loop: asyncio.AbstractEventLoop, address: str, port: int, preface: bytes) -> socket.socket:
+    """A connection on which something was sent already. Raises OSError."""
+    family, kind, protocol, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
+    connection = socket.socket(family, kind, protocol)
+    try:
+        connection.setblocking(False)
+        await loop.sock_connect(connection, where)
+        await loop.sock_sendall(connection, preface)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _open(
+    loop: asyncio.AbstractEventLoop,
+    protocol: asyncio.Protocol,
+    where: dict[str, Any],
+    settings: BackendTlsSettings | None,
+    limit: float | None,
+) -> asyncio.Transport:
+    """`where` are the arguments of the loop that say whereto. Raises OSError and BackendIdentityError."""
     if settings is None:
-        await loop.create_connection(lambda: protocol, address, connection.endpoint.port)
-        return
+        transport, _ = await loop.create_connection(lambda: protocol, **where)
+        return transport
     transport, _ = await loop.create_connection(
         lambda: protocol,
-        address,
-        connection.endpoint.port,
+        **where,
         ssl=settings.context,
         server_hostname=settings.server_hostname,
         ssl_handshake_timeout=limit,
@@ -91,3 +121,4 @@ async def _open(loop: asyncio.AbstractEventLoop, connection: BackendConnection, 
     except Exception:
         transport.abort()
         raise
+    return transport

@@ -19,9 +19,9 @@ from gateway.proxy.restraint import Restraint
 from gateway.telemetry.statistics import Sample
 
 if TYPE_CHECKING:
+    from gateway.proxy.client_connection import ClientConnection
     from gateway.proxy.core import Core
     from gateway.proxy.open_port import OpenPort
-    from gateway.proxy.port import Connection
 
 PERIOD: Final = 0.25
 """Seconds between readings."""
@@ -129,7 +129,7 @@ class Overload:
         if idle:
             self._shorten_some(idle, 0, IDLE_UNDER_PRESSURE / len(idle))
 
-    def _shorten_some(self, idle: list[Connection], begin: int, apart: float) -> None:
+    def _shorten_some(self, idle: list[ClientConnection], begin: int, apart: float) -> None:
         now, deadlines = monotonic(), self._core.deadlines
         for number, connection in enumerate(idle[begin : begin + _SLICE], begin):
             if connection.idle:

@@ -435,9 +435,6 @@ class ClientConnection(ResponseWriter):
         if self.exchange is None and not self._lingering:
             self._leave()
 
-    def drop(self) -> None:
-        self.transport.abort()
-
     @property
     def idle(self) -> bool:
         """Whether nothing is under way and nothing has begun."""

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, cast
 from gateway.net.accept import Seat, accept_queued
 from gateway.net.acceptor import AcceptorOptions, Chosen, TlsAcceptor
 from gateway.net.client_hello import ClientHello
+from gateway.net.failures import UNRECOGNIZED_NAME, Failure
 from gateway.net.peer import address_of
 from gateway.net.sockets import Address
 from gateway.proxy.client_connection import ClientConnection
 from gateway.proxy.clients import Arrival, Refusal, refusal, take_seat
 from gateway.proxy.port import LiveListener, Port, PortKind
 from gateway.proxy.rule import Account
-from gateway.relay.relay import Relay
+from gateway.relay.relay import Relay, log_unrouted
 from gateway.telemetry.counters import CounterLabels
 
 if TYPE_CHECKING:
@@ -126,17 +127,31 @@ class OpenPort:
             self._acceptor.options = self._options()
 
     def _options(self) -> AcceptorOptions:
-        return AcceptorOptions(handshake_timeout=min(self.port.header_timeout, LONGEST_HANDSHAKE), admit=self._admit)
+        longest = min(self.port.header_timeout, LONGEST_HANDSHAKE)
+        return AcceptorOptions(handshake_timeout=longest, admit=self._admit, failed=self._failed)
 
     def _connected(self, listener: LiveListener, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
+        if listener.resource.protocol == "TLS":
+            relay = Relay(self._core, self.port, listener, listener.streams.choose(hello.server_name), hello.server_name)
+            relay.seat = seat
+            return relay.client
         connection = ClientConnection(self._core, self.port, listener, hello.server_name)
         connection.seat = seat
         return cast(asyncio.Protocol, connection)
 
     def _choose(self, hello: ClientHello) -> Chosen[LiveListener] | None:
-        """By server name, before the handshake: exact, wildcard, then the listener without a hostname."""
+        """By server name, before the handshake: exact, wildcard, then the listener without a hostname. One of protocol TLS must have a rule
+        for the name, too."""
         listener = self.port.hosts.choose(hello.server_name)
-        return Chosen(listener, listener.contexts) if listener is not None and listener.contexts is not None else None
+        if listener is None or (listener.resource.protocol == "TLS" and listener.streams.choose(hello.server_name) is None):
+            return None
+        return Chosen(listener, listener.contexts)
+
+    def _failed(self, failure: Failure) -> None:
+        """Logs what a listener of protocol TLS has no rule for."""
+        listener = self.port.hosts.choose(failure.server_name) if failure.reason == UNRECOGNIZED_NAME else None
+        if listener is not None:
+            log_unrouted(self._core, listener, address_of((failure.address, failure.port)), failure.server_name)
 
     def adopt(self, connection: socket.socket) -> None:
         """Serves a connection that was accepted elsewhere, non-blocking, nothing of it read."""
@@ -163,7 +178,7 @@ class OpenPort:
 
     @property
     def busy(self) -> bool:
-        return bool(self.port.connections) or self._adopted > 0 or (self._acceptor is not None and self._acceptor.pending > 0)
+        return self.port.occupancy > 0 or self._adopted > 0 or (self._acceptor is not None and self._acceptor.pending > 0)
 
     def close(self) -> None:
         """Accepts what is queued, then no more; connections go on."""
@@ -186,8 +201,6 @@ class OpenPort:
         if self._acceptor is not None:
             self._acceptor.abort()
         for connection in list(self.port.connections):
-            connection.drop()
-
-    def streams(self) -> tuple[Relay, ...]:
-        """What is relayed now."""
-        return tuple([connection for connection in self.port.connections if isinstance(connection, Relay)])
+            connection.transport.abort()
+        for relay in list(self.port.relays):
+            relay.drop()

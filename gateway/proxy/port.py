@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal
 
 from gateway.http.target import PathRules
 from gateway.ir.listener import Listener
@@ -16,8 +16,10 @@ from gateway.routing.table import RouteTable
 
 if TYPE_CHECKING:
     from gateway.net.contexts import ServerContexts
+    from gateway.proxy.client_connection import ClientConnection
     from gateway.proxy.request_limits import RequestLimits
     from gateway.proxy.rule import Account, Rule
+    from gateway.relay.relay import Relay
     from gateway.relay.rule import LiveStreamRule
 
 PortKind = Literal["http", "tls", "tcp"]
@@ -34,27 +36,6 @@ def kind_of(resource: Listener) -> PortKind:
 def terminates(resource: Listener) -> bool:
     """Whether a listener ends TLS, with certificates of its own."""
     return resource.protocol == "HTTPS" or (resource.protocol == "TLS" and resource.tls_mode == "Terminate")
-
-
-class Connection(Protocol):
-    """A client's connection, as its port knows it; also an item of the worker's deadlines."""
-
-    listener: LiveListener | None
-    deadline: float
-    slot: int
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is under way and nothing has begun."""
-
-    def drain(self) -> None:
-        """Ends after what runs."""
-
-    def drop(self) -> None:
-        """Ends at once."""
-
-    def expire(self, now: float) -> None:
-        """Its deadline has passed."""
 
 
 class LiveListener:
@@ -132,6 +113,7 @@ class Port:
         "number",
         "pace",
         "public_number",
+        "relays",
         "restraint",
         "seats",
         "tls",
@@ -141,7 +123,10 @@ class Port:
         self.address, self.number, self.kind, self.account = address, number, kind, account
         self.tls = kind == "tls"
         self.hosts: HostTable[LiveListener] = HostTable({})
-        self.connections: set[Connection] = set()
+        self.connections: set[ClientConnection] = set()
+        """Those that speak HTTP."""
+        self.relays: set[Relay] = set()
+        """The others."""
         self.header_timeout = 10.0
         self._idle_configured = self.idle_timeout = 60.0
         self._idle_ceiling = inf
@@ -168,6 +153,11 @@ class Port:
             self.pace, self.limits = loosest_pace(options), loosest_connections(options)
             self._trusts = tuple([listener.trust for listener in listeners.values() if listener.trust is not None])
             self._restrain()
+
+    @property
+    def occupancy(self) -> int:
+        """How many connections there are."""
+        return len(self.connections) + len(self.relays)
 
     def press(self, idle_ceiling: float, pressing: Restraint) -> None:
         """Overload: how long a connection may be idle at most, and what is held back; inf and nothing when it is over."""

@@ -1,7 +1,8 @@
 """A client's connection and the one to the backend that it is passed on to, from accept to the end of both.
 
-An end of one direction is passed on and the other goes on; a reset is passed on as a reset. TLS has no half close here: where it would
-need one the other direction has a little time left, and then both end. Nothing here runs for each piece that passes: the sweeper looks
+An end of one direction is passed on and the other goes on; a reset is passed on as a reset. TLS has no half close here: a backend over TLS
+is not told that its client has sent all, and has a little time for its answer; a client over TLS is told of its backend's end by the end of
+both directions. Nothing here runs for each piece that passes: the sweeper looks
 now and then at what has.
 """
 
@@ -17,7 +18,7 @@ from gateway.net.peer import peer_of
 from gateway.net.reset import reset
 from gateway.proxy.forwarded import client_certificate_value
 from gateway.relay import opening
-from gateway.relay.rule import account_of
+from gateway.relay.rule import NO_ROUTE, account_of
 from gateway.relay.side import Side
 from gateway.telemetry.access_log import client_fragment
 from gateway.telemetry.streams import StreamRecord
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from gateway.upstream.lease import Lease
 
 HALF_CLOSED: Final = 30.0
-"""Seconds without a byte that a direction has left when the other one has ended and the end cannot be passed on."""
+"""Seconds without a byte that a backend which cannot be told of its client's end has for its answer."""
 STALLED: Final = 30.0
 """Seconds in which a peer must take something of what is left for it when the other one is gone."""
 
@@ -83,7 +84,7 @@ class Relay:
         identity = client_certificate_value(peer.certificate)[1] if peer.certificate is not None else b""
         self.fragment = client_fragment(peer.tls_version, identity)
         self.began = monotonic()
-        self.port.connections.add(self)
+        self.port.relays.add(self)
         if self.seat is None:
             core.clients.connections += 1
         opening.begin(self)
@@ -129,7 +130,7 @@ class Relay:
             side.transport.close()
         elif transport.can_write_eof():
             transport.write_eof()
-        elif side.transport.can_write_eof():
+        elif side is self.client and side.transport.can_write_eof():
             self._graced = True
             self._watch()
         else:
@@ -171,14 +172,6 @@ class Relay:
             if side is not None and not side.gone:
                 reset(side.transport)
 
-    def drain(self) -> None:
-        """What runs goes on to its end: a relay is one exchange."""
-
-    @property
-    def idle(self) -> bool:
-        """Never between two exchanges."""
-        return False
-
     def _leave(self) -> None:
         if self.seat is None:
             self.core.clients.connections -= 1
@@ -191,7 +184,7 @@ class Relay:
             return
         self._done = True
         core, task, listener = self.core, self.task, self.listener
-        self.port.connections.discard(self)
+        self.port.relays.discard(self)
         if self.slot:
             core.deadlines.forget(self)
         if task is not None:
@@ -258,3 +251,13 @@ class Relay:
         for side in (client, backend):
             if not side.gone:
                 reset(side.transport)
+
+
+def log_unrouted(core: Core, listener: LiveListener, address: bytes, server_name: bytes) -> None:
+    """A connection that no rule of a listener of protocol TLS is for ended before its handshake."""
+    account, now = account_of(core, listener.resource, None, None), monotonic()
+    account.opened += 1
+    account.close("NR")
+    if listener.options.access_log:
+        tail = client_fragment(b"", b"")
+        core.log.append(StreamRecord(account.protocol, now, now, "NR", NO_ROUTE, 0, 0, address, server_name, account, b"", tail))

@@ -47,7 +47,7 @@ def collect(
     connections: dict[str, int] = {}
     for opened in ports:
         number = str(opened.port.number)
-        connections[number] = connections.get(number, 0) + len(opened.port.connections)
+        connections[number] = connections.get(number, 0) + opened.port.occupancy
     gauges = [Sample("tidegate_connections", (("port", number),), count) for number, count in connections.items()]
     return Statistics((), tuple(samples), (*gauges, *core.incidents.gauges(), *overload))
 
@@ -64,8 +64,8 @@ def requests_in_steps(core: Core) -> Generator[None, None, tuple[msgspec.Raw, ..
 def streams_in_steps(core: Core, ports: Sequence[OpenPort]) -> Generator[None, None, tuple[StreamSeries, ...]]:
     """The series of relayed connections and flows, those that are open included; yields after each."""
     for opened in ports:
-        for stream in opened.streams():
-            stream.count()
+        for relay in tuple(opened.port.relays):
+            relay.count()
             yield
     series: list[StreamSeries] = []
     for account in tuple(core.stream_accounts.values()):

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import msgspec
 
@@ -29,15 +29,16 @@ from tests.wire.backends import LIMIT, Conversation, LoopThread
 from tests.wire.serving import FreePorts, LogLines
 
 GATEWAY = Source("Gateway", "default", "web")
+Protocol = Literal["HTTP", "HTTPS", "TLS", "TCP", "UDP"]
 Shares = str | Sequence[tuple[str, int]]
 
 
-def listener(name: str, port: int, protocol: str = "TCP", hostname: str = "", **fields: Any) -> Listener:
+def listener(name: str, port: int, protocol: Protocol = "TCP", hostname: str = "", **fields: Any) -> Listener:
     """Key default/web/NAME."""
     return Listener(
         key=f"default/web/{name}", source=GATEWAY, gateway="default/web", name=name, address="127.0.0.1", port=port, bind_port=port,
         location_port=port, protocol=protocol, hostname=hostname, **fields,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def options(**fields: Any) -> ListenerOptions:
@@ -136,6 +137,17 @@ class StreamSite:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
+    def refuses(self, port: int, *sent: bytes) -> bool:
+        """Whether a connection is reset with nothing before, may it be before the client knows that it is there."""
+        try:
+            with self.connect(port) as client:
+                for piece in sent:
+                    client.sendall(piece)
+                client.recv(65_536)
+        except (ConnectionResetError, BrokenPipeError):
+            return True
+        return False
+
     def explain(self, url: str) -> dict[str, Any]:
         answer: dict[str, Any] = msgspec.json.decode(self._thread.run(self.runtime.explain({"method": "CONNECT", "url": url})))
         return answer
@@ -199,6 +211,14 @@ def is_reset(connection: socket.socket) -> bool:
     """Whether the connection ends with a reset, and with nothing before it."""
     try:
         return connection.recv(65_536) is None
+    except ConnectionResetError:
+        return True
+
+
+def is_over(connection: socket.socket) -> bool:
+    """Whether the connection ends, in whatever way, with nothing before it."""
+    try:
+        return connection.recv(65_536) == b""
     except ConnectionResetError:
         return True
 

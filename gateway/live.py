@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.proxy.core import Core
     from gateway.proxy.port import LiveListener, Port
     from gateway.proxy.rule import Rule
+    from gateway.relay.rule import LiveStreamRule
     from gateway.upstream.backend import Backend
 
 Place = tuple[str, int]
@@ -41,6 +42,7 @@ class Live:
         "rejections",
         "resources",
         "rules",
+        "streams",
     )
 
     def __init__(self, core: Core) -> None:
@@ -56,6 +58,7 @@ class Live:
         """Those that have a resource."""
         self.listeners: dict[str, LiveListener] = {}
         self.rules: dict[str, Rule] = {}
+        self.streams: dict[str, LiveStreamRule] = {}
         self.ports: dict[Place, Port] = {}
 
     def keep_backend(self, key: str) -> None:

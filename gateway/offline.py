@@ -11,7 +11,7 @@ from gateway.ir.batch import AnyResource, Batch, Rejection
 from gateway.live import Live, Place
 from gateway.preparation import Preparation
 from gateway.proxy.core import Core
-from gateway.proxy.port import Port
+from gateway.proxy.port import Port, kind_of
 from gateway.proxy.rule import Account
 from gateway.telemetry.counters import CounterLabels
 from gateway.upstream.own_places import OwnPlaces
@@ -50,7 +50,7 @@ class Offline:
         for listener in live.listeners.values():
             resource = listener.resource
             place = (resource.address, resource.bind_port)
-            ports.setdefault(place, Port(*place, resource.protocol == "HTTPS", account))
+            ports.setdefault(place, Port(*place, kind_of(resource), account))
             sharing.setdefault(place, {})[resource.hostname.encode("ascii")] = listener
         for place, listeners in sharing.items():
             ports[place].listen(listeners)

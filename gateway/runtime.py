@@ -30,9 +30,10 @@ from gateway.policies.rate_limit import Buckets
 from gateway.preparation import Preparation
 from gateway.proxy.core import Core
 from gateway.proxy.open_port import OpenPort
+from gateway.proxy.port import kind_of
 from gateway.shared_memory import shared_memory
 from gateway.telemetry.access_log import LINES_AT_ONCE, AccessLog
-from gateway.telemetry.collect import collect, requests_in_steps
+from gateway.telemetry.collect import collect, requests_in_steps, streams_in_steps
 from gateway.telemetry.pauses import Pauses
 from gateway.telemetry.process import process_gauges
 from gateway.upstream.own_places import OwnPlaces
@@ -62,6 +63,8 @@ class Runtime:
         self._live = Live(self._core)
         self._open: dict[Place, OpenPort] = {}
         self._outdated: list[OpenPort] = []
+        self._closing: list[OpenPort] = []
+        """Ports that nobody wants any more, while connections on them go on."""
         self._name, self._admin = options.name, options.admin
         self._log = AccessLog(self._core.log, options.access_log, options.log_descriptor) if options.access_log != "off" else None
         self._pauses = Pauses()
@@ -119,9 +122,9 @@ class Runtime:
         for key, listener in preparation.listeners.items():
             wanted.setdefault((listener.resource.address, listener.resource.bind_port), []).append(key)
         for place, keys in list(wanted.items()):
-            tls = preparation.listeners[keys[0]].resource.protocol == "HTTPS"
+            kind = kind_of(preparation.listeners[keys[0]].resource)
             opened = self._open.get(place)
-            if opened is not None and opened.port.tls == tls:
+            if opened is not None and opened.port.kind == kind:
                 continue
             try:
                 listening = self._sockets.take(*place)
@@ -131,7 +134,7 @@ class Runtime:
                 continue
             if opened is not None:
                 self._outdated.append(opened)  # the port changes its protocol
-            self._open[place] = OpenPort(self._core, place, listening, tls)
+            self._open[place] = OpenPort(self._core, place, listening, kind)
         return wanted
 
     def _arrange(self, wanted: dict[Place, list[str]]) -> None:
@@ -151,6 +154,7 @@ class Runtime:
         opened.listen({})
         opened.close()
         opened.port.drain()
+        self._closing.append(opened)
 
     def _end_replaced(self, preparation: Preparation) -> None:
         """Connections that a listener accepted under demands that no longer hold end after the exchange that runs."""
@@ -184,6 +188,7 @@ class Runtime:
             self._core.log.clear()
         if now - self._aged > AGING:
             self._aged = now
+            self._closing = [opened for opened in self._closing if opened.busy]
             turns = 0 if self._overload.stage else IDLE_TURNS  # under pressure what is idle is let go, for its descriptors
             for backend in self._live.described.values():
                 for endpoint in backend.endpoints.values():
@@ -204,8 +209,10 @@ class Runtime:
         """Statistics, in JSON."""
         requests = await self._in_slices(requests_in_steps(self._core))
         gauges = (*self._overload.gauges(self._name), *process_gauges(self._loop))
-        found = collect(self._core, list(self._open.values()), self._log, self._pauses, gauges)
-        return msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(found, requests=requests)))
+        ports = (*self._open.values(), *self._closing)
+        streams = await self._in_slices(streams_in_steps(self._core, ports))
+        found = collect(self._core, ports, self._log, self._pauses, gauges)
+        return msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(found, requests=requests, streams=streams)))
 
     async def explain(self, argument: dict[str, Any]) -> msgspec.Raw:
         """What would happen to a request, and why, in JSON. Raises ValueError for a bad argument."""
@@ -227,7 +234,7 @@ class Runtime:
     @property
     def busy(self) -> bool:
         """Whether there is any connection."""
-        return any(opened.busy for opened in self._open.values())
+        return any(opened.busy for opened in (*self._open.values(), *self._closing))
 
     @property
     def full(self) -> bool:
@@ -261,9 +268,10 @@ class Runtime:
 
     def close(self) -> None:
         """Ends everything at once; what was logged is written."""
-        for opened in self._open.values():
+        for opened in (*self._open.values(), *self._closing):
             opened.abort()
         self._open.clear()
+        self._closing.clear()
         for backend in self._live.described.values():
             backend.close()
         self._tick_handle.cancel()

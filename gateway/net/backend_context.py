@@ -53,9 +53,10 @@ ALPN: Final[dict[BackendProtocol, tuple[str, ...]]] = {"http/1.1": ("http/1.1",)
 def backend_context(
     tls: BackendTls, bundles: Sequence[str], client_certificate: Certificate | None = None, alpn: Sequence[str] = ()
 ) -> BackendTlsSettings:
-    """What connections to a backend are made with, which offer the protocols `alpn`. Raises TlsConfigurationError.
+    """What connections to a backend are made with. Raises TlsConfigurationError.
 
-    `bundles` are the PEM texts of the trust bundles, none for the system's authorities (wellKnownCACertificates System).
+    `bundles` are the PEM texts of the trust bundles, none for the system's authorities (wellKnownCACertificates System); `alpn` are the
+    protocols offered, none for bytes that are passed on as they are.
     A common name never counts as identity (RFC 9525 6.4).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

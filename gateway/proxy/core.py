@@ -14,8 +14,10 @@ from gateway.options import SESSION_KEY_VARIABLE
 from gateway.policies.rate_limit import BYTES, Buckets
 from gateway.proxy.clients import Clients
 from gateway.shared_memory import own_memory
+from gateway.telemetry.access_log import fragment
 from gateway.telemetry.counters import CounterLabels, Counters
 from gateway.telemetry.incidents import Incidents
+from gateway.telemetry.streams import StreamAccount, StreamProtocol, StreamRecord
 from gateway.upstream.resolve import Resolver
 from gateway.upstream.slices import Slices
 
@@ -49,16 +51,18 @@ class Core:
         "resolver",
         "session_secret",
         "slices",
+        "stream_accounts",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.deadlines = Deadlines(loop.time())
         self.clients = Clients()
-        self.log: list[Exchange] = []
-        """Finished exchanges whose lines are not written yet."""
+        self.log: list[Exchange | StreamRecord] = []
+        """What has finished and whose lines are not written yet."""
         self.random = Random()
         self.counters: dict[tuple[str, str, str], Counters] = {}
+        self.stream_accounts: dict[tuple[str, str, str, StreamProtocol], StreamAccount] = {}
         self.session_secret = sha256((os.environ.get(SESSION_KEY_VARIABLE) or os.urandom(32).hex()).encode()).digest()
         self.buckets = Buckets(own_memory(BYTES))
         """Counts of rate limits; `Runtime` puts those in place that all workers share."""
@@ -103,3 +107,11 @@ class Core:
         if counters is None:
             counters = self.counters[key] = Counters(labels)
         return counters
+
+    def stream_account(self, labels: CounterLabels, protocol: StreamProtocol) -> StreamAccount:
+        """As `counters_for`, of relayed connections and flows."""
+        key = (f"{labels.gateway}/{labels.listener}", f"{labels.route}/{labels.rule}", labels.backend, protocol)
+        account = self.stream_accounts.get(key)
+        if account is None:
+            account = self.stream_accounts[key] = StreamAccount(labels, protocol, fragment(labels))
+        return account

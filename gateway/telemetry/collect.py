@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.telemetry.statistics import Sample, Statistics
+from gateway.telemetry.statistics import Sample, Statistics, StreamSeries
 
 if TYPE_CHECKING:
     from gateway.proxy.core import Core
@@ -44,10 +44,11 @@ def collect(
         for reason, count in opened.handshake_failures.items():
             failures[reason] = failures.get(reason, 0) + count
     samples += _by_reason("tidegate_handshakes_failed_total", failures)
-    gauges = [
-        Sample("tidegate_connections", (("port", str(opened.port.number)),), len(opened.port.connections))
-        for opened in ports
-    ]  # fmt: skip
+    connections: dict[str, int] = {}
+    for opened in ports:
+        number = str(opened.port.number)
+        connections[number] = connections.get(number, 0) + opened.port.occupancy
+    gauges = [Sample("tidegate_connections", (("port", number),), count) for number, count in connections.items()]
     return Statistics((), tuple(samples), (*gauges, *core.incidents.gauges(), *overload))
 
 
@@ -58,6 +59,19 @@ def requests_in_steps(core: Core) -> Generator[None, None, tuple[msgspec.Raw, ..
         encoded += [msgspec.Raw(msgspec.json.encode(series)) for series in counters.collect()]
         yield
     return tuple(encoded)
+
+
+def streams_in_steps(core: Core, ports: Sequence[OpenPort]) -> Generator[None, None, tuple[StreamSeries, ...]]:
+    """The series of relayed connections and flows, those that are open included; yields after each."""
+    for opened in ports:
+        for relay in tuple(opened.port.relays):
+            relay.count()
+            yield
+    series: list[StreamSeries] = []
+    for account in tuple(core.stream_accounts.values()):
+        series += account.collect()
+        yield
+    return tuple(series)
 
 
 def _by_reason(name: str, counts: dict[str, int]) -> list[Sample]:

@@ -174,7 +174,7 @@ class HeaderEncoder:
     def _other(self, line: bytes) -> bytes:
         """A line that is not in the table, which it enters when it was seen before."""
         known = _LITERALS.get(line)
-        if known is None or isinstance(line, SensitiveLine):
+        if known is None:
             return _new_literal(line)
         indexing, without, size = known
         if size > self._most:

@@ -17,7 +17,6 @@ from gateway.http.head import Fields, RequestHead
 from gateway.http.http2_fields import (
     AUTHORITY,
     CONNECTION_SPECIFIC,
-    COOKIE,
     MALFORMED,
     METHOD,
     OVERSIZED,
@@ -177,4 +176,4 @@ def read_trailers(entries: list[FieldLine] | None) -> Fields:
             raise StreamFault(PROTOCOL_ERROR, "pseudo-header field in trailers")
         if line[0] in (MALFORMED, CONNECTION_SPECIFIC):
             raise StreamFault(PROTOCOL_ERROR, fault(line))
-    return [(name, value) for kind, name, value, _ in entries if kind != COOKIE and not only_in_head(name)]
+    return [(name, value) for _, name, value, _ in entries if not only_in_head(name)]

@@ -47,7 +47,7 @@ def refuse_early(data: bytes) -> None:
     """Judges a head that is not complete yet, so that nobody waits for the end of what is wrong already. Raises Refused."""
     first = data.find(b"\n")
     if first >= 0:
-        if data[first - 1 : first] != b"\r" or not _parts(data[: first - 1]):
+        if not data.endswith(b"\r", 0, first) or not _parts(data[: first - 1]):
             raise _bad_request_line(data[: first + 1])
         if data.count(b"\n") != data.count(b"\r\n"):
             raise Refused(400, "bare line feed in head")

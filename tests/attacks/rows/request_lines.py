@@ -74,6 +74,7 @@ VERSIONS = (
 BEFORE = (
     Refused("two empty lines before the request", _BEFORE, b"\r\n\r\n" + get()),
     Refused("empty line of LF before the request", _BEFORE, b"\n" + get()),
+    Refused("LF before the beginning of a request", _BEFORE, b"\nGET / HTTP/1.1\r\n"),
     Refused("CR before the request", _BEFORE, b"\r" + get()),
     Refused("NUL before the request", _BEFORE, b"\x00" + get()),
     Refused("byte order mark before the request", _BEFORE, b"\xef\xbb\xbf" + get()),

@@ -1,4 +1,4 @@
-"""Field blocks of one connection: read as the hpack library reads them, with the same table, and written so that they read the same again."""
+"""Field blocks of one connection: read as the hpack library reads them, with the same table, and written so that it reads them again."""
 
 from __future__ import annotations
 

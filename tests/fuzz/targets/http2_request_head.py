@@ -1,4 +1,4 @@
-"""The head of an HTTP/2 request: refused, or read as nothing that h2 refuses, and written to backends of both versions as the same request."""
+"""The head of an HTTP/2 request: refused, or nothing that h2 refuses, and the same request to backends of both versions."""
 
 from __future__ import annotations
 

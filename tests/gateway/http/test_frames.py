@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hyperframe.frame import (
     ContinuationFrame,
@@ -126,7 +128,7 @@ def test_a_setting_out_of_its_bounds_ends_the_connection(setting: int, value: in
         lambda: frames.unpadded(b"\x01" + bytes(5), frames.PADDED, True, 1),
     ],
 )
-def test_a_payload_of_the_wrong_size_ends_the_connection(read_payload) -> None:  # type: ignore[no-untyped-def]  # any of the readers
+def test_a_payload_of_the_wrong_size_ends_the_connection(read_payload: Callable[[], object]) -> None:
     """FRAME_SIZE_ERROR (RFC 9113 4.2, 6.5, 6.8, 6.9)."""
     with pytest.raises(ConnectionFault) as fault:
         read_payload()

@@ -160,7 +160,9 @@ def test_what_its_sender_never_indexes_is_never_indexed_here() -> None:
     assert b"".join([marked[3]]) == b"x-key: secret\r\n"
 
 
-@pytest.mark.parametrize("line", [b'ETag: "1"', b"Last-Modified: today", b"X-Request-Id: 1", b"Location: /", b"Accept-Encoding: gzip, deflate"])
+@pytest.mark.parametrize(
+    "line", [b'ETag: "1"', b"Last-Modified: today", b"X-Request-Id: 1", b"Location: /", b"Accept-Encoding: gzip, deflate"]
+)
 def test_what_differs_each_time_or_needs_no_table_stays_out_of_it(line: bytes) -> None:
     """It would only drive out what repeats."""
     encoder = HeaderEncoder()
@@ -210,12 +212,18 @@ def test_the_next_block_begins_with_the_smallest_and_the_last_size(limits: tuple
 # second opinion
 
 LINES = st.sampled_from(
-    [b"%b: %b" % (name, value) for name in b"A b x-LONG server Set-Cookie etag grpc-status".split() for value in (b"", b"1", b"2", b"v" * 180)]
+    [
+        b"%b: %b" % (name, value)
+        for name in b"A b x-LONG server Set-Cookie etag grpc-status".split()
+        for value in (b"", b"1", b"2", b"v" * 180)
+    ]
 ) | st.integers(0, 60).map(lambda number: b"x-number: %d" % number)
 
 
 @given(
-    heads=st.lists(st.tuples(st.lists(LINES, max_size=12), st.sampled_from((200, 204, 304, 404, 418)), st.none() | st.integers(0, 300)), max_size=12),
+    heads=st.lists(
+        st.tuples(st.lists(LINES, max_size=12), st.sampled_from((200, 204, 304, 404, 418)), st.none() | st.integers(0, 300)), max_size=12
+    ),
     limits=st.dictionaries(st.integers(0, 11), st.lists(st.integers(0, 5000), min_size=1, max_size=3)),
 )
 def test_the_library_reads_what_is_written_on_a_whole_connection(

@@ -11,6 +11,7 @@ from hpack import Encoder
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http.fields import FieldLine
 from gateway.http.frames import ENHANCE_YOUR_CALM, PREFACE, PROTOCOL_ERROR, SETTINGS_ACK, StreamFault, header_frames, settings_frame
 from gateway.http.head import Fields, RequestHead
 from gateway.http.hpack import HeaderDecoder
@@ -258,7 +259,9 @@ def test_trailers_pass_but_not_what_belongs_into_a_head() -> None:
     assert read_trailers([field_line(*pair) for pair in sent]) == [(b"grpc-status", b"0"), (b"grpc-status", b"1")]
 
 
-@pytest.mark.parametrize("pair", [(b":path", b"/"), (b":status", b"200"), (b"X", b"y"), (b"x", b"a\n"), (b"connection", b"close"), (b":x", b"")])
+@pytest.mark.parametrize(
+    "pair", [(b":path", b"/"), (b":status", b"200"), (b"X", b"y"), (b"x", b"a\n"), (b"connection", b"close"), (b":x", b"")]
+)
 def test_malformed_trailers_end_their_stream(pair: tuple[bytes, bytes]) -> None:
     """RFC 9113 8.1, 8.2."""
     with pytest.raises(StreamFault) as fault:
@@ -267,7 +270,7 @@ def test_malformed_trailers_end_their_stream(pair: tuple[bytes, bytes]) -> None:
 
 
 @pytest.mark.parametrize("entries", [None, [field_line(b"x", b"y")] * 101, [field_line(b"x", b"y" * 1000)] * 9])
-def test_trailers_beyond_the_limits_of_http_1_end_their_stream(entries) -> None:  # type: ignore[no-untyped-def]  # what decoders give
+def test_trailers_beyond_the_limits_of_http_1_end_their_stream(entries: list[FieldLine] | None) -> None:
     """100 fields, 8 KiB (catalogue 2.1)."""
     with pytest.raises(StreamFault) as fault:
         read_trailers(entries)
@@ -277,7 +280,9 @@ def test_trailers_beyond_the_limits_of_http_1_end_their_stream(entries) -> None:
 # second opinion
 
 NAMES = st.sampled_from(b":method :scheme :path :authority :protocol :x host te cookie connection content-length x X accept".split())
-VALUES = st.sampled_from([b"GET", b"CONNECT", b"http", b"/", b"*", b"a.example", b"trailers", b"0", b"5", b"websocket", b"", b"a b", b"x\n"])
+VALUES = st.sampled_from(
+    [b"GET", b"CONNECT", b"http", b"/", b"*", b"a.example", b"trailers", b"0", b"5", b"websocket", b"", b"a b", b"x\n"]
+)
 
 
 def refused_by_h2(sent: Fields, ended: bool) -> bool:
@@ -311,8 +316,10 @@ def test_what_h2_refuses_is_refused(changed: dict[bytes, bytes], more: Fields, d
 @given(
     method=st.sampled_from((b"GET", b"POST", b"x-own")),
     path=st.text("abz019-._~%/?&=:@!$'()*+,;", max_size=20).map(lambda text: b"/" + text.encode()),
-    ordinary=st.lists(st.tuples(st.text("xyz-", min_size=1, max_size=5).map(lambda name: b"x-" + name.encode()), st.binary(max_size=8)), max_size=6),
-)  # fmt: skip
+    ordinary=st.lists(
+        st.tuples(st.text("xyz-", min_size=1, max_size=5).map(lambda name: b"x-" + name.encode()), st.binary(max_size=8)), max_size=6
+    ),
+)
 def test_written_as_http_1_it_is_the_same_request(method: bytes, path: bytes, ordinary: Fields) -> None:
     """A head that passes means the same to the reader of HTTP/1.1: nothing can be smuggled by going down a version (RFC 9113 10.3)."""
     try:

@@ -25,7 +25,10 @@ MALFORMED = {
     "two :status": ok((b":status", b"200")),
     **{f":status {status!r}": ok(status=status) for status in (b"", b"99", b"600", b"2000", b"abc", b"20\n", b" 200", b"+20", b"\xb200")},
     ":status 101": ok(status=b"101"),
-    **{f"{name.decode()} of a request": ok((name, value)) for name, value in ((b":path", b"/"), (b":method", b"GET"), (b":authority", b"a"))},
+    **{
+        f"{name.decode()} of a request": ok((name, value))
+        for name, value in ((b":path", b"/"), (b":method", b"GET"), (b":authority", b"a"))
+    },
     "unknown pseudo-header field": ok((b":foo", b"x")),
     "upper case in a name": ok((b"A", b"b")),
     "line feed in a value": ok((b"a", b"b\nc: d")),

@@ -37,7 +37,15 @@ def test_any_bytes_are_read_or_refused_as_the_library_does(coded: bytes) -> None
 @pytest.mark.parametrize(
     "coded",
     [b"\x1f\xff", b"\xff", b"\x18", b"\x1e", b"\xff\xff\xff\xff", b"\xff\xff\xff\xfc", b"\x1c\x7f\xff\xff\xfc"],
-    ids=["padding over seven bits", "nothing but padding", "padding of zeros", "padding with a zero", "EOS", "EOS exactly", "text, then EOS"],
+    ids=[
+        "padding over seven bits",
+        "nothing but padding",
+        "padding of zeros",
+        "padding with a zero",
+        "EOS",
+        "EOS exactly",
+        "text, then EOS",
+    ],
 )
 def test_wrong_padding_and_the_end_symbol_are_refused(coded: bytes) -> None:
     """RFC 7541 5.2: the most significant bits of EOS, at most seven, and never all of it."""

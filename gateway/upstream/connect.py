@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.proxy.http2.backend_stream import Http2BackendStream
     from gateway.upstream.connections import Speaking
     from gateway.upstream.endpoint import Endpoint, Pool
+    from gateway.upstream.shared import Opening
 
 
 OUR_OWN: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
@@ -34,46 +35,64 @@ class ConnectFailed(Exception):
 async def connect(core: Core, endpoint: Endpoint, pool: Pool, limit: float | None) -> Speaking:
     """A new connection, verified where TLS is asked for, on which nothing was sent yet; or a stream of one that was being made. Raises
     ConnectFailed."""
-    joined = await join(pool, limit)
+    joined = await join(pool)
     if joined is not None:
         return joined
     if not pool.connections.reserve():
         raise ConnectFailed(f"no connection to {endpoint.label.decode()}: all {pool.connections.limit} of its backend are in use")
-    return await connect_reserved(core, endpoint, pool, limit)
+    return await connect_reserved(core, endpoint, pool, limit, announce(core, pool))
 
 
-async def join(pool: Pool, limit: float | None) -> Http2BackendStream | None:
-    """A stream of a connection that is being made for somebody else; None when none is, or when it has no room or does not come."""
-    opening = pool.shared.opening if pool.shared is not None else None
-    if pool.shared is None or opening is None:
-        return None
-    pool.shared.expect()
-    await asyncio.wait((opening,), timeout=limit)
-    return pool.shared.take()
+async def join(pool: Pool) -> Http2BackendStream | None:
+    """A stream of a connection that is being made for somebody else; None when none is, or none with room. Raises ConnectFailed when it
+    does not come about."""
+    shared = pool.shared
+    while shared is not None and (opening := shared.opening) is not None:
+        shared.expect()
+        await asyncio.wait((opening,))
+        failure = opening.result()
+        if failure is not None:
+            raise ConnectFailed(str(failure), hopeless=failure.hopeless)
+        stream = shared.take()
+        if stream is not None:
+            return stream
+    return None
 
 
-async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: float | None) -> Speaking:
+def announce(core: Core, pool: Pool) -> Opening | None:
+    """For `connect_reserved`, in the callback in which the place was reserved: who comes from now on waits for the connection."""
+    return pool.shared.begin(core.loop) if pool.shared is not None else None
+
+
+async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: float | None, opening: Opening | None) -> Speaking:
     """As `connect`, with a place among the backend's connections that is reserved already, and given back if none comes about."""
-    opening = pool.shared.begin(core.loop) if pool.shared is not None else None
     protocol = _Undecided(core.loop, endpoint, pool)
+    failure: ConnectFailed | None = None
     try:
         await _connect(core, protocol, limit)
-        return protocol.open()
+        assert protocol.stream is not None
+        return protocol.stream
+    except ConnectFailed as failed:
+        failure = ConnectFailed(str(failed), hopeless=failed.hopeless)  # without the frames of this one
+        raise
     finally:
-        if protocol.made is None:
-            pool.connections.release()  # otherwise the end of the connection does it
         if pool.shared is not None and opening is not None:
-            pool.shared.opened(opening)
+            pool.shared.opened(opening, failure)
+        if protocol.stream is None:
+            pool.connections.release()  # otherwise the end of the connection does it
 
 
 class _Undecided:
     """The protocol of a connection until it is known what is spoken on it: at the end of the TLS handshake, where there is one."""
 
-    __slots__ = ("_loop", "endpoint", "made", "pool", "refusal")
+    __slots__ = ("_loop", "endpoint", "made", "pool", "refusal", "stream")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, pool: Pool) -> None:
         self._loop, self.endpoint, self.pool = loop, endpoint, pool
-        self.made: BackendConnection | Http2BackendConnection | None = None
+        self.made: Http2BackendConnection | None = None
+        """The connection, if HTTP/2 is spoken on it."""
+        self.stream: Speaking | None = None
+        """What the exchange that it was made for can be had with."""
         self.refusal: BackendIdentityError | None = None
         """Why nothing may be said to whoever answered."""
 
@@ -86,24 +105,23 @@ class _Undecided:
                 self.refusal = refusal
                 cast(asyncio.Transport, transport).abort()
                 return
-        if self._speaks_http2(transport):
+        multiplexed = self._speaks_http2(transport)
+        if self.pool.shared is not None:
+            self.pool.shared.multiplexed = multiplexed
+        if multiplexed:
             self.made = Http2BackendConnection(self._loop, self.endpoint, self.pool)
+            self.stream = self.made.open()
         else:
-            self.made = BackendConnection(self.endpoint, self.pool)
-        transport.set_protocol(cast(asyncio.Protocol, self.made))
-        self.made.connection_made(transport)
+            self.stream = BackendConnection(self.endpoint, self.pool)
+        made = self.made or self.stream
+        transport.set_protocol(cast(asyncio.Protocol, made))
+        cast(asyncio.Protocol, made).connection_made(transport)
 
     def _speaks_http2(self, transport: asyncio.BaseTransport) -> bool:
         """By prior knowledge, or because the endpoint chose it (RFC 7301)."""
         spoken = self.pool.connections.protocol
         tls = transport.get_extra_info("ssl_object")
         return spoken == "h2c" or (spoken == "auto" and tls is not None and tls.selected_alpn_protocol() == "h2")
-
-    def open(self) -> Speaking:
-        """What the exchange that it was made for can be had with."""
-        made = self.made
-        assert made is not None
-        return made.open() if isinstance(made, Http2BackendConnection) else made
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Before it was one: whoever waits for it is told otherwise."""
@@ -122,6 +140,8 @@ async def _connect(core: Core, protocol: _Undecided, limit: float | None) -> Non
                 raise ConnectFailed(f"{where} is {address}, an address of this proxy itself")
             transport = await _open(core.loop, protocol, address, limit)
             notice_vanished_backend(transport.get_extra_info("socket"))
+            if protocol.made is not None:
+                await _greeted(protocol.made)
             return
     except TimeoutError:
         reason = f"no connection to {where} within {limit:g} s"
@@ -133,6 +153,17 @@ async def _connect(core: Core, protocol: _Undecided, limit: float | None) -> Non
             raise ConnectFailed(reason) from None
     endpoint.protection.connect_failed(endpoint, reason)
     raise ConnectFailed(reason)
+
+
+async def _greeted(connection: Http2BackendConnection) -> None:
+    """Until the endpoint has said what it takes (RFC 9113 3.4). Raises OSError when it does not speak HTTP/2."""
+    try:
+        await connection.greeting
+    except BaseException:
+        connection.transport.abort()
+        raise
+    if connection.ended:
+        raise OSError("it ended the connection, or does not speak HTTP/2")
 
 
 async def _open(loop: asyncio.AbstractEventLoop, undecided: _Undecided, address: str, limit: float | None) -> asyncio.Transport:

@@ -92,15 +92,11 @@ class ConnectionFault(Exception):
 
 
 class StreamFault(Exception):
-    """A fault that ends one stream only (RFC 9113 5.4.2).
+    """A fault that ends one stream only (RFC 9113 5.4.2)."""
 
-    `block` is the field block of a HEADERS frame that is faulty itself: it must be decoded all the same, or the table of the decoder
-    would no longer be that of the peer.
-    """
-
-    def __init__(self, code: int, reason: str, block: bytes = b"") -> None:
+    def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
-        self.code, self.reason, self.block = code, reason, block
+        self.code, self.reason = code, reason
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -178,7 +174,8 @@ def read_goaway(payload: bytes) -> tuple[int, int, bytes]:
 def unpadded(payload: bytes, flags: int, prioritized: bool, stream: int) -> bytes:
     """The payload of DATA or HEADERS without padding and, for HEADERS that are `prioritized`, without priority (RFC 9113 6.1, 6.2).
 
-    Raises ConnectionFault, or StreamFault, which holds the field block, for a stream that depends on itself (RFC 7540 5.3.1).
+    Raises ConnectionFault, also for a stream that depends on itself (RFC 7540 5.3.1): were only the stream reset, its block would be
+    missing in the table of the decoder (RFC 9113 4.3, 5.4.1).
     """
     if flags & PADDED:
         if not payload:
@@ -192,7 +189,7 @@ def unpadded(payload: bytes, flags: int, prioritized: bool, stream: int) -> byte
     if len(payload) < 5:
         raise ConnectionFault(FRAME_SIZE_ERROR, "HEADERS shorter than its priority")
     if _dependency(payload) == stream:
-        raise StreamFault(PROTOCOL_ERROR, "stream depends on itself", payload[5:])
+        raise ConnectionFault(PROTOCOL_ERROR, "stream depends on itself")
     return payload[5:]
 
 

@@ -17,7 +17,7 @@ from gateway.policies.retry import Attempt, Failure
 from gateway.proxy.authorization import authorize
 from gateway.proxy.guarded import BAD_STATUSES, Ways, answered_badly, choose, follow_session, over_budget, wait_in_line
 from gateway.proxy.mirror import Mirror
-from gateway.upstream.connect import ConnectFailed, connect_reserved, join
+from gateway.upstream.connect import ConnectFailed, announce, connect_reserved, join
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.upstream.backend import Backend
     from gateway.upstream.connections import Speaking
     from gateway.upstream.endpoint import Endpoint, Pool
+    from gateway.upstream.shared import Opening
 
 _REPLIES: Final = {
     "connect": (503, "UF"),
@@ -156,7 +157,7 @@ def begin(exchange: Exchange) -> None:
 
 def _make_connection(exchange: Exchange, backend: Backend, endpoint: Endpoint, pool: Pool) -> None:
     if pool.connections.reserve():
-        exchange.core.start(_connect(exchange, backend, endpoint, pool))
+        exchange.core.start(_connect(exchange, backend, endpoint, pool, announce(exchange.core, pool)))
     else:
         wait_in_line(exchange, backend, endpoint, pool, _WAYS)
 
@@ -167,35 +168,45 @@ def _secure_pool(exchange: Exchange, backend: Backend, endpoint: Endpoint) -> Po
     return endpoint.pool(backend.settings(exchange.listener.client_certificate))
 
 
-async def _connect(exchange: Exchange, backend: Backend, endpoint: Endpoint, pool: Pool) -> None:
+async def _connect(exchange: Exchange, backend: Backend, endpoint: Endpoint, pool: Pool, opening: Opening | None) -> None:
     attempt = exchange.attempt
     try:
-        stream = await connect_reserved(exchange.core, endpoint, pool, backend.connect_timeout)
+        stream = await connect_reserved(exchange.core, endpoint, pool, backend.connect_timeout, opening)
     except ConnectFailed as failure:
-        if exchange.client is not None and exchange.attempt == attempt and not exchange.responded:
+        if not _is_over(exchange, attempt):
             failed(exchange, "identity" if failure.hopeless else "connect", str(failure))
         return
-    if exchange.client is None or exchange.attempt != attempt or exchange.responded:
-        stream.rest()  # the exchange ended, or went on without us; the next one may use it
-    elif not pool.most and backend.resource is not None:  # an exchange may finish with a backend that is gone as a whole
-        _elsewhere(exchange, endpoint, stream)
-    else:
-        send(exchange, stream)
-        stream.flush()
+    _use(exchange, attempt, backend, endpoint, stream)
 
 
 async def _join(exchange: Exchange, backend: Backend, endpoint: Endpoint, pool: Pool) -> None:
     """A connection is being made that can carry this exchange too."""
     attempt = exchange.attempt
-    stream = await join(pool, backend.connect_timeout)
-    if exchange.client is None or exchange.attempt != attempt or exchange.responded:
-        if stream is not None:
-            stream.rest()
-    elif stream is not None:
+    try:
+        stream = await join(pool)
+    except ConnectFailed as failure:
+        if not _is_over(exchange, attempt):
+            failed(exchange, "identity" if failure.hopeless else "connect", str(failure))
+        return
+    if stream is not None:
+        _use(exchange, attempt, backend, endpoint, stream)
+    elif not _is_over(exchange, attempt):
+        _make_connection(exchange, backend, endpoint, pool)
+
+
+def _is_over(exchange: Exchange, attempt: int) -> bool:
+    """Whether the exchange ended, or went on without this attempt."""
+    return exchange.client is None or exchange.attempt != attempt or exchange.responded
+
+
+def _use(exchange: Exchange, attempt: int, backend: Backend, endpoint: Endpoint, stream: Speaking) -> None:
+    if _is_over(exchange, attempt):
+        stream.rest()  # the next one may use it
+    elif not stream.pool.most and backend.resource is not None:  # an exchange may finish with a backend that is gone as a whole
+        _elsewhere(exchange, endpoint, stream)
+    else:
         send(exchange, stream)
         stream.flush()
-    else:
-        _make_connection(exchange, backend, endpoint, pool)
 
 
 def _elsewhere(exchange: Exchange, endpoint: Endpoint, stream: Speaking) -> None:

@@ -179,10 +179,13 @@ class InLine:
         self._attempt = exchange.attempt
         self.deadline, self.slot = NEVER, 0
 
-    def takes(self, pool: Pool) -> bool:
+    def takes(self, connection: Speaking) -> bool:
         """Any endpoint will do, unless a session or a hash leads to one; and no used connection in place of one that had ended."""
-        if self._exchange.fresh or pool is self._pool:
-            return not self._exchange.fresh
+        pool = connection.pool
+        if self._exchange.fresh and connection.used:
+            return False
+        if pool is self._pool:
+            return True
         bound = self._exchange.pinned is not None or self._backend.hashing is not None
         return not bound and pool.settings is self._pool.settings
 
@@ -215,7 +218,6 @@ class InLine:
         elif self._over():
             connection.rest()
         else:
-            connection.used = True
             exchange.endpoint = connection.endpoint
             lease(exchange, self._backend, connection.endpoint)
             self._ways.send(exchange, connection)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.relay.relay import Relay
     from gateway.upstream.backend import Backend
     from gateway.upstream.connections import Speaking
-    from gateway.upstream.endpoint import Endpoint, Pool
+    from gateway.upstream.endpoint import Endpoint
 
 MOST_TRIES: Final = 3
 """Endpoints that are tried for one client; each has the backend's connect timeout."""
@@ -136,7 +136,7 @@ class InLine:
         self._relay, self._backend, self._endpoint, self._settings = relay, backend, endpoint, settings
         self.deadline, self.slot = NEVER, 0
 
-    def takes(self, pool: Pool) -> bool:
+    def takes(self, connection: Speaking) -> bool:
         """A connection that others have used is of no use."""
         return False
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.proxy.http2.backend_stream import Http2BackendStream
     from gateway.upstream.connections import Speaking
     from gateway.upstream.endpoint import Endpoint, Pool
+    from gateway.upstream.shared import Opening
 
 
 OUR_OWN: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
@@ -36,46 +37,64 @@ class ConnectFailed(Exception):
 async def connect(core: Core, endpoint: Endpoint, pool: Pool, limit: float | None) -> Speaking:
     """A new connection, verified where TLS is asked for, on which nothing was sent yet; or a stream of one that was being made. Raises
     ConnectFailed."""
-    joined = await join(pool, limit)
+    joined = await join(pool)
     if joined is not None:
         return joined
     if not pool.connections.reserve():
         raise ConnectFailed(f"no connection to {endpoint.label.decode()}: all {pool.connections.limit} of its backend are in use")
-    return await connect_reserved(core, endpoint, pool, limit)
+    return await connect_reserved(core, endpoint, pool, limit, announce(core, pool))
 
 
-async def join(pool: Pool, limit: float | None) -> Http2BackendStream | None:
-    """A stream of a connection that is being made for somebody else; None when none is, or when it has no room or does not come."""
-    opening = pool.shared.opening if pool.shared is not None else None
-    if pool.shared is None or opening is None:
-        return None
-    pool.shared.expect()
-    await asyncio.wait((opening,), timeout=limit)
-    return pool.shared.take()
+async def join(pool: Pool) -> Http2BackendStream | None:
+    """A stream of a connection that is being made for somebody else; None when none is, or none with room. Raises ConnectFailed when it
+    does not come about."""
+    shared = pool.shared
+    while shared is not None and (opening := shared.opening) is not None:
+        shared.expect()
+        await asyncio.wait((opening,))
+        failure = opening.result()
+        if failure is not None:
+            raise ConnectFailed(str(failure), hopeless=failure.hopeless)
+        stream = shared.take()
+        if stream is not None:
+            return stream
+    return None
 
 
-async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: float | None) -> Speaking:
+def announce(core: Core, pool: Pool) -> Opening | None:
+    """For `connect_reserved`, in the callback in which the place was reserved: who comes from now on waits for the connection."""
+    return pool.shared.begin(core.loop) if pool.shared is not None else None
+
+
+async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: float | None, opening: Opening | None) -> Speaking:
     """As `connect`, with a place among the backend's connections that is reserved already, and given back if none comes about."""
-    opening = pool.shared.begin(core.loop) if pool.shared is not None else None
     protocol = _Undecided(core.loop, endpoint, pool)
+    failure: ConnectFailed | None = None
     try:
-        await reach(core, endpoint, pool.settings, cast(asyncio.Protocol, protocol), limit)
-        return protocol.open()
+        await reach(core, endpoint, pool.settings, protocol, limit)
+        assert protocol.stream is not None
+        return protocol.stream
+    except ConnectFailed as failed:
+        failure = ConnectFailed(str(failed), hopeless=failed.hopeless)  # without the frames of this one
+        raise
     finally:
-        if protocol.made is None:
-            pool.connections.release()  # otherwise the end of the connection does it
         if pool.shared is not None and opening is not None:
-            pool.shared.opened(opening)
+            pool.shared.opened(opening, failure)
+        if protocol.stream is None:
+            pool.connections.release()  # otherwise the end of the connection does it
 
 
 class _Undecided:
     """The protocol of a connection until it is known what is spoken on it: at the end of the TLS handshake, where there is one."""
 
-    __slots__ = ("_loop", "endpoint", "made", "pool")
+    __slots__ = ("_loop", "endpoint", "made", "pool", "stream")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, pool: Pool) -> None:
         self._loop, self.endpoint, self.pool = loop, endpoint, pool
-        self.made: BackendConnection | Http2BackendConnection | None = None
+        self.made: Http2BackendConnection | None = None
+        """The connection, if HTTP/2 is spoken on it."""
+        self.stream: Speaking | None = None
+        """What the exchange that it was made for can be had with."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         settings = self.pool.settings
@@ -84,24 +103,23 @@ class _Undecided:
                 settings.check(transport.get_extra_info("ssl_object"))
             except BackendIdentityError:
                 return  # nothing may be said to whoever answered; `_open` finds the same, and ends it
-        if self._speaks_http2(transport):
+        multiplexed = self._speaks_http2(transport)
+        if self.pool.shared is not None:
+            self.pool.shared.multiplexed = multiplexed
+        if multiplexed:
             self.made = Http2BackendConnection(self._loop, self.endpoint, self.pool)
+            self.stream = self.made.open()
         else:
-            self.made = BackendConnection(self.endpoint, self.pool)
-        transport.set_protocol(cast(asyncio.Protocol, self.made))
-        self.made.connection_made(transport)
+            self.stream = BackendConnection(self.endpoint, self.pool)
+        made = self.made or self.stream
+        transport.set_protocol(cast(asyncio.Protocol, made))
+        cast(asyncio.Protocol, made).connection_made(transport)
 
     def _speaks_http2(self, transport: asyncio.BaseTransport) -> bool:
         """By prior knowledge, or because the endpoint chose it (RFC 7301)."""
         spoken = self.pool.connections.protocol
         tls = transport.get_extra_info("ssl_object")
         return spoken == "h2c" or (spoken == "auto" and tls is not None and tls.selected_alpn_protocol() == "h2")
-
-    def open(self) -> Speaking:
-        """What the exchange that it was made for can be had with."""
-        made = self.made
-        assert made is not None
-        return made.open() if isinstance(made, Http2BackendConnection) else made
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Before it was one: whoever waits for it is told otherwise."""
@@ -111,7 +129,7 @@ async def reach(
     core: Core,
     endpoint: Endpoint,
     settings: BackendTlsSettings | None,
-    protocol: asyncio.Protocol,
+    protocol: asyncio.Protocol | _Undecided,
     limit: float | None,
     preface: bytes = b"",
 ) -> None:
@@ -127,9 +145,11 @@ async def reach(
                 raise ConnectFailed(f"{where} is {address}, an address of this proxy itself")
             where_to: dict[str, Any] = {"host": address, "port": endpoint.port}
             if preface:
-                where_to = {"sock": await _greeted(core.loop, address, endpoint.port, preface)}
-            transport = await _open(core.loop, protocol, where_to, settings, limit)
+                where_to = {"sock": await _introduced(core.loop, address, endpoint.port, preface)}
+            transport = await _open(core.loop, cast(asyncio.Protocol, protocol), where_to, settings, limit)
             notice_vanished_backend(transport.get_extra_info("socket"))
+            if isinstance(protocol, _Undecided) and protocol.made is not None:
+                await _greeted(protocol.made)
             return
     except TimeoutError:
         reason = f"no connection to {where} within {limit:g} s"
@@ -143,7 +163,7 @@ async def reach(
     raise ConnectFailed(reason)
 
 
-async def _greeted(loop: asyncio.AbstractEventLoop, address: str, port: int, preface: bytes) -> socket.socket:
+async def _introduced(loop: asyncio.AbstractEventLoop, address: str, port: int, preface: bytes) -> socket.socket:
     """A connection on which something was sent already. Raises OSError."""
     family, kind, protocol, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
     connection = socket.socket(family, kind, protocol)
@@ -155,6 +175,17 @@ async def _greeted(loop: asyncio.AbstractEventLoop, address: str, port: int, pre
         connection.close()
         raise
     return connection
+
+
+async def _greeted(connection: Http2BackendConnection) -> None:
+    """Until the endpoint has said what it takes (RFC 9113 3.4). Raises OSError when it does not speak HTTP/2."""
+    try:
+        await connection.greeting
+    except BaseException:
+        connection.transport.abort()
+        raise
+    if connection.ended:
+        raise OSError("it ended the connection, or does not speak HTTP/2")
 
 
 async def _open(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.ir.backend import BackendProtocol
     from gateway.proxy.backend_connection import BackendConnection
     from gateway.proxy.http2.backend_stream import Http2BackendStream
-    from gateway.upstream.endpoint import Endpoint, Pool
+    from gateway.upstream.endpoint import Endpoint
 
 
 Speaking: TypeAlias = "BackendConnection | Http2BackendStream"
@@ -26,8 +26,8 @@ Speaking: TypeAlias = "BackendConnection | Http2BackendStream"
 class Waiting(Protocol):
     """A request in line; it leaves the line before it is told anything."""
 
-    def takes(self, pool: Pool) -> bool:
-        """Whether a connection of this pool would do."""
+    def takes(self, connection: Speaking) -> bool:
+        """Whether this connection would do."""
 
     def given(self, connection: Speaking) -> None:
         """A connection that others have used."""
@@ -101,7 +101,7 @@ class Connections:
     def hand_on(self, connection: Speaking) -> bool:
         """A connection that is free, while others wait. False when the first cannot use it, so that it is to be closed and makes room:
         to pass it on to a later one might let the first wait for ever."""
-        if not self._line or not self._line[0].takes(connection.pool):
+        if not self._line or not self._line[0].takes(connection):
             return False
         self._next().given(connection)
         return True

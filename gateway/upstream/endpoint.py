@@ -58,6 +58,7 @@ class Pool:
 
     def turn_away(self, connection: BackendConnection) -> None:
         """A connection that is free and may not rest: it goes to a request that waits for one, or ends."""
+        connection.used = True
         if self.most != NONE_RESTS or not self.connections.hand_on(connection):
             connection.transport.close()
 

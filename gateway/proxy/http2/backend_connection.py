@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.http import frames
 from gateway.http.frames import PREFACE, ConnectionFault
-from gateway.http.response import HEAD_LIMIT
+from gateway.http.hpack import HeaderDecoder
+from gateway.http.response import FIELD_LIMIT, HEAD_LIMIT
 from gateway.proxy.http2.backend_stream import Http2BackendStream
 from gateway.proxy.http2.connection import LARGEST_WINDOW, Http2Connection, opening_settings
 
 if TYPE_CHECKING:
     from gateway.http.fields import FieldLine
+    from gateway.proxy.http2.stream import Http2Stream
     from gateway.upstream.endpoint import Endpoint, Pool
 
 MOST_STREAMS: Final = 100
@@ -27,16 +29,19 @@ _SETTINGS: Final = ((frames.ENABLE_PUSH, 0), (frames.MAX_HEADER_LIST_SIZE, HEAD_
 class Http2BackendConnection(Http2Connection):
     """The protocol of the connection; `open` gives a BackendStream."""
 
-    __slots__ = ("_next", "_promised", "endpoint", "idle_turns", "most_streams", "pool", "tunnels")
+    __slots__ = ("_next", "_promised", "endpoint", "greeting", "idle_turns", "most_streams", "pool", "tunnels")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, pool: Pool) -> None:
         super().__init__(loop)
+        self.decoder = HeaderDecoder(field_limit=FIELD_LIMIT)
         self.endpoint, self.pool = endpoint, pool
         self.idle_turns = 0
         """How often the pool was aged since the last stream ended."""
         self.most_streams = MOST_STREAMS
         self.tunnels = False
         """Whether the endpoint takes WebSockets (RFC 8441 3)."""
+        self.greeting: asyncio.Future[None] = loop.create_future()
+        """Done when the endpoint's SETTINGS have come, or the connection has ended: before, nobody knows what it takes."""
         self._next = 1
         self._promised = 0
         """Streams that were opened and have not begun."""
@@ -46,8 +51,17 @@ class Http2BackendConnection(Http2Connection):
     @property
     def has_room(self) -> bool:
         """Whether it takes another stream."""
-        under_way = len(self.streams) + self._promised
-        return under_way < self.most_streams and not self.ended and not self.peer_leaves and self._next < LARGEST_WINDOW
+        return self.takes_streams and len(self.streams) + self._promised < self.most_streams
+
+    @property
+    def takes_streams(self) -> bool:
+        """Whether a stream may begin, were there room."""
+        return not self.ended and not self.peer_leaves and self._next < LARGEST_WINDOW and self.greeting.done()
+
+    @property
+    def carries_nothing(self) -> bool:
+        """Whether nobody uses it, or is about to."""
+        return not self.streams and not self._promised
 
     def open(self) -> Http2BackendStream:
         """A stream for one request, which begins with its head."""
@@ -60,32 +74,43 @@ class Http2BackendConnection(Http2Connection):
         """The head goes out: from now on the stream has a number."""
         self._promised -= 1
         stream.number, self._next = self._next, self._next + 2
-        stream.send_window = self.initial_send_window
+        stream.send_window, stream.blocked = self.initial_send_window, self.blocked
         self.streams[stream.number] = stream
-        self.data_frames += 1
+        self.work += 1
+        self.answered += 1
 
     def give_back(self) -> None:
         """A stream was opened for nothing."""
         self._promised -= 1
-        self.freed()
+        if not self.ended:
+            self.freed()
 
     def _tell_pool(self) -> None:
         if self.pool.shared is not None:
             self.pool.shared.note(self, self.has_room)
 
     def freed(self) -> None:
-        """There may be room: whoever waits for a connection of the backend takes it, else the pool has it."""
+        """There may be room: whoever waits for a connection of the backend takes it, else the pool has it. To a request that it is of no
+        use to it makes room, once it carries nothing."""
         pool = self.pool
-        if pool.connections.waiting and self.has_room:
-            stream = self.open()
-            if not pool.connections.hand_on(stream):
+        unwanted = not pool.most
+        while pool.most and pool.connections.waiting and self.has_room:
+            self._promised += 1
+            if not pool.connections.hand_on(Http2BackendStream(self)):
                 self._promised -= 1
+                unwanted = True
+                break
         self._tell_pool()
-        if not self.streams and not self._promised and (self.peer_leaves or not pool.most or self._next >= LARGEST_WINDOW):
+        if self.carries_nothing and (unwanted or not self.takes_streams):
             self.close()
 
     def forget(self, stream: Http2BackendStream) -> None:  # type: ignore[override]  # it has no other streams
         super().forget(stream)
+        if not self.ended:
+            self.freed()
+
+    def reset_stream(self, stream: Http2Stream, code: int) -> None:
+        super().reset_stream(stream, code)
         if not self.ended:
             self.freed()
 
@@ -104,23 +129,30 @@ class Http2BackendConnection(Http2Connection):
             stream.fields(entries, ended)
             if stream.received_all and stream.sent_all:
                 self.forget(stream)
-        elif self.is_idle(number) or number not in self._reset_streams:
+        elif self.is_idle(number):
             raise ConnectionFault(frames.PROTOCOL_ERROR, "HEADERS on a stream that nobody has open")
+        # else it came for one that we have reset
 
     def setting(self, setting: int, value: int) -> None:
         if setting == frames.MAX_CONCURRENT_STREAMS:
             self.most_streams = min(value, MOST_STREAMS)
-            self._tell_pool()
         elif setting == frames.ENABLE_CONNECT_PROTOCOL:
             self.tunnels = value == 1
+
+    def settled(self) -> None:
+        """Only now somebody may use it, or more than before."""
+        if not self.greeting.done():
+            self.greeting.set_result(None)
+        self.freed()
 
     def leaving(self, last: int, code: int) -> None:
         """What came after `last` was not looked at, and may be asked elsewhere (RFC 9113 8.7)."""
         self._tell_pool()
         for stream in [stream for number, stream in self.streams.items() if number > last]:
-            del self.streams[stream.number]
-            stream.reset_by_peer(frames.REFUSED_STREAM)
-        if not self.streams and not self._promised:
+            if self.streams.pop(stream.number, None) is not None:
+                stream.drop_queue()
+                stream.reset_by_peer(frames.REFUSED_STREAM)
+        if self.carries_nothing:
             self.close()
 
     # the end
@@ -135,12 +167,14 @@ class Http2BackendConnection(Http2Connection):
             self.end_streams(frames.CANCEL, "connection closed")
         self.flush()
         self.transport.close()
-        self._tell_pool()
 
-    def retire(self) -> None:
-        """Nobody opens streams any more: it ends with the last."""
-        if not self.streams and not self._promised:
-            self.close()
+    def end_streams(self, code: int, reason: str) -> None:
+        """The pool hears of it first: whoever is told to ask again asks at once."""
+        self.ended = True
+        self._tell_pool()
+        if not self.greeting.done():
+            self.greeting.set_result(None)
+        super().end_streams(code, reason)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -151,8 +185,6 @@ class Http2BackendConnection(Http2Connection):
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.ended = True
-        self.pool.connections.release()
-        self._tell_pool()
         reason = "backend closed the connection without an answer" if exc is None else f"backend reset the connection: {exc}"
         self.end_streams(frames.CANCEL, reason)
+        self.pool.connections.release()

@@ -30,8 +30,8 @@ class Http2BackendStream(Http2Stream):
     """Opened for an exchange before its head goes out; until then it has no number."""
 
     __slots__ = (
-        "_acknowledged", "_begun", "_expected", "_head", "_interims", "_key", "_method", "_pieces", "_received", "blocked", "endpoint",
-        "exchange", "link", "pool", "used",
+        "_acknowledged", "_begun", "_expected", "_head", "_interims", "_key", "_method", "_pieces", "_promised", "_received", "blocked",
+        "endpoint", "exchange", "link", "pool", "used",
     )  # fmt: skip
 
     def __init__(self, connection: Http2BackendConnection) -> None:
@@ -42,6 +42,8 @@ class Http2BackendStream(Http2Stream):
         self.blocked = connection.blocked
         self.used = False
         """Never kept alive for another request: what ends without an answer was a reset, or refused."""
+        self._promised = True
+        """Whether its connection keeps a place for it."""
         self._method = b""
         self._key: bytes | None = None
         """The client's key of a WebSocket that was asked for."""
@@ -68,18 +70,31 @@ class Http2BackendStream(Http2Stream):
     def _ask(self, head: RequestHead, whole: bool) -> None:
         link = self.link
         self._method = head.method
+        if not link.takes_streams:
+            self._refuse("stale", "backend has left the connection")
+            return
         if head.upgrade is not None:
             if not link.tunnels:
-                link.give_back()
-                link.loop.call_soon(self._fail, "malformed", "backend takes no WebSockets over HTTP/2")
+                self._refuse("malformed", "backend takes no WebSockets over HTTP/2")
                 return
             self._key, whole = head.get(b"sec-websocket-key") or b"", False
+        self._promised = False
         link.begin(self)
         scheme = b"https" if self.pool.settings is not None else b"http"
         link.put_block(self.number, link.encoder.request(head, scheme, head.authority or self.endpoint.label), whole)
         if whole:
             self.sent()
         link.flush_soon()
+
+    def _refuse(self, failure: str, reason: str) -> None:
+        """Nothing is sent; the exchange is told of it when it knows that it has asked."""
+        self._give_back()
+        self.link.loop.call_soon(self._fail, failure, reason)
+
+    def _give_back(self) -> None:
+        if self._promised:
+            self._promised = False
+            self.link.give_back()
 
     def send_data(self, data: bytes) -> None:
         if self.number:
@@ -109,14 +124,13 @@ class Http2BackendStream(Http2Stream):
     def _end(self, code: int) -> None:
         if self.number:
             self.connection.reset_stream(self, code)
-            self.link.freed()
         else:
-            self.link.give_back()
+            self._give_back()
 
     def rest(self) -> None:
         """Opened for nothing."""
         self.exchange = None
-        self.link.give_back()
+        self._give_back()
 
     def close(self) -> None:
         self.rest()
@@ -224,6 +238,8 @@ class Http2BackendStream(Http2Stream):
         if exchange is None:
             return
         if head is not None and not trailers:
+            if head.length is None and self._expected is None:
+                head.length = self._received
             exchange.response_whole(head, b"".join(self._pieces))
             return
         if head is not None:
@@ -262,8 +278,10 @@ class Http2BackendStream(Http2Stream):
     def failed(self, code: int, reason: str) -> None:
         if code != frames.CANCEL:
             self._fail("malformed", reason)
+        elif self._begun:
+            self._fail("truncated", reason)
         else:
-            self._fail("truncated" if self._begun else "reset", reason)
+            self._fail("stale" if self.number > 1 else "reset", reason)
 
     def _fail(self, failure: str, reason: str) -> None:
         exchange, self.exchange = self.exchange, None

@@ -20,6 +20,7 @@ from gateway.net.deadlines import NEVER
 from gateway.proxy.client import arrive, depart
 from gateway.proxy.http2.client_stream import Http2ClientStream
 from gateway.proxy.http2.connection import LARGEST_WINDOW, LINGER, Http2Connection, opening_settings
+from gateway.proxy.http2.floods import MOST_UNTAKEN
 from gateway.proxy.pace import STALLED
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Http2ClientConnection(Http2Connection):
     """The protocol of the connection; its streams are the ClientStreams."""
 
     __slots__ = (
-        "_greeted", "_leaving", "_lingering", "_server_name", "_told", "address", "core", "deadline", "forwarded", "fragment", "listener",
-        "most_streams", "port", "requests", "seat", "slot",
+        "_block_after", "_greeted", "_leaving", "_lingering", "_server_name", "_told", "address", "core", "deadline",
+        "forwarded", "fragment", "listener", "most_streams", "port", "reading_paused", "requests", "seat", "slot",
     )  # fmt: skip
 
     def __init__(self, core: Core, port: Port, listener: LiveListener | None = None, server_name: bytes = b"") -> None:
@@ -58,6 +59,10 @@ class Http2ClientConnection(Http2Connection):
         self._told = LARGEST_WINDOW
         """The newest stream that is served."""
         self._lingering = False
+        self.reading_paused = False
+        """Whether the client is not read."""
+        self._block_after: int | None = None
+        """The newest stream when the block of fields began whose end has not come; None while there is none."""
 
     # what the transport calls
 
@@ -85,8 +90,18 @@ class Http2ClientConnection(Http2Connection):
             if not self._greeted:
                 return
         super().data_received(data)
-        if self.deadline == NEVER and self.mid_block:
-            self.core.deadlines.set(self, monotonic() + self.port.header_timeout)
+        if self.ended:
+            return
+        if self.mid_block:
+            if self._block_after != self.last:
+                self._block_after = self.last
+                self.core.deadlines.set(self, monotonic() + self.port.header_timeout)
+        elif self._block_after is not None:
+            self._block_after = None
+            if self.streams:
+                self.deadline = NEVER
+            else:
+                self.all_ended()
 
     def _read_preface(self, data: bytes) -> bytes:
         """What follows the preface."""
@@ -103,10 +118,14 @@ class Http2ClientConnection(Http2Connection):
     def pause_writing(self) -> None:
         super().pause_writing()
         if not self.streams:
-            self.core.deadlines.set(self, monotonic() + STALLED)
+            self.all_ended()
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if self.reading_paused:
+            self.reading_paused = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
         if not self.streams:
             self.all_ended()
 
@@ -121,19 +140,22 @@ class Http2ClientConnection(Http2Connection):
     # requests
 
     def is_idle(self, number: int) -> bool:
-        return number > self.last or not number % 2
+        return (number > self.last and number not in self._reset_streams) or not number % 2
 
     def fields(self, number: int, entries: list[FieldLine] | None, ended: bool) -> None:
         stream = self.streams.get(number)
         if stream is not None:
             self._trailers(stream, entries, ended)
+        elif number in self._reset_streams:
+            pass
         elif number <= self.last:
-            if number not in self._reset_streams:
-                raise ConnectionFault(frames.STREAM_CLOSED, "HEADERS on a closed stream")
+            raise ConnectionFault(frames.STREAM_CLOSED, "HEADERS on a closed stream")
         elif not number % 2:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "a client's stream has an odd number")
         elif number <= self._told:
             self._request(number, entries, ended)
+        else:
+            self.disregard(number)  # the client asks elsewhere when it sees the GOAWAY (RFC 9113 6.8)
 
     def _trailers(self, stream: Http2Stream, entries: list[FieldLine] | None, ended: bool) -> None:
         if stream.received_all:
@@ -161,7 +183,9 @@ class Http2ClientConnection(Http2Connection):
             raise
         if not self.streams:
             self.deadline = NEVER
-        self.data_frames += 1
+        if self.blocked:
+            self._wait_for_reader()
+        self.work += 1
         stream = Http2ClientStream(self, number)
         stream.received_all = ended
         self.streams[number] = stream
@@ -174,8 +198,18 @@ class Http2ClientConnection(Http2Connection):
         else:
             stream.begin(head, restraint)
 
+    def _wait_for_reader(self) -> None:
+        """Another request of a client that does not read the answers it has: what it asks is bounded as pipelined requests are."""
+        self.untaken += 1
+        if self.untaken > MOST_UNTAKEN and not self.reading_paused:
+            self.reading_paused = True
+            self.transport.pause_reading()
+
     def setting(self, setting: int, value: int) -> None:
         """None of the others concerns a server: we push nothing."""
+
+    def settled(self) -> None:
+        """Nobody waits for a client's settings."""
 
     def leaving(self, last: int, code: int) -> None:
         """A client that leaves asks no more; what it has asked is answered."""
@@ -194,8 +228,9 @@ class Http2ClientConnection(Http2Connection):
             return
         if self.peer_leaves or self._told != LARGEST_WINDOW:
             self._end(frames.NO_ERROR)
-        elif not self.blocked:
-            self.core.deadlines.set(self, monotonic() + (LEAVING if self._leaving else self.port.idle_timeout))
+        elif self._block_after is None or self.blocked:
+            patience = STALLED if self.blocked else LEAVING if self._leaving else self.port.idle_timeout
+            self.core.deadlines.set(self, monotonic() + patience)
 
     def drain(self) -> None:
         """No more requests: an idle client is told so at once, the others when they have been answered."""
@@ -222,7 +257,7 @@ class Http2ClientConnection(Http2Connection):
 
     def _end(self, code: int) -> None:
         """GOAWAY and goodbye."""
-        self.out.append(frames.goaway(self.last, code))
+        self.out.append(frames.goaway(min(self.last, self._told), code))
         self.end_streams(code, "connection ended")
         self._linger()
 
@@ -241,7 +276,7 @@ class Http2ClientConnection(Http2Connection):
 
     def expire(self, now: float) -> None:
         """Whose deadline it is says the class."""
-        if self._lingering or self.blocked:
+        if self._lingering or (self.blocked and not self.streams):
             self.transport.abort()
         elif not self._greeted or self.mid_block:
             self.fail(ConnectionFault(frames.NO_ERROR, "request head did not arrive in time"))

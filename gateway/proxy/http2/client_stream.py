@@ -31,11 +31,12 @@ class Http2ClientStream(Http2Stream):
 
     __slots__ = (
         "_acknowledged", "_bodiless", "_expected", "_received", "address", "core", "deadline", "exchange", "forwarded", "fragment",
-        "listener", "pace", "port", "slot", "writable",
+        "link", "listener", "pace", "port", "slot", "writable",
     )  # fmt: skip
 
     def __init__(self, connection: Http2ClientConnection, number: int) -> None:
         super().__init__(connection, number)
+        self.link = connection
         self.core, self.port, self.listener = connection.core, connection.port, connection.listener
         self.address, self.fragment, self.forwarded = connection.address, connection.fragment, connection.forwarded
         self.exchange: Exchange | None = None
@@ -56,8 +57,11 @@ class Http2ClientStream(Http2Stream):
         exchange = self.exchange = Exchange(self, head)
         if restraint is None or not restraint.sheds(exchange, self):
             admit(exchange, self)
-        if not self.received_all and self.exchange is not None:
-            self.connection.received[self] = None
+        if self.exchange is not None:
+            if not self.received_all:
+                self.connection.received[self] = None
+            if not self.writable:
+                watch(self)
 
     def refuse(self, refused: Refused) -> None:
         """Answers, counts and logs what nobody may be asked."""
@@ -219,6 +223,8 @@ class Http2ClientStream(Http2Stream):
 
     def open_tunnel(self) -> None:
         watch(self)
+        if self.received_all and self.exchange is not None:
+            self.exchange.request_end([])  # before the tunnel was there it was only the end of the handshake
 
     def send_half_close(self) -> None:
         self.put_end()
@@ -239,7 +245,7 @@ class Http2ClientStream(Http2Stream):
     def waits(self) -> Waits:
         exchange = self.exchange
         body = exchange is not None and not self.received_all
-        held = self.paused or (exchange is not None and not exchange.continued)
+        held = self.paused or self.link.reading_paused or (exchange is not None and not exchange.continued)
         return Waits(not self.writable, False, body, held, self.is_tunnel, False)
 
     def came(self, received: int) -> int:

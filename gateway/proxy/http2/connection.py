@@ -36,12 +36,13 @@ from gateway.http.hpack import HeaderDecoder, HpackError
 from gateway.http.hpack_encoder import HeaderEncoder
 from gateway.proxy.http2.floods import (
     BLOCK_LIMIT,
+    FRAMES_FOR_WORK,
     MOST_CONTINUATIONS,
     MOST_UNTAKEN,
     RATE,
     RESET_RATE,
     RESETS_FOR_ANSWER,
-    UPDATES_FOR_DATA,
+    UPDATES_FOR_WORK,
     Budget,
 )
 from gateway.proxy.http2.stream import STREAM_WINDOW
@@ -66,6 +67,10 @@ REMEMBERED: Final = 128
 """Streams that we have reset and whose peer may not know it yet: what still comes for them means nothing."""
 
 
+_ALLOWANCES: Final = {WINDOW_UPDATE: (RATE, UPDATES_FOR_WORK), RST_STREAM: (RESET_RATE, RESETS_FOR_ANSWER)}
+"""Rate and share of the budgets that are no ordinary ones."""
+
+
 class Http2Connection:
     """The asyncio.Protocol of a connection, but for its making and its end (no subclass, which could not be compiled).
 
@@ -74,8 +79,9 @@ class Http2Connection:
 
     __slots__ = (
         "_block", "_block_ended", "_block_stream", "_budgets", "_buffer", "_continuations", "_flushing", "_reset_streams", "_settled",
-        "_untaken", "answered", "blocked", "credit", "data_frames", "decoder", "encoder", "ended", "frame_limit", "initial_send_window",
-        "last", "loop", "out", "peer_leaves", "receive_window", "received", "send_window", "streams", "transport", "waiting", "write",
+        "answered", "blocked", "credit", "decoder", "encoder", "ended", "frame_limit", "initial_send_window",
+        "last", "loop", "out", "peer_leaves", "receive_window", "received", "send_window", "streams", "transport", "untaken", "waiting",
+        "work", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -99,10 +105,10 @@ class Http2Connection:
         """Whether nothing is read or begun any more."""
         self.peer_leaves = False
         """Whether the peer has sent GOAWAY."""
-        self.data_frames = 0
-        """Frames of DATA sent, and streams begun, that WINDOW_UPDATE may answer."""
+        self.work = 0
+        """Frames of DATA sent, and streams begun."""
         self.answered = 0
-        """Streams that ended well since the peer last reset one."""
+        """Streams that a client was answered whole, or that a backend was asked."""
         self.received: dict[Http2Stream, None] = {}
         """Streams that something came for in this turn."""
         self._buffer = b""
@@ -112,7 +118,8 @@ class Http2Connection:
         self._block_stream, self._block_ended, self._continuations = 0, False, 0
         self._budgets: dict[int, Budget] = {}
         self._reset_streams: dict[int, None] = {}
-        self._untaken = 0
+        self.untaken = 0
+        """Answers that wait since the peer stopped reading."""
 
     # writing
 
@@ -132,25 +139,32 @@ class Http2Connection:
 
     def _flush_now(self) -> None:
         self._flushing = False
-        self.flush()
+        if not self.transport.is_closing():
+            self.flush()
 
     def put_block(self, number: int, block: bytes, ended: bool) -> None:
         """HEADERS, and CONTINUATION where it is too long for one frame."""
         self.out.append(frames.header_frames(number, block, ended, self.frame_limit))
 
     def reset_stream(self, stream: Http2Stream, code: int) -> None:
-        """Ends a stream from our side, whatever state it is in."""
+        """Ends a stream from our side, whatever state it is in; one that has ended on both sides is only forgotten."""
         stream.drop_queue()
         if self.streams.pop(stream.number, None) is None:
             return
-        remembered = self._reset_streams
-        remembered[stream.number] = None
-        if len(remembered) > REMEMBERED:
-            del remembered[next(iter(remembered))]
-        self.out.append(frames.rst_stream(stream.number, code))
-        self.flush_soon()
+        if not (stream.sent_all and stream.received_all):
+            stream.sent_all = stream.received_all = True
+            self.disregard(stream.number)
+            self.out.append(frames.rst_stream(stream.number, code))
+            self.flush_soon()
         if not self.streams:
             self.all_ended()
+
+    def disregard(self, number: int) -> None:
+        """What still comes for this stream means nothing."""
+        remembered = self._reset_streams
+        remembered[number] = None
+        if len(remembered) > REMEMBERED:
+            del remembered[next(iter(remembered))]
 
     def forget(self, stream: Http2Stream) -> None:
         """The stream has ended on both sides."""
@@ -169,7 +183,7 @@ class Http2Connection:
         except ConnectionFault as fault:
             self.fail(fault)
             return
-        self._buffer = data[used:] if used < len(data) else b""
+        self._buffer = data[used:] if used < len(data) and not self.ended else b""
         received = self.received
         while received:
             received.popitem()[0].flush_received()
@@ -237,20 +251,21 @@ class Http2Connection:
         else:
             self._spend(kind, "unknown frames")
 
-    def _spend(self, kind: int, what: str, earned: float = 0.0, rate: float = RATE) -> None:
+    def _spend(self, kind: int, what: str) -> None:
         """Raises ConnectionFault when there are too many of a kind."""
         now = monotonic()
         budget = self._budgets.get(kind)
         if budget is None:
-            budget = self._budgets[kind] = Budget(now, rate)
-        if not budget.take(now, earned):
+            rate, share = _ALLOWANCES.get(kind, (RATE, FRAMES_FOR_WORK))
+            budget = self._budgets[kind] = Budget(now, rate, share)
+        if not budget.take(now, self.answered if kind == RST_STREAM else self.work):
             raise ConnectionFault(frames.ENHANCE_YOUR_CALM, f"too many {what}")
 
     def _answer(self, answer: bytes) -> None:
         """Sends what a control frame asks for. Raises ConnectionFault when too many answers wait for a peer that does not read."""
         if self.blocked:
-            self._untaken += 1
-            if self._untaken > MOST_UNTAKEN:
+            self.untaken += 1
+            if self.untaken > MOST_UNTAKEN:
                 raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "answers to control frames are not read")
         self.out.append(answer)
 
@@ -276,6 +291,8 @@ class Http2Connection:
             raise StreamFault(frames.FLOW_CONTROL_ERROR, "more data than the stream has room for")
         if data:
             stream.data(data)
+            if stream.received_all:
+                return  # it was reset over that
         elif not flags & END_STREAM:
             self._spend(DATA, "empty frames of DATA")
         if flags & END_STREAM:
@@ -324,8 +341,7 @@ class Http2Connection:
 
     def _read_window_update(self, number: int, payload: bytes) -> None:
         increment = frames.read_window_update(payload)
-        earned, self.data_frames = self.data_frames * UPDATES_FOR_DATA, 0
-        self._spend(WINDOW_UPDATE, "frames WINDOW_UPDATE", earned)
+        self._spend(WINDOW_UPDATE, "frames WINDOW_UPDATE")
         if not number:
             if not increment:
                 raise ConnectionFault(frames.PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
@@ -375,6 +391,7 @@ class Http2Connection:
             else:
                 self.setting(setting, value)
         self._answer(frames.SETTINGS_ACK)
+        self.settled()
 
     def _resize_windows(self, size: int) -> None:
         """Also of the streams there are, whose windows may become negative (RFC 9113 6.9.2)."""
@@ -402,17 +419,13 @@ class Http2Connection:
             raise ConnectionFault(frames.FRAME_SIZE_ERROR, "RST_STREAM of another size than 4")
         if not number or self.is_idle(number):
             raise ConnectionFault(frames.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
-        self._spend_reset()
+        self._spend(RST_STREAM, "reset streams")
         stream = self.streams.get(number)
         if stream is not None:
             stream.drop_queue()
+            stream.sent_all = stream.received_all = True
             self.forget(stream)
             stream.reset_by_peer(int.from_bytes(payload, "big"))
-
-    def _spend_reset(self) -> None:
-        """Of streams that the peer reset, or made us reset."""
-        earned, self.answered = self.answered * RESETS_FOR_ANSWER, 0
-        self._spend(RST_STREAM, "reset streams", earned, RESET_RATE)
 
     def _read_priority(self, number: int, payload: bytes) -> None:
         if not number:
@@ -429,12 +442,12 @@ class Http2Connection:
         self.leaving(last, code)
 
     def _stream_fault(self, number: int, fault: StreamFault) -> None:
-        """One stream has a fault; the others go on."""
-        self._spend_reset()
+        """One stream has a fault; the others go on. Raises ConnectionFault when the peer makes us reset too many."""
+        self._spend(RST_STREAM, "reset streams")
         stream = self.streams.get(number)
         if stream is None:
             if number not in self._reset_streams:
-                self._reset_streams[number] = None
+                self.disregard(number)
                 self.out.append(frames.rst_stream(number, fault.code))
             return
         self.reset_stream(stream, fault.code)
@@ -457,6 +470,8 @@ class Http2Connection:
         self.waiting.clear()
         self.received.clear()
         for stream in streams:
+            stream.drop_queue()
+            stream.sent_all = stream.received_all = True
             stream.failed(code, reason)
 
     # what the transport calls
@@ -472,7 +487,7 @@ class Http2Connection:
 
     def resume_writing(self) -> None:
         self.blocked = False
-        self._untaken = 0
+        self.untaken = 0
         for stream in list(self.streams.values()):
             stream.transport_ready()
 
@@ -488,6 +503,10 @@ class Http2Connection:
 
     def setting(self, setting: int, value: int) -> None:
         """A setting of the peer's that is of one end only, or of none."""
+        raise NotImplementedError
+
+    def settled(self) -> None:
+        """All settings of a frame are taken."""
         raise NotImplementedError
 
     def leaving(self, last: int, code: int) -> None:

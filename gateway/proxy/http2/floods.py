@@ -14,8 +14,10 @@ RATE: Final = 100.0
 """Frames of a kind a second."""
 RESET_RATE: Final = 20.0
 """Streams a second that may be reset before they are answered."""
-UPDATES_FOR_DATA: Final = 10
+UPDATES_FOR_WORK: Final = 10.0
 """Frames WINDOW_UPDATE that are owed to each frame of DATA sent, and to each stream."""
+FRAMES_FOR_WORK: Final = 1.0
+"""Frames of any other kind: a peer that measures its window sends a PING for what comes, one that has priorities says so."""
 RESETS_FOR_ANSWER: Final = 0.5
 """Resets that are owed to each stream that was answered whole."""
 MOST_CONTINUATIONS: Final = 8
@@ -23,21 +25,21 @@ MOST_CONTINUATIONS: Final = 8
 BLOCK_LIMIT: Final = 64 * 1024
 """Bytes of a block of fields as it is sent."""
 MOST_UNTAKEN: Final = 100
-"""Answers to control frames that wait for a peer which does not read."""
+"""Answers to control frames, and answers to requests, that wait for a peer which does not read."""
 
 
 class Budget:
-    """A bucket of tokens, full at the beginning."""
+    """A bucket of tokens, full at the beginning. Fills with time, at `rate` a second, and by `share` for each piece of work."""
 
-    __slots__ = ("_at", "_left", "_rate")
+    __slots__ = ("_at", "_left", "_rate", "_share", "_work")
 
-    def __init__(self, now: float, rate: float = RATE) -> None:
-        self._left, self._at, self._rate = BURST, now, rate
+    def __init__(self, now: float, rate: float = RATE, share: float = FRAMES_FOR_WORK) -> None:
+        self._left, self._at, self._work, self._rate, self._share = BURST, now, 0, rate, share
 
-    def take(self, now: float, earned: float = 0.0) -> bool:
-        """One token at `now`, in seconds; `earned` is what was added since the last call. Whether there was one."""
-        left = min(self._left + (now - self._at) * self._rate + earned, BURST)
-        self._at = now
+    def take(self, now: float, work: int = 0) -> bool:
+        """One token at `now`, in seconds, when so much work is done since the beginning of the connection. Whether there was one."""
+        left = min(self._left + (now - self._at) * self._rate + (work - self._work) * self._share, BURST)
+        self._at, self._work = now, work
         if left < 1:
             self._left = left
             return False

@@ -69,7 +69,7 @@ class Http2Stream:
         if size <= connection.frame_limit:
             self.send_window -= size
             connection.send_window -= size
-            connection.data_frames += 1
+            connection.work += 1
             self.passed += size
             connection.out += (data_header(size, END_STREAM if last else 0, self.number), data)
         else:
@@ -95,7 +95,7 @@ class Http2Stream:
         self.passed += size
         for at in range(0, size, limit):
             piece = data[at : at + limit]
-            connection.data_frames += 1
+            connection.work += 1
             flags = END_STREAM if last and at + limit >= size else 0
             connection.out += (data_header(len(piece), flags, self.number), piece)
 
@@ -146,7 +146,7 @@ class Http2Stream:
         """The stream is reset: what waits is not sent."""
         if self._queue is not None:
             self._queue = None
-            del self.connection.waiting[self]
+            self.connection.waiting.pop(self, None)
 
     @property
     def full(self) -> bool:

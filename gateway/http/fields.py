@@ -1,7 +1,7 @@
 """What the proxy must know of a field by its name: framing, hop-by-hop, identity, or nothing.
 
-Names come in few spellings, so the kind of each spelling is kept; lower-casing runs once a spelling. The same tables serve
-requests and responses: a kind that means nothing in one direction is dropped there.
+Lines repeat, so what a line says is kept; lower-casing runs once a line. The same tables serve requests and responses: a kind that
+means nothing in one direction is dropped there.
 """
 
 from __future__ import annotations
@@ -61,11 +61,6 @@ _ONLY_IN_HEAD: Final = frozenset(
 LENGTH_DIGITS: Final = 18
 """Of a Content-Length; more is no length of anything. `bytes.isdigit` takes ASCII digits only."""
 
-SPELLINGS: Final[dict[bytes, int]] = dict(KINDS)
-_MOST_SPELLINGS: Final = 4096
-_LONGEST_SPELLING: Final = 64
-"""Bytes of a name that is remembered: names come from clients, and what is kept of them must stay small."""
-
 _MOST_OPTIONS: Final = 100
 """Of Connection; each is looked at."""
 
@@ -117,13 +112,11 @@ def read_line(line: bytes) -> FieldLine:
 
 
 def kind_of(name: bytes) -> int:
-    """Kind of a name not seen in this spelling before; 0 for an ordinary field."""
+    """Kind of a name in any spelling; 0 for an ordinary field."""
     lower = name.lower()
     kind = KINDS.get(lower, 0)
     if not kind and (b"_" in lower or b"." in lower) and KINDS.get(lower.replace(b"_", b"-").replace(b".", b"-"), 0):
-        kind = DROPPED
-    if len(SPELLINGS) < _MOST_SPELLINGS and len(name) <= _LONGEST_SPELLING:
-        SPELLINGS[name] = kind
+        return DROPPED
     return kind
 
 

@@ -187,11 +187,14 @@ class AccessLog:
         return bool(finished)
 
     def _put(self, data: bytes) -> None:
-        if self._queued - self._written > WAITING_LIMIT:
-            self._overflown += data.count(b"\n")
-            return
-        self._queued += len(data)
-        self._queue.put(data)
+        room = WAITING_LIMIT - (self._queued - self._written)
+        if len(data) > room:
+            end = data.rfind(b"\n", 0, max(room, 0)) + 1
+            self._overflown += data.count(b"\n", end)
+            data = data[:end]
+        if data:
+            self._queued += len(data)
+            self._queue.put(data)
 
     def _write(self) -> None:
         at_once = ATOMIC if stat.S_ISFIFO(os.fstat(self._descriptor).st_mode) else WAITING_LIMIT

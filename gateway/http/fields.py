@@ -77,7 +77,7 @@ _SECRET: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie",
 """Not kept in memory any longer than their request."""
 
 _is_token = re.compile(TOKEN).fullmatch
-_field_line = re.compile(rb"(" + TOKEN + rb"):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)").fullmatch
+_VALUE_BYTES: Final = bytes((9, *range(0x20, 0x7F), *range(0x80, 0x100)))
 find_fields = re.compile(rb"(?<=\n)(" + TOKEN + rb"):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n").findall
 """(name, value) of each well-formed field line; a value may still end in white space. The count must equal that of the line feeds.
 
@@ -94,12 +94,11 @@ def read_line(line: bytes) -> FieldLine:
 
     Whoever reads heads asks LINES first: the lines of clients and servers repeat, so most are read once.
     """
-    matched = _field_line(line, 0, len(line) - 1) if line.endswith(b"\r") else None
-    if matched is None:
+    name, colon, value = line[:-1].partition(b":")
+    # taking the allowed bytes out of a value is ten times as fast as an expression, which counts for long ones
+    if not colon or value.translate(None, _VALUE_BYTES) or not _is_token(name) or not line.endswith(b"\r"):
         raise MalformedLine
-    name, value = matched.groups()
-    if value and value[-1] in b" \t":
-        value = value.rstrip(b" \t")
+    value = value.strip(b" \t")
     kind = kind_of(name)
     if kind == CONNECTION and value.lower() == b"keep-alive":
         kind = KEEP_ALIVE

@@ -55,15 +55,8 @@ class Live:
         self.backends: WeakValueDictionary[str, Backend] = WeakValueDictionary()
         """All that a rule or a resource names; one that only rules name has no resource yet, or no longer, and says so in its error."""
         self.described: dict[str, Backend] = {}
-        """Those that have a resource."""
+        """Those that have a resource; afterwards a backend lives as long as a rule names it."""
         self.listeners: dict[str, LiveListener] = {}
         self.rules: dict[str, Rule] = {}
         self.streams: dict[str, LiveStreamRule] = {}
         self.ports: dict[Place, Port] = {}
-
-    def keep_backend(self, key: str) -> None:
-        """Holds a backend as long as it has a resource; afterwards it lives as long as a rule names it."""
-        if ("Backend", key) in self.resources or ("EndpointSet", key) in self.resources:
-            self.described[key] = self.backends[key]
-        elif key in self.described:
-            self.described.pop(key).close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Final, Protocol
 
@@ -39,6 +40,8 @@ class Subject(Protocol):
 def pages(subject: Subject) -> dict[str, Serve]:
     """What the admin server serves, by path."""
     exposition = Exposition()
+    one_at_a_time = asyncio.Lock()
+    """Of the threads that write metrics: an Exposition has one user."""
 
     async def live(_: Request) -> Page:
         return Page(b"live\n")
@@ -48,10 +51,12 @@ def pages(subject: Subject) -> dict[str, Serve]:
         return Page(f"not ready: {reason}\n".encode(), status=503) if reason else Page(b"ready\n")
 
     async def metrics(request: Request) -> Page:
-        statistics = await subject.statistics()
+        write, content_type = exposition.prometheus, PROMETHEUS
         if request.accepts("application/openmetrics-text"):
-            return Page(exposition.openmetrics(statistics), OPENMETRICS)
-        return Page(exposition.prometheus(statistics), PROMETHEUS)
+            write, content_type = exposition.openmetrics, OPENMETRICS
+        statistics = await subject.statistics()
+        async with one_at_a_time:  # a thousand series of each kind are megabytes of text, and the loop has other things to do
+            return Page(await asyncio.to_thread(write, statistics), content_type)
 
     async def config(_: Request) -> Page:
         revision, resources = subject.configuration()

@@ -4,6 +4,9 @@ What cannot be built is left out and named: a Listener or Certificate keeps its 
 answers 500 and says why, rules of other kinds end what comes to them. `steps` does the work in small pieces, so that the
 loop serves requests in between; `commit` only assigns; `release` lets go of what was replaced, in small pieces again,
 since to free 10,000 rules takes a while too.
+
+Endpoints of many live backends at once would be too much for one callback: they get the new ones beside the old before the commit, and
+lose the old ones after it, so that neither rule of a request, the old or the new, misses what it needs.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import msgspec
 
 from gateway.draft import IN_PLACE, Draft
 from gateway.ir.backend import Backend as BackendResource
-from gateway.ir.backend import BackendOptions, EndpointSet
+from gateway.ir.backend import BackendOptions, Endpoint, EndpointSet
 from gateway.ir.batch import AnyResource, Batch
 from gateway.ir.filters import Unresolved
 from gateway.ir.listener import Certificate, Gateway, Listener, TrustBundle
@@ -52,12 +55,19 @@ class Preparation:
         self._certificates = Draft(live.certificates)
         self._gateways = Draft(live.gateways)
         self._rules = Draft(live.rules)
+        self._described = Draft(live.described)
         self.listeners: dict[str, LiveListener] = dict(live.listeners)
         self._backends = live.backends
         self._streams = StreamPreparation(live.streams, self.listeners, self._backend, self.rejections)
         self._editors: dict[str, RouteTableEditor[Rule]] = {}
         self._new_listeners: set[str] = set()
         self._assignments: list[Callable[[], None]] = []
+        self._made: set[str] = set()
+        """Backends that nobody knows yet, so that they need not wait for the commit."""
+        self._moving: list[tuple[Backend, EndpointSet | None]] = []
+        """Backends that lose endpoints after the commit, each with the set that it is to have."""
+        self._closing: list[Backend] = []
+        """Backends that have no resource any more."""
         self.arranged = True
         """Whether the ports can stay as they are: no listener changed."""
         self.replaced: list[LiveListener] = []
@@ -104,6 +114,11 @@ class Preparation:
         yield from self._streams.merge()
         yield from self._resources.merge()
         yield from self._rules.merge()
+        yield from self._described.merge()
+        for backend, endpoint_set in self._moving:
+            if endpoint_set is not None:
+                backend.place(_beside(endpoint_set, backend))
+            yield
 
     # trust and TLS
 
@@ -140,19 +155,35 @@ class Preparation:
         for key in described:
             self._describe(key)
             yield
+        many = len(self._changed_keys.get(EndpointSet.__name__, ())) > IN_PLACE
         for key, endpoint_set in self._each(EndpointSet):
             if endpoint_set is not None:
                 endpoint_set, fault = without_faulty(endpoint_set)
                 if fault is not None:
                     self.rejections["EndpointSet", key] = fault
             backend = self._backend(key)
-            self._assignments.append(partial(backend.place, endpoint_set))
+            if key in self._made:
+                backend.place(endpoint_set)
+            elif many:
+                self._moving.append((backend, endpoint_set))
+            else:
+                self._assignments.append(partial(backend.place, endpoint_set))
+            self._keep(key, backend)
             yield
+
+    def _keep(self, key: str, backend: Backend) -> None:
+        """A backend that is told something, as long as it has a resource."""
+        if self._resources.get((BackendResource.__name__, key)) or self._resources.get((EndpointSet.__name__, key)):
+            self._described.put(key, backend)
+        elif self._described.get(key) is not None:
+            self._described.put(key, None)
+            self._closing.append(backend)
 
     def _backend(self, key: str) -> Backend:
         backend = self._backends.get(key)
         if backend is None:
             backend = self._backends[key] = Backend(key, self._live.core)
+            self._made.add(key)
         return backend
 
     def _describe(self, key: str) -> None:
@@ -172,7 +203,11 @@ class Preparation:
                 self.rejections["Backend", key] = str(refusal)
                 resource = msgspec.structs.replace(resource, error=str(refusal))
         backend = self._backend(key)
-        self._assignments.append(partial(backend.describe, resource, settings_for))
+        if key in self._made:
+            backend.describe(resource, settings_for)
+        else:
+            self._assignments.append(partial(backend.describe, resource, settings_for))
+        self._keep(key, backend)
 
     def _settings_for(self, resource: BackendResource) -> Callable[[str | None], BackendTlsSettings]:
         """TLS settings with the trust of this batch; a change of trust or certificates describes the backend anew."""
@@ -348,16 +383,33 @@ class Preparation:
                 self._keep_until_released(listener)
                 listener.routes = editor.finish()
         live.listeners = self.listeners
-        for key in {*self._changed_keys.get("Backend", ()), *self._changed_keys.get("EndpointSet", ())}:
-            live.keep_backend(key)
+        live.described = self._described.commit()
         self._garbage += self._resources.replaced()
         self._garbage += self._rules.replaced()
         self._garbage += self._streams.replaced()
 
     def release(self) -> Generator[None, None, None]:
-        """Frees what was replaced and what the preparation itself took; yields after each piece."""
+        """Takes away endpoints that are gone, frees what was replaced and what the preparation itself took; yields after each piece."""
+        for backend, endpoint_set in self._moving:
+            backend.place(endpoint_set)
+            yield
+        for backend in self._closing:
+            backend.close()
+            yield
         garbage = self._garbage
-        del self._batch, self._resources, self._rules, self._streams, self._editors, self._assignments
+        del self._batch, self._resources, self._rules, self._streams, self._described, self._editors, self._assignments
+        del self._moving, self._closing
         while garbage:
             garbage.pop()
             yield
+
+
+def _beside(endpoint_set: EndpointSet, backend: Backend) -> EndpointSet:
+    """The endpoints of the set, and those that the backend has now."""
+    places = {(endpoint.address, endpoint.port) for endpoint in endpoint_set.endpoints}
+    kept = [
+        Endpoint(*place, weight=live.weight, ready=live.ready, terminating=live.terminating)
+        for place, live in backend.endpoints.items()
+        if place not in places
+    ]
+    return msgspec.structs.replace(endpoint_set, endpoints=(*endpoint_set.endpoints, *kept))

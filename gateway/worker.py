@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import msgspec
 import uvloop
 
+from gateway import collector
 from gateway.descriptors import InheritedSockets, ListeningSockets
 from gateway.ir.batch import Ask, Batch, Rejection, Subscribe
 from gateway.options import RuntimeOptions
@@ -58,10 +59,6 @@ class Runtime(Protocol):
     def close(self) -> None:
         """Ends everything at once. Not called after a drain."""
 
-
-COLLECTOR: Final = (10_000, 20, 100)
-"""Thresholds of the garbage collector while serving. Connections and exchanges break their cycles and resources are not tracked, so
-there is little to find, and a full collection among 10,000 rules would stop the loop for tens of milliseconds."""
 
 LARGE: Final = 1_000
 """Resources in a batch from which on what they become is frozen: a collection that walks through it once more finds nothing. What
@@ -173,9 +170,7 @@ class Worker:
         finally:
             if large:
                 self._started = True
-                gc.freeze()  # takes no time, and lets no later collection look through all of this
-                gc.set_threshold(*COLLECTOR)
-                gc.enable()
+                collector.freeze()
         self._beat()
         self.receive()  # connections for ports that are open by now
         return rejected

@@ -26,6 +26,7 @@ from controller.sources.files import Change, FileSource
 from controller.sources.problems import Problem
 from controller.status import BindFailure
 from controller.translator import Translation, Translator
+from gateway import collector
 from gateway.admin import AdminServer
 from gateway.descriptors import Place
 from gateway.ir.batch import AnyResource
@@ -56,9 +57,6 @@ _FIRST_PATIENCE: Final = 5.0
 _RETRY: Final = 2.0
 """Seconds between two tries of a port that could not be bound."""
 _PAUSE_AFTER_FAULT: Final = 1.0
-COLLECTOR: Final = (10_000, 20, 100)
-"""Thresholds of the garbage collector once the first configuration is frozen: a full collection among 10,000 routes takes a tenth of a
-second, and what a change leaves behind is found by the partial ones."""
 
 
 async def run(options: RunOptions, show: Show) -> int | Followed:
@@ -251,9 +249,7 @@ class Standalone:
             change = self._source.read()
             return change, self._translator.apply(change.puts, change.removes)
         finally:
-            gc.freeze()
-            gc.set_threshold(*COLLECTOR)
-            gc.enable()
+            collector.freeze()
 
     def _take(self, change: Change, translation: Translation) -> None:
         """The path of a change: published here, everything else by `_settle`, which comes after on the loop."""

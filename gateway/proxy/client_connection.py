@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from gateway.proxy.core import Core
     from gateway.proxy.port import LiveListener, Port
 
+_LONG_HEAD: Final = 2_048
+"""Bytes from which on the end of the request line is looked for first: one byte is found thirty times as fast as four in a long line."""
 HELD_LIMIT: Final = 64 * 1024
 """Pipelined bytes held while an exchange runs; beyond it the connection is not read."""
 DISCARD_LIMIT: Final = 256 * 1024
@@ -158,8 +160,9 @@ class ClientConnection(ResponseWriter):
     def data_received(self, data: bytes) -> None:
         if self._resting:
             # the usual case, without the machinery for the others: one whole head, nothing before it and nothing after it
-            end = data.find(b"\r\n\r\n")
-            if 0 < end == len(data) - 4 and data[0] > 32:
+            size = len(data)
+            end = data.find(b"\r\n\r\n", 0 if size < _LONG_HEAD else data.find(b"\n") - 1)
+            if 0 < end == size - 4 and data[0] > 32:
                 try:
                     head = parse_request(data, end)
                 except Refused as refused:

@@ -128,9 +128,9 @@ class Totals:
         if last is not None:
             self._past = merge((self._past, msgspec.structs.replace(last, gauges=())))
 
-    def sum(self) -> Statistics:
-        """Over all workers there are and were."""
-        return merge((self._past, *self._last.values()))
+    def parts(self) -> tuple[Statistics, ...]:
+        """What `merge` sums up over all workers there are and were."""
+        return self._past, *self._last.values()
 
 
 def _key(series: RequestSeries) -> tuple[object, ...]:

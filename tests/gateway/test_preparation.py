@@ -21,6 +21,7 @@ from gateway.ir.value import Identity, Source
 from gateway.live import Live
 from gateway.preparation import Preparation
 from gateway.proxy.core import Core
+from gateway.upstream.backend import Backend as LiveBackend
 
 SOURCE = Source("HTTPRoute", "default", "r")
 LISTENERS = ("g/a", "g/b", "g/c")
@@ -140,6 +141,27 @@ def test_nothing_is_live_before_the_commit() -> None:
         prepared.commit()
         assert len(live.listeners["g/a"].routes) == 1_000
         assert live.rules["HTTPRoute/default/7/0"].resource == changed[7]
+
+
+def test_many_sets_of_endpoints_change_around_the_commit() -> None:
+    """Before it a backend has the new endpoints beside the old, after it the new alone: no request misses what its rule names, and the
+    commit is no work for each of them."""
+
+    def sets(address: str) -> tuple[EndpointSet, ...]:
+        return tuple(EndpointSet(key=str(number), source=SOURCE, endpoints=(Endpoint(address, 80),)) for number in range(1_000))
+
+    with live_tables() as live:
+        take(live, Batch(1, sets("10.0.0.1")))
+        backend = live.described["7"]
+        prepared = Preparation(live, Batch(2, sets("10.0.0.2")))
+        assert sum(1 for _ in prepared.steps()) >= 3_000
+        assert sorted(backend.endpoints) == [("10.0.0.1", 80), ("10.0.0.2", 80)]
+        with patch.object(LiveBackend, "place", side_effect=AssertionError("work inside the commit")):
+            prepared.commit()
+        assert sum(1 for _ in prepared.release()) >= 1_000
+        assert list(backend.endpoints) == [("10.0.0.2", 80)]
+        take(live, Batch(3, remove=tuple(("EndpointSet", str(number)) for number in range(1_000))))
+        assert (live.described, backend.endpoints) == ({}, {})
 
 
 def test_what_was_replaced_is_let_go_of_bit_by_bit() -> None:

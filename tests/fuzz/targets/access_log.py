@@ -60,6 +60,7 @@ def exchange_of(method: bytes, target: bytes, authority: bytes, path: bytes) -> 
     client = SimpleNamespace(core=None, port=None, listener=None, address=b"10.0.0.9", fragment=client_fragment(b"TLSv1.3", b"00ff"))
     exchange = Exchange(cast(ClientConnection, client), RequestHead(method, path, None, authority, b""))
     exchange.asked = target, authority
+    exchange.matched_path = b"/normal"
     exchange.account = Account(Counters(CounterLabels("default/web", "http")))
     exchange.endpoint = _ENDPOINT
     exchange.ended = exchange.began

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http import fields
-from gateway.http.fields import SPELLINGS, find_fields, kind_of, named_by_connection, only_in_head, split_list
+from gateway.http.fields import find_fields, kind_of, named_by_connection, only_in_head, read_line, split_list
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,16 @@ def test_case_never_changes_a_kind(name: bytes, data: st.DataObject) -> None:
     assert kind_of(spelling) == fields.KINDS[name]
 
 
-def test_what_clients_name_is_not_kept_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither many names nor long ones fill the memory, and a kind that is not remembered is still right."""
-    monkeypatch.setattr(fields, "SPELLINGS", dict(fields.KINDS))
+def test_lines_of_clients_are_not_kept_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither many nor long ones fill the memory, and secrets are never kept."""
+    monkeypatch.setattr(fields, "LINES", {})
     for number in range(10_000):
-        assert kind_of(b"x-%d" % number) == 0
-    assert kind_of(b"x" * 60_000) == 0
-    assert kind_of(b"HoSt") == fields.HOST
-    assert len(fields.SPELLINGS) <= 4096
-    assert max(map(len, fields.SPELLINGS)) <= 64
-
-
-def test_no_kind_is_forgotten_when_the_memory_is_full() -> None:
-    """Every protected name is known from the start."""
-    assert fields.KINDS.items() <= SPELLINGS.items()
+        read_line(b"x-%d: y\r" % number)
+    read_line(b"x: " + b"y" * 60_000 + b"\r")
+    read_line(b"Cookie: a=secret\r")
+    assert 0 < len(fields.LINES) <= 8192
+    assert max(map(len, fields.LINES)) <= 256
+    assert not any(line.startswith(b"Cookie") for line in fields.LINES)
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,22 @@ def test_raw_bytes_of_a_query_are_escaped() -> None:
     assert parse_target(b"GET", b"http://h/a?\xff", KEEP).query == b"%FF"
 
 
+def test_every_overlong_sequence_is_refused_and_nothing_else() -> None:
+    """RFC 3629 3: of all pairs of bytes, raw, escaped or mixed, beside characters that a quick look might take for something else."""
+    for first in range(0x80, 0x100):
+        begins = {0xE0: range(0x80, 0xA0), 0xF0: range(0x80, 0x90), 0xF8: range(0x80, 0x88), 0xFC: range(0x80, 0x84)}.get(first, range(0))
+        for second in range(0x80, 0x100):
+            overlong = first in {0xC0, 0xC1} or second in {0xC0, 0xC1} or second in begins
+            raw, escaped = bytes((first, second)), b"%%%02x%%%02X" % (first, second)
+            for pair in (raw, escaped, raw[:1] + escaped[3:], escaped[:3] + raw[1:]):
+                refused = False
+                try:
+                    parse_target(b"GET", b"/=3d=%3D" + pair + b"=", PathRules())
+                except Refused as refusal:
+                    refused = refusal.reason == "the path has an overlong UTF-8 escape"
+                assert refused is overlong, pair
+
+
 @given(st.binary(max_size=60))
 def test_escaping_a_query_changes_no_parameter(raw: bytes) -> None:
     """What a query means, decoded, is the same as before, and it is ASCII."""

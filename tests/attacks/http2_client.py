@@ -97,11 +97,11 @@ class Http2Client:
         await self.read(lambda seen: seen.settings and seen.acknowledged > 0, limit)
         await self.send([settings(flags=ACK)])
 
-    async def send(self, pieces: Iterable[bytes]) -> bool:
-        """Each piece is read before the next is sent. Stops when the other side has closed the connection: False."""
+    async def send(self, pieces: Iterable[bytes], limit: float = LIMIT) -> bool:
+        """Each piece is read before the next is sent. False where the other side has closed the connection or takes no more."""
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(LIMIT):
+            async with asyncio.timeout(limit):
                 for piece in pieces:
                     await loop.sock_sendall(self._socket, piece)
                     await turn()

@@ -13,7 +13,7 @@ ARGS ?=
 # Typed packages; conformance counts once it holds Python.
 TYPED := gateway controller mesh tidegate $(sort $(dir $(wildcard conformance/*.py conformance/*/*.py)))
 
-.PHONY: run test compiled test-compiled lint types golden bench attacks endurance fuzz docs h2spec lock peers test-peers bench-peers clean help
+.PHONY: run test compiled test-compiled lint types golden bench attacks abuse endurance fuzz docs h2spec lock peers test-peers bench-peers clean help
 
 run: .venv/.runtime ## serve the quick start on 127.0.0.1:8080, with small backends to answer it
 	.venv/bin/tidegate run examples/quickstart --demo-backends
@@ -42,6 +42,9 @@ bench: .venv/.bench build/compiled/.made bench-peers ## measure CPU and memory b
 
 attacks: .venv/.bench bench-peers ## print the score of the attack table for Tidegate, Envoy, nginx and HAProxy
 	.venv/bin/python benchmarks/attacks.py $(ARGS)
+
+abuse: .venv/.bench bench-peers ## print what floods of HTTP/2 do to Tidegate, Envoy, nginx and HAProxy (eight minutes)
+	.venv/bin/python benchmarks/abuse.py $(ARGS)
 
 endurance: .venv/.dev test-peers ## run the long checks whole and print their figures (about an hour); ARGS="-k soak" chooses some
 	TIDEGATE_TEST_MESSAGES=10000 TIDEGATE_TEST_HISTORIES=200000 .venv/bin/python -m pytest --whole --timeout 0 \

@@ -14,12 +14,24 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from measuring.attacked import ATTACKED, Attacked
+from measuring.http2_verdicts import judge_http2
 from measuring.processes import Processes
 from measuring.script import GOOD, NOT_MEASURED, WRONG, CannotMeasure, run_script, writable_file, write_json
 from measuring.summary import conditions, print_table
 from measuring.verdicts import Backend, Verdict, judge
 
-from tests.attacks.table import ATTACKS, LEGAL
+from tests.attacks import http2_table, table
+from tests.attacks.http2_row import Http2Attack, Http2Row, Http2Served
+from tests.attacks.row import AnyRow
+
+ATTACKS: Mapping[str, Sequence[AnyRow | Http2Row]] = {
+    **table.ATTACKS,
+    **{f"HTTP/2 {group}": rows for group, rows in http2_table.ATTACKS.items()},
+}
+LEGAL: Mapping[str, Sequence[AnyRow | Http2Row]] = {
+    **table.LEGAL,
+    **{f"HTTP/2 {group}": rows for group, rows in http2_table.LEGAL.items()},
+}
 
 OPTIONS_OF_OURS = (b"rejecting.example", b"redirecting.example", b"unescaping.example")
 """Hosts of rows about options that only Tidegate is given: not compared."""
@@ -76,7 +88,9 @@ async def verdicts(group: str, attacked: Attacked, backend: Backend) -> AsyncIte
     """Of all rows of a group."""
     legal = group in LEGAL
     for row in LEGAL[group] if legal else ATTACKS[group]:
-        if not any(host in row.sent for host in OPTIONS_OF_OURS):
+        if isinstance(row, Http2Attack | Http2Served):
+            yield await judge_http2(row, legal, ("127.0.0.1", attacked.http2_port), backend)
+        elif not any(host in row.sent for host in OPTIONS_OF_OURS):
             yield await judge(row, legal, ("127.0.0.1", attacked.port), backend)
 
 

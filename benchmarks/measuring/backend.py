@@ -8,7 +8,7 @@ from measuring.configuration import fill
 from measuring.processes import Processes, Program, free_ports, path_of, wait_for_port
 
 BODY = b"hello from backend, this is a small body of text\n"
-"""What it answers at any path but /edited."""
+"""What it answers at any path but /edited and /large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ def start_backend(processes: Processes, core: int | None = None) -> Backend:
     """Starts it and waits for it. Raises CannotMeasure."""
     first, second = free_ports(2)
     file = fill("backend.conf", processes.folder, {"BACKEND_PORT": first, "SECOND_BACKEND_PORT": second})
+    (processes.folder / "backend.large").write_bytes(bytes(256 * 1024))
     command = [path_of("nginx", "nginx-light"), "-p", str(processes.folder), "-e", "backend.error", "-c", str(file)]
     program = processes.start("backend", command, core)
     wait_for_port(program, first)

@@ -15,10 +15,11 @@ sys.path.insert(0, str(ROOT))  # the table, its client and its backend belong to
 
 from tests.attacks.backend import Backend, Plan, turn
 from tests.attacks.client import Answer, Client, read_answer
+from tests.attacks.http2_row import Http2Row
 from tests.attacks.reading import Request
-from tests.attacks.row import AnyRow, Failed, Refused, Relayed, Served, get
+from tests.attacks.row import AnyRow, Failed, Fields, Refused, Relayed, Served, get
 
-__all__ = ["Backend", "Verdict", "judge"]
+__all__ = ["SILENCE", "Backend", "Verdict", "changed_fields", "judge"]
 
 SILENCE = 0.4
 """Seconds without an answer after which the client ends its side, and again after which it leaves."""
@@ -28,7 +29,7 @@ SILENCE = 0.4
 class Verdict:
     """`fault` is '' for a proxy that withstood the attack, or served what is legal."""
 
-    row: AnyRow
+    row: AnyRow | Http2Row
     fault: str
 
 
@@ -130,9 +131,14 @@ def _served_fault(row: Served, seen: Seen) -> str:
     sent_target = row.sent.lstrip(b"\r\n").split(b" ")[1]
     if request.method != row.method or request.body != row.body or request.target not in (row.target, sent_target):
         return f"forwarded as {request.method!r} {request.target!r} {request.body!r}"[:200]
-    names = {name for name, _ in row.fields} - {b"host", b"te", b"content-length"}
-    changed = [name for name in names if _joined(request.values(name)) != _joined([value for other, value in row.fields if other == name])]
+    changed = changed_fields(row.fields, request)
     return f"changed {changed}" if changed else ""
+
+
+def changed_fields(expected: Fields, found: Request | Answer) -> list[bytes]:
+    """Names of fields whose values are others, however they are divided (RFC 9110 5.3); some are each proxy's own to write."""
+    names = {name for name, _ in expected} - {b"host", b"te", b"content-length"}
+    return [name for name in names if _joined(found.values(name)) != _joined([value for other, value in expected if other == name])]
 
 
 def _joined(values: list[bytes]) -> bytes:
@@ -152,6 +158,5 @@ def _relayed_fault(row: Relayed, seen: Seen) -> str:
     answer = seen.answer
     if (answer.status, answer.body, answer.complete) != (row.status, row.body, True):
         return f"passed on as {answer.status} {answer.body!r}"
-    names = {name for name, _ in row.fields}
-    changed = [name for name in names if _joined(answer.values(name)) != _joined([value for other, value in row.fields if other == name])]
+    changed = changed_fields(row.fields, answer)
     return f"changed {changed}" if changed else ""

@@ -76,15 +76,23 @@ class Stage:
         """Before a row: what came before is not its concern."""
         self._call(self.backend.forget)
         if not self._settled:  # a row failed, and nobody knows how many lines it left
-            self._marks += 1
-            mark = f"/canary/{self._marks}"
-            self.run(self.canary(mark.encode()))
-            self._call(self.site.runtime._log_some)
-            while self.site.log.wait_for(self._logged + 1)[self._logged]["path"] != mark:
-                self._logged += 1
-            self._logged += 1
+            self.all_logged()
             self._call(self.backend.forget)
         self._settled = False
+
+    def all_logged(self) -> list[dict[str, Any]]:
+        """The next lines of the access log, however many there are, without those of canaries."""
+        self._marks += 1
+        mark = f"/canary/{self._marks}"
+        self.run(self.canary(mark.encode()))
+        self._call(self.site.runtime._log_some)
+        lines: list[dict[str, Any]] = []
+        while (line := self.site.log.wait_for(self._logged + 1)[self._logged])["path"] != mark:
+            lines.append(line)
+            self._logged += 1
+        self._logged += 1
+        self._settled = True
+        return [line for line in lines if line["path"] not in ("/canary", "/next")]
 
     def logged(self, count: int) -> list[dict[str, Any]]:
         """The next lines of the access log, without those of canaries; the gateway would write them a moment later by itself."""

@@ -11,7 +11,7 @@ import pytest
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 NAMES = (
     "http1.py", "connections.py", "bodies.py", "workers.py", "memory.py", "figures.py",
-    "changes.py", "start.py", "scale.py", "attacks.py", "amplification.py",
+    "changes.py", "start.py", "scale.py", "attacks.py", "abuse.py", "amplification.py",
 )
 
 

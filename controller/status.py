@@ -146,7 +146,7 @@ def _worsen(conditions: dict[str, Condition], name: str, generation: int, proble
 
 
 def _route(status: RouteStatus, live: Live) -> RouteStatus:
-    found = [(key, live.rejection("HttpRule", key)) for key in status.rules]
+    found = [(key, live.rejection(kind, key)) for kind, key in status.resources]
     refused = [(key.rpartition("/")[2], reason) for key, reason in found if reason]
     if not refused:
         return status
@@ -155,7 +155,7 @@ def _route(status: RouteStatus, live: Live) -> RouteStatus:
 
 
 def _parent(parent: ParentStatus, generation: int, refused: list[tuple[str, str]], all_refused: bool) -> ParentStatus:
-    """Rules that the proxy refused are answered 500: the API's word for them is that they are dropped."""
+    """Rules that the proxy refused are answered 500, or their connections closed: the API's word for them is that they are dropped."""
     conditions = {condition.type: condition for condition in parent.conditions}
     if conditions["Accepted"].status == "False":
         return parent

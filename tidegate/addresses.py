@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from gateway.ir.batch import AnyResource
 from gateway.ir.listener import Listener
-from gateway.ir.rule import HttpRule
+from gateway.ir.rule import HttpRule, StreamRule
 from gateway.ir.value import Identity
 
 _OWN_PORTS = {"http": 80, "https": 443}
@@ -31,11 +31,14 @@ def parse_address(text: str) -> str:
 
 
 def listener_url(listener: Listener, hostname: str = "") -> str:
-    """Scheme, host and port with which a client on this machine reaches a listener; a hostname in place of the address."""
+    """Scheme, host and port with which a client on this machine reaches a listener; a hostname in place of the address.
+
+    The scheme is the protocol in lower case, also of protocols that have no URLs of their own: tls, tcp, udp.
+    """
     scheme = listener.protocol.lower()
     host = hostname or listener.hostname or _reachable(listener.address)
     host = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{host}" if listener.bind_port == _OWN_PORTS[scheme] else f"{scheme}://{host}:{listener.bind_port}"
+    return f"{scheme}://{host}" if listener.bind_port == _OWN_PORTS.get(scheme) else f"{scheme}://{host}:{listener.bind_port}"
 
 
 def _reachable(address: str) -> str:
@@ -46,18 +49,21 @@ def _reachable(address: str) -> str:
     return "::1" if bound.version == 6 else "127.0.0.1"
 
 
-def route_urls(rules: Iterable[str], resources: Mapping[Identity, AnyResource], listeners: Mapping[str, Listener]) -> tuple[str, ...]:
-    """Where the rules with these keys are reached, each URL once, in the order of rules, hostnames and matches."""
+def route_urls(
+    rules: Iterable[Identity], resources: Mapping[Identity, AnyResource], listeners: Mapping[str, Listener]
+) -> tuple[str, ...]:
+    """Where these rules are reached, each URL once, in the order of rules, hostnames and matches."""
     urls: dict[str, None] = {}
-    for key in rules:
-        rule = resources.get(("HttpRule", key))
-        if not isinstance(rule, HttpRule):
+    for identity in rules:
+        rule = resources.get(identity)
+        if not isinstance(rule, HttpRule | StreamRule):
             continue
+        paths = [_path(rule, index) for index in range(len(rule.matches))] if isinstance(rule, HttpRule) else [""]
         for binding in rule.bindings:
             listener = listeners.get(binding.listener)
             if listener is not None:
                 bases = [listener_url(listener, hostname) for hostname in binding.hostnames]
-                urls.update(dict.fromkeys(base + _path(rule, index) for index in range(len(rule.matches)) for base in bases))
+                urls.update(dict.fromkeys(base + path for path in paths for base in bases))
     return tuple(urls)
 
 

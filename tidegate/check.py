@@ -15,19 +15,19 @@ import msgspec
 from rich.console import Console
 
 from controller.api.gateway import Gateway
-from controller.api.http_route import HTTPRoute
 from controller.api.metadata import Key, Object
+from controller.api.routes import AnyRoute
 from controller.sources.problems import Path as FieldPath
 from controller.status import Live, is_fault, placed, programmed, to_json
 from controller.translate.objects import called
 from controller.translate.statuses import Ignored, Status
-from gateway.ir.rule import HttpRule
+from gateway.ir.rule import AnyRule
 from gateway.ir.value import Source
 from gateway.offline import Offline
 from tidegate.files import Reading, read_files
 from tidegate.hints import without_endpoints
 from tidegate.options import RunOptions
-from tidegate.report import Report, parts_of
+from tidegate.report import Report, parts_of, rank
 
 _FIELD: Final = re.compile(r"\bspec(?:\.\w+|\[\d+\])+")
 _DROPPED: Final = re.compile(r"\bDropped Rule (\d+): (\w+(?:\.\w+|\[\d+\])*)")
@@ -55,7 +55,7 @@ class Verdict:
         """Routes that name a Gateway which no file holds. The API gives them no status, but in files that is a mistake."""
         objects = self.reading.change.puts
         gateways = {obj.key for obj in objects if isinstance(obj, Gateway)}
-        routes = [obj for obj in objects if isinstance(obj, HTTPRoute)]
+        routes = [obj for obj in objects if isinstance(obj, AnyRoute)]
         return frozenset(
             route.key
             for route in routes
@@ -65,15 +65,12 @@ class Verdict:
 
     def objects(self) -> tuple[Object, ...]:
         """All that could be read, by kind, namespace and name; those with a status first."""
-        return tuple(sorted(self.reading.change.puts, key=lambda obj: (obj.key not in self.statuses, _RANK.get(obj.kind, 9), obj.key)))
+        return tuple(sorted(self.reading.change.puts, key=lambda obj: (obj.key not in self.statuses, rank(obj.kind), obj.key)))
 
     def where(self, key: Key, field: FieldPath = ()) -> str:
         """file:line of an object or of one of its fields, '' for what no file holds."""
         place = self.reading.source.place(key, field)
         return "" if place is None else str(place)
-
-
-_RANK: Final = {"GatewayClass": 0, "Gateway": 1, "HTTPRoute": 2}
 
 
 def check(options: RunOptions) -> Verdict:
@@ -83,7 +80,7 @@ def check(options: RunOptions) -> Verdict:
     with Offline(resources.values(), options.admin) as offline:
         live = Live(rejected={(each.kind, each.key): (each.reason,) for each in offline.rejections})
     statuses = {key: programmed(status, live) for key, status in reading.translator.statuses().items()}
-    rules = [resource for resource in resources.values() if isinstance(resource, HttpRule)]
+    rules = [resource for resource in resources.values() if isinstance(resource, AnyRule)]
     hints = tuple(sorted(without_endpoints(rules, resources), key=lambda hint: (str(hint[0]), hint[1])))
     return Verdict(reading, statuses, hints, reading.translator.ignored())
 

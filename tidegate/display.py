@@ -20,7 +20,7 @@ from controller.store import Key
 from controller.translate.objects import called
 from controller.translate.statuses import GatewayClassStatus, GatewayStatus, PolicyStatus, RouteStatus, Status
 from gateway.ir.listener import Listener
-from gateway.ir.rule import HttpRule
+from gateway.ir.rule import AnyRule
 from gateway.net.sockets import readable
 from tidegate.addresses import listener_url, route_urls
 from tidegate.hints import without_endpoints
@@ -112,7 +112,7 @@ class Display:
         """Services of the route that have no endpoint."""
         assert self._configuration is not None
         resources = self._configuration.resources
-        rules = [rule for key in status.rules if isinstance(rule := resources.get(("HttpRule", key)), HttpRule)]
+        rules = [rule for identity in status.resources if isinstance(rule := resources.get(identity), AnyRule)]
         for source, hint in without_endpoints(rules, resources):
             self._report.line("note", f"{source}{self._where((source.kind, source.namespace, source.name))}")
             self._report.under(f"  {hint}")
@@ -125,7 +125,7 @@ class Display:
     def _urls(self, status: RouteStatus) -> tuple[str, ...]:
         configuration = self._configuration
         assert configuration is not None
-        urls = route_urls(status.rules, configuration.resources, configuration.listeners)
+        urls = route_urls(status.resources, configuration.resources, configuration.listeners)
         return urls if len(urls) <= MOST_URLS else (*urls[: MOST_URLS - 1], f"and {len(urls) - MOST_URLS + 1} more")
 
     def _more(self, number: int) -> None:

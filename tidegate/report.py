@@ -14,6 +14,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
+from controller.api.kinds import kind_of
+from controller.api.routes import ROUTES
 from controller.status import NOTES, is_fault
 from controller.translate.conditions import Condition
 from controller.translate.objects import called
@@ -29,6 +31,14 @@ STYLES: Final = {
     "": "",
 }
 """How the first word of a line looks on a terminal."""
+
+_KINDS: Final = ("GatewayClass", "Gateway", *(kind_of(model) for model in ROUTES))
+
+
+def rank(kind: str) -> int:
+    """The place of a kind of objects among others: what others hang on comes first."""
+    return _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
+
 
 WhereIs = Callable[[str, str], str]
 """From the part of an object ('' or 'listener NAME') and a message to file:line."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import IO, Any, Final
+from typing import IO, Any
 
 import msgspec
 from rich.console import Console
 
 from controller.translate.objects import called
 from tidegate.admin_client import AdminError, ask
-from tidegate.report import Report, parts_of
-
-_RANK: Final = {"GatewayClass": 0, "Gateway": 1, "HTTPRoute": 2}
+from tidegate.report import Report, parts_of, rank
 
 
 def status(admin: str) -> dict[str, Any]:
@@ -40,7 +38,7 @@ def show(found: dict[str, Any], stream: IO[str]) -> None:
             report.under(f"{worker['name'] or 'a worker that has not said its name'} is at revision {worker['revision']}")
     if found["snapshot"]:
         report.line("note", found["snapshot"])
-    for judged in sorted(found["objects"], key=lambda named: _RANK.get(named["kind"], len(_RANK))):
+    for judged in sorted(found["objects"], key=lambda named: rank(named["kind"])):
         parts = tuple(parts_of(judged["status"]))
         report.judged(_called(judged), _place(judged), parts, lambda part, message: "")
     for ignored in found["ignored"]:

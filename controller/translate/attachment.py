@@ -24,13 +24,17 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """What becomes of one parentRef: bindings, or a problem, or `foreign`, the reason why it is none of ours."""
+    """What becomes of one parentRef: bindings, or a problem, or `foreign`, the reason why it is none of ours.
+
+    `lost` says which bindings there are none of although there are others.
+    """
 
     parent: ObjectRef
     gateway: Key
     bindings: tuple[Binding, ...] = ()
     problem: Problem | None = None
     foreign: str = ""
+    lost: str = ""
 
 
 def namespace_labels(name: str, view: View) -> tuple[tuple[str, str], ...]:

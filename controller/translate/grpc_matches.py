@@ -6,8 +6,6 @@ regular expression, with weights that give it the place which GRPCRouteRule.matc
 
 from __future__ import annotations
 
-import re
-
 from controller.api.grpc_route import GRPCMethodMatch, GRPCRouteMatch, GRPCRouteRule
 from controller.translate.conditions import Problem
 from controller.translate.expressions import expression_fault
@@ -37,9 +35,9 @@ def bad_grpc_expression(rule: GRPCRouteRule) -> Problem | None:
 def _expressions(match: GRPCRouteMatch) -> list[tuple[str, str]]:
     found = [(f"headers[{place}].value", entry.value) for place, entry in enumerate(match.headers) if entry.type == "RegularExpression"]
     method = match.method
-    if method is None or method.type != "RegularExpression":
+    if method is None or _path(method).type != "RegularExpression":
         return found
-    parts = [("method.service", method.service), ("method.method", method.method)]
+    parts = [("method.service", method.service), ("method.method", method.method)] if method.type == "RegularExpression" else []
     return [*((field, part) for field, part in parts if part), ("method", _pattern(method)), *found]
 
 
@@ -58,6 +56,7 @@ def _pattern(method: GRPCMethodMatch) -> str:
 
 
 def _part(part: str | None, kind: str) -> str:
+    """Of exact names only that of a method gets here, which has letters, digits and underscores."""
     if not part:
         return _ANY
-    return re.escape(part) if kind == "Exact" else f"(?:{part})"
+    return part if kind == "Exact" else f"(?:{part})"

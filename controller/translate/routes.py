@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from controller.api.routes import AnyRoute
 from controller.graph import View
 from controller.store import Key
 from controller.translate.attachment import Attachment, attachments
 from controller.translate.conditions import Condition, Problem, combined, met, warned
-from controller.translate.destinations import Destination
+from controller.translate.cross_serving import without_rivals
 from controller.translate.rules import read_rules
-from controller.translate.statuses import Emission, Ignored, ParentStatus, RouteStatus
-from controller.translate.verdicts import RuleVerdict
-
-ServiceOfGateway = tuple[Key, tuple[str, str]]
-"""A Gateway, and namespace and name of a Service that a route attached to it refers to."""
-
-
-@dataclass(frozen=True, slots=True)
-class RouteEmission(Emission):
-    """Besides rules and status what the tallies count: listeners, destinations, Gateways with Services."""
-
-    listeners: tuple[str, ...] = ()
-    destinations: tuple[Destination, ...] = ()
-    services: tuple[ServiceOfGateway, ...] = ()
+from controller.translate.statuses import Ignored, ParentStatus, RouteStatus
+from controller.translate.verdicts import RouteEmission, RuleVerdict
 
 
 def translate_route(key: Key, view: View) -> RouteEmission | None:
@@ -33,7 +20,7 @@ def translate_route(key: Key, view: View) -> RouteEmission | None:
     route: AnyRoute | None = view.get(*key)
     if route is None:
         return None
-    parents = attachments(view, route)
+    parents = without_rivals(view, route, attachments(view, route))
     bindings = tuple({binding.listener: binding for parent in parents for binding in parent.bindings}.values())
     verdicts = read_rules(view, route, bindings)
     accepted, partial = _accepted(verdicts)
@@ -55,7 +42,7 @@ def translate_route(key: Key, view: View) -> RouteEmission | None:
         tuple(verdict.rule for verdict in served),
         (RouteStatus(key, generation, ours, tuple(verdict.rule.key for verdict in served)),) if ours else (),
         tuple(_ignored(route, parents)),
-        tuple(binding.listener for binding in attached),
+        attached,
         tuple(destination for destination, external in destinations.items() if not external),
         tuple((parent.gateway, service) for parent in parents if parent.bindings for service in services),
     )
@@ -84,8 +71,8 @@ def _conditions(generation: int, refusal: Problem | None, resolved: Problem | No
 
 def _ignored(route: AnyRoute, parents: Iterable[Attachment]) -> Iterator[Ignored]:
     for index, parent in enumerate(parents):
-        if parent.foreign:
-            yield route.key, f"spec.parentRefs[{index}]: {parent.foreign}"
+        if parent.foreign or parent.lost:
+            yield route.key, f"spec.parentRefs[{index}]: {parent.foreign or parent.lost}"
     if route.spec.use_default_gateways == "All":
         yield route.key, "spec.useDefaultGateways: default Gateways are not supported; name the Gateway in parentRefs"
     elif not route.spec.parent_refs:

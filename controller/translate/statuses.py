@@ -14,6 +14,10 @@ from controller.graph import Output
 from controller.store import Key
 from controller.translate.conditions import Condition
 from gateway.ir.batch import AnyResource
+from gateway.ir.value import Identity
+
+RULES = {"HTTPRoute": "HttpRule", "GRPCRoute": "HttpRule", "TLSRoute": "TlsRule", "TCPRoute": "TcpRule", "UDPRoute": "UdpRule"}
+"""The kind of resource that the rules of each kind of route are."""
 
 
 class RouteKind(msgspec.Struct, frozen=True):
@@ -80,6 +84,11 @@ class RouteStatus(msgspec.Struct, frozen=True):
     generation: int
     parents: tuple[ParentStatus, ...]
     rules: tuple[str, ...] = ()
+
+    @property
+    def resources(self) -> tuple[Identity, ...]:
+        """The rules as resources."""
+        return tuple((RULES[self.object[0]], key) for key in self.rules)
 
 
 class AncestorStatus(msgspec.Struct, frozen=True):

@@ -8,6 +8,8 @@ from typing import Any
 
 from controller.api.endpoint_slice import EndpointSlice
 from controller.api.gateway import Gateway
+from controller.api.grpc_route import GRPCRoute
+from controller.api.http_route import HTTPRoute
 from controller.api.kinds import kind_of
 from controller.api.reference_grant import ReferenceGrant
 from controller.api.routes import ROUTES
@@ -19,6 +21,7 @@ from controller.translate.backend_tls_policies import translate_backend_tls_poli
 from controller.translate.backend_traffic_policies import translate_backend_traffic_policy
 from controller.translate.backends import translate_backends, translate_external
 from controller.translate.classes import judge_class, translate_gateway_class
+from controller.translate.cross_serving import has_routes, parents_of_route, places_of_route
 from controller.translate.destinations import application_protocol, judge_destination
 from controller.translate.endpoints import translate_endpoints
 from controller.translate.gateways import translate_gateway, translate_gateway_status
@@ -52,6 +55,12 @@ def indexes(options: Options) -> dict[str, Index]:
     def target_of_policy(obj: Any) -> Iterable[Hashable]:
         return policy_targets(obj) if isinstance(obj, AnyPolicy) else ()
 
+    def parent_of_route(obj: Any) -> Iterable[Hashable]:
+        return parents_of_route(obj) if isinstance(obj, HTTPRoute | GRPCRoute) else ()
+
+    def host_of_route(obj: Any) -> Iterable[Hashable]:
+        return places_of_route(obj) if isinstance(obj, HTTPRoute | GRPCRoute) else ()
+
     def slices_of_service(obj: Any) -> Iterable[Hashable]:
         return ((obj.namespace, obj.service_name),) if isinstance(obj, EndpointSlice) and obj.service_name else ()
 
@@ -61,6 +70,8 @@ def indexes(options: Options) -> dict[str, Index]:
         "namespace of grant": namespace_of_grant,
         "target of policy": target_of_policy,
         "slices of service": slices_of_service,
+        "routes of parent": parent_of_route,
+        "hosts of route": host_of_route,
     }
 
 
@@ -86,6 +97,7 @@ def _units_of_routes(options: Options) -> tuple[Unit, ...]:
     return (
         Unit("grant", granted_names),
         Unit("namespace labels", namespace_labels),
+        Unit("has routes", has_routes),
         Unit("destination", judge_destination),
         Unit("application protocol", application_protocol),
         Unit("route", translate_route, roots=tuple(kind_of(model) for model in ROUTES)),
@@ -102,7 +114,7 @@ def _units_of_routes(options: Options) -> tuple[Unit, ...]:
 def tallies() -> tuple[Tally, ...]:
     """What is counted over routes."""
     return (
-        Tally("attached routes", "route", lambda emission: emission.listeners),
+        Tally("attached routes", "route", lambda emission: (binding.listener for binding in emission.bindings)),
         Tally("references", "route", lambda emission: emission.destinations),
         Tally("routes of gateway to service", "route", lambda emission: emission.services),
     )

@@ -1,4 +1,4 @@
-"""What is found out about one rule of a route of any kind: its resource, what is wrong with it, and where it leads."""
+"""What is found out about a route of any kind, and about one rule of it: its resource, what is wrong with it, and where it leads."""
 
 from __future__ import annotations
 
@@ -9,9 +9,20 @@ from controller.graph import View
 from controller.store import Key
 from controller.translate.conditions import Problem
 from controller.translate.destinations import USES, Destination, Use, backend_key, resolve
-from gateway.ir.rule import HttpRule, TcpRule, TlsRule, UdpRule
+from controller.translate.statuses import Emission
+from gateway.ir.rule import AnyRule, Binding
 
-AnyRule = HttpRule | TlsRule | TcpRule | UdpRule
+ServiceOfGateway = tuple[Key, tuple[str, str]]
+"""A Gateway, and namespace and name of a Service that a route attached to it refers to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEmission(Emission):
+    """Besides rules and status where the route is attached, and what else the tallies count: destinations, Gateways with Services."""
+
+    bindings: tuple[Binding, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    services: tuple[ServiceOfGateway, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,8 +114,8 @@ BackendProtocol = Literal["http/1.1", "h2c", "auto", "tcp", "udp"]
 
 
 class Backend(Resource, frozen=True, tag="Backend"):
-    """Key namespace/service:port, of a UDP port namespace/service:port/udp. With an error every request to it is answered 500 and the
-    error is the reason."""
+    """Key namespace/service:port, of a UDP port namespace/service:port/udp, and of one that only GRPCRoutes know to speak HTTP/2
+    namespace/service:port/h2c. With an error every request to it is answered 500 and the error is the reason."""
 
     protocol: BackendProtocol = "http/1.1"
     """h2c: HTTP/2 by prior knowledge, over TLS too. auto: what ALPN chooses of h2 and http/1.1, with `tls` only. The last two are relayed

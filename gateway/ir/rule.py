@@ -132,3 +132,6 @@ class TlsRule(StreamRule, frozen=True, tag="TlsRule"):
 
 class UdpRule(StreamRule, frozen=True, tag="UdpRule"):
     """One rule of a UDPRoute."""
+
+
+AnyRule = HttpRule | TlsRule | TcpRule | UdpRule

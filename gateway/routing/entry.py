@@ -3,6 +3,9 @@
 The order is that of HTTPRouteRule.matches in the Gateway API: an exact path, then a regular expression (full match, the longer
 pattern first: our choice, the API leaves it open), then the longest prefix; then a method, the number of headers, of query
 parameters, the oldest route (one of unknown age comes last), namespace/name, rule, match.
+
+That of GRPCRouteRule.matches fits into it, service and method being a path: both are an exact path, and a service alone is a prefix.
+An expression of a GRPCRoute names no exact service, so that it comes after these; only the prefix '/' comes after it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from gateway.routing.predicates import HeaderIs, HeaderMatches, Predicate, Query
 Payload = TypeVar("Payload")
 
 PathKind = Literal["Exact", "RegularExpression", "PathPrefix"]
+Rank = tuple[int, ...]
 Order = tuple[bool, int, int, bool, str, str, int, str, int]
 
 
@@ -32,7 +36,8 @@ class Entry(Generic[Payload]):
     expression  of a RegularExpression only
     predicates  what it asks besides host and path
     plain       whether it asks nothing besides host and path
-    rank        its path's place in the order of precedence, lowest first: an exact path, a longer expression, a longer prefix
+    rank        its path's place in the order of precedence, lowest first: an exact path, a longer expression, a longer prefix, and among
+                the prefixes, before '/', an expression of a GRPCRoute, one that says more of the service or else the method first
     order       its place among entries of one rank, lowest first
     """
 
@@ -53,7 +58,7 @@ class Entry(Generic[Payload]):
         except ValueError as error:
             raise ValueError(f"matches[{index}].{error}") from None
         self.plain: Final = not self.predicates
-        self.rank: Final = (_KINDS[self.kind], -len(self.path if self.expression is None else match.path.value))
+        self.rank: Final[Rank] = self._rank_of(match.path)
         headers = sum(isinstance(predicate, HeaderIs | HeaderMatches) for predicate in self.predicates)
         queries = sum(isinstance(predicate, QueryIs | QueryMatches) for predicate in self.predicates)
         age = (not rule.created, rule.created)
@@ -75,6 +80,17 @@ class Entry(Generic[Payload]):
         except ValueError as error:
             raise ValueError(f"path.value {error}") from None
 
+    def _rank_of(self, path: PathMatch) -> Rank:
+        if self.expression is None:
+            return (_KINDS[self.kind], -len(self.path))
+        if path.weights is None:
+            return (_KINDS[self.kind], -len(path.value))
+        service, method = path.weights
+        return (_KINDS["PathPrefix"], -_SHORTEST_SERVICE, -service, -method)
+
+
+_SHORTEST_SERVICE: Final = 2
+"""Characters of a prefix that is not '/': after all of them come the expressions of GRPCRoutes."""
 
 _KINDS: Final[dict[PathKind, int]] = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
 

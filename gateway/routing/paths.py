@@ -10,13 +10,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final, Generic
 
-from gateway.routing.entry import Entry, Payload, order_of
+from gateway.routing.entry import Entry, Payload, Rank, order_of
 from gateway.routing.expressions import Expression, ExpressionSet
 
 Group = tuple[Entry[Payload], ...]
 
 SET_SIZE: Final = 64
 """Expressions asked together. One edit compiles one set anew, on the next request: half a millisecond."""
+
+
+def _rank_of_group(group: Group[Payload]) -> Rank:
+    return group[0].rank
 
 
 def _with(group: Group[Payload], entry: Entry[Payload]) -> Group[Payload]:
@@ -53,7 +57,8 @@ class HostPaths(Generic[Payload]):
         """The groups whose path matches, in order of precedence."""
         found = self._prefix_groups(path)
         if self._expressions is not None:
-            found += reversed(self._expressions.groups(path))
+            found += self._expressions.groups(path)
+            found.sort(key=_rank_of_group, reverse=True)
         if len(path) <= self._longest_exact:
             exact = self._exact.get(path)
             if exact is not None:
@@ -146,15 +151,13 @@ class ExpressionPaths(Generic[Payload]):
         return bool(self._groups)
 
     def groups(self, path: bytes) -> list[Group[Payload]]:
-        """Longer patterns first; entries of patterns of one length stand in one group."""
-        by_rank: dict[tuple[int, int], Group[Payload]] = {}
+        """In no order; entries of one rank, such as those of patterns of one length, stand in one group."""
+        by_rank: dict[Rank, list[Entry[Payload]]] = {}
         for expressions in self._sets:
             for expression in expressions.matching(path):
-                group = self._groups.get(expression.pattern)
-                if group is not None:
-                    rank = group[0].rank
-                    by_rank[rank] = by_rank.get(rank, ()) + group
-        return [tuple(sorted(by_rank[rank], key=order_of)) for rank in sorted(by_rank)]
+                for entry in self._groups.get(expression.pattern, ()):
+                    by_rank.setdefault(entry.rank, []).append(entry)
+        return [tuple(sorted(entries, key=order_of)) for entries in by_rank.values()]
 
     def copy(self) -> ExpressionPaths[Payload]:
         copy: ExpressionPaths[Payload] = ExpressionPaths()

@@ -158,6 +158,16 @@ def test_a_refused_rule_is_dropped() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "resource"), [("GRPCRoute", "HttpRule"), ("TLSRoute", "TlsRule"), ("TCPRoute", "TcpRule"), ("UDPRoute", "UdpRule")]
+)
+def test_a_refused_rule_is_found_by_the_kind_of_its_route(kind: str, resource: str) -> None:
+    """Each kind of route has its kind of rule: what is refused of another kind is another thing."""
+    route = RouteStatus((kind, "default", "shop"), 3, (ParentStatus(PARENT, GOOD),), (f"{kind}/default/shop/0",))
+    assert parent_of(programmed(route, rejecting(resource, *route.rules)))["Accepted"].reason == "UnsupportedValue"
+    assert programmed(route, rejecting("Backend", *route.rules)) == route
+
+
 def test_a_refused_rule_joins_those_that_translation_dropped() -> None:
     """Both are told, translation's first."""
     dropped = warned("PartiallyInvalid", 3, Problem("IncompatibleFilters", "Dropped Rule 1: x"))

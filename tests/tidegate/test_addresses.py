@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from gateway.ir.batch import AnyResource
 from gateway.ir.listener import Listener
-from gateway.ir.rule import Binding, HttpRule, Match, PathMatch
-from gateway.ir.value import Source
+from gateway.ir.rule import Binding, HttpRule, Match, PathMatch, TlsRule, UdpRule
+from gateway.ir.value import Identity, Source
 from tidegate.addresses import listener_url, parse_place, route_urls
 
 SOURCE = Source("HTTPRoute", "default", "r")
@@ -47,6 +48,9 @@ def test_what_is_no_place_is_refused_with_an_example(text: str) -> None:
         ({"address": "0.0.0.0"}, "http://127.0.0.1:8080"),
         ({"address": "::"}, "http://[::1]:8080"),
         ({"address": "fd00::1"}, "http://[fd00::1]:8080"),
+        ({"protocol": "TLS", "hostname": "shop.example"}, "tls://shop.example:8080"),
+        ({"protocol": "TCP"}, "tcp://127.0.0.1:8080"),
+        ({"protocol": "UDP", "bind_port": 80}, "udp://127.0.0.1:80"),
     ],
 )
 def test_a_listener_is_shown_as_a_client_here_reaches_it(fields: dict[str, Any], url: str) -> None:
@@ -62,7 +66,7 @@ def test_a_route_has_a_url_for_each_hostname_and_path() -> None:
         ("HttpRule", key): HttpRule(key=key, source=SOURCE, route="default/r", index=index, bindings=bindings, matches=matches)
         for index, key in enumerate(("one", "two"))
     }
-    assert route_urls(("one", "two", "absent"), rules, {"default/g/l": listener()}) == (
+    assert route_urls((*rules, ("HttpRule", "absent")), rules, {"default/g/l": listener()}) == (
         "http://a.example:8080/a",
         "http://*.b.example:8080/a",
         "http://a.example:8080/b",
@@ -70,3 +74,14 @@ def test_a_route_has_a_url_for_each_hostname_and_path() -> None:
         "http://a.example:8080 path /c.*",
         "http://*.b.example:8080 path /c.*",
     )
+
+
+def test_a_route_of_streams_has_a_url_for_each_hostname() -> None:
+    """A TLSRoute is reached by its server names, others by the listener's address."""
+    bindings = (Binding("default/g/l", ("a.example", "*.b.example")),)
+    rules: dict[Identity, AnyResource] = {
+        ("TlsRule", "one"): TlsRule(key="one", source=SOURCE, route="default/r", index=0, bindings=bindings),
+        ("UdpRule", "two"): UdpRule(key="two", source=SOURCE, route="default/r", index=0, bindings=(Binding("default/g/u", ("",)),)),
+    }
+    listeners = {"default/g/l": listener(protocol="TLS"), "default/g/u": listener(protocol="UDP")}
+    assert route_urls(rules, rules, listeners) == ("tls://a.example:8080", "tls://*.b.example:8080", "udp://127.0.0.1:8080")

@@ -150,6 +150,31 @@ def test_a_service_without_endpoint_gets_a_note(files: Files) -> None:
     assert "note    Service default/shop  all.yaml:18\n        port 80 has no endpoint: requests get 503; add an EndpointSlice" in lines
 
 
+@pytest.mark.parametrize(
+    ("kind", "protocol", "outcome"),
+    [
+        ("GRPCRoute", "HTTP", "requests get 503"),
+        ("TCPRoute", "TCP", "connections are closed"),
+        ("UDPRoute", "UDP", "datagrams are dropped"),
+    ],
+)
+def test_a_route_of_any_kind_is_judged(kind: str, protocol: str, outcome: str, files: Files) -> None:
+    """Its conditions are shown after those of its Gateway, and what becomes of traffic to a Service without endpoint."""
+    port = "{name: a, port: 80, protocol: UDP}" if protocol == "UDP" else "{name: a, port: 80}"
+    gateway, route = GATEWAY.replace("protocol: HTTP", f"protocol: {protocol}"), ROUTE.replace("HTTPRoute", kind)
+    good, lines = files.judged(route, SERVICE.replace("{port: 80}", port), gateway)
+    assert good
+    assert lines.index("ok      Gateway default/web") < lines.index(f"ok      {kind} default/shop") < lines.index("note ")
+    assert f"port 80 has no endpoint: {outcome}; add an EndpointSlice with the label kubernetes.io/service-name: shop" in lines
+
+
+def test_a_stream_route_to_a_gateway_that_is_nowhere_is_a_problem(files: Files) -> None:
+    """As for an HTTPRoute."""
+    good, lines = files.judged(ROUTE.replace("HTTPRoute", "UDPRoute"))
+    assert not good
+    assert "problem UDPRoute default/shop  all.yaml:1\n        spec.parentRefs[0]: Gateway default/web does not exist" in lines
+
+
 def test_a_route_to_a_gateway_that_is_nowhere_is_a_problem(files: Files) -> None:
     """The API gives such a route no status; in files it is a mistake, and the exit status says so."""
     good, lines = files.judged(ROUTE, SERVICE, SLICE)

@@ -133,6 +133,18 @@ def test_a_service_without_endpoint_is_told(tmp_path: Path) -> None:
     assert expected in stage.taken()
 
 
+def test_streams_are_shown_with_where_they_are_reached(tmp_path: Path) -> None:
+    """Listeners and routes of TCP and UDP have addresses of the same form as those of HTTP."""
+    gateway = GATEWAY.replace("http, port: 80, protocol: HTTP", "dns, port: 53, protocol: UDP")
+    route = SERVICE_ROUTE.replace("HTTPRoute", "UDPRoute").replace("{port: 80}", "{port: 80, protocol: UDP}")
+    stage = Stage(tmp_path, gateway + route)
+    stage.display.state(stage.configuration())
+    shown = stage.taken()
+    assert "listening on 127.0.0.1:8053 for port 53: udp://127.0.0.1:8053, listener dns of Gateway default/web\n" in shown
+    assert "ok      UDPRoute default/shop: attached to Gateway web\n          udp://127.0.0.1:8053\n" in shown
+    assert "          port 80 has no endpoint: datagrams are dropped; add an EndpointSlice" in shown
+
+
 def test_what_is_ignored_is_listed(tmp_path: Path) -> None:
     """Issue 3: Gateways of others are listed as ignored, and without any Gateway that is said."""
     stage = Stage(tmp_path, GATEWAY.replace("gatewayClassName: tidegate", "gatewayClassName: other"))

@@ -25,14 +25,14 @@ from controller.translate.statuses import GatewayClassStatus, GatewayStatus, Obj
 from controller.translator import Translator
 from gateway.ir.batch import AnyResource
 from gateway.ir.listener import Certificate, TrustBundle
-from gateway.ir.rule import HttpRule
+from gateway.ir.rule import HttpRule, StreamRule
 
 FOLDER = Path(__file__).parent
 GOLDENS = FOLDER / "goldens"
 BASE = FOLDER / "base.yaml"
 
 IN_THE_KEY = frozenset({"kind", "key", "source", "route", "index", "gateway", "name"})
-"""Fields of a resource that its key says as well. Only an HttpRule has a name that it does not."""
+"""Fields of a resource that its key says as well. Only rules have a name that it does not."""
 
 
 def read(text: str) -> tuple[Options, list[Object]]:
@@ -111,7 +111,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _resource(resource: AnyResource) -> dict[str, Any]:
     fields = _fields(resource)
-    if isinstance(resource, HttpRule):
+    if isinstance(resource, HttpRule | StreamRule):
         fields["bindings"] = {binding.listener: list(binding.hostnames) for binding in resource.bindings}
         fields["rule"] = resource.name
     if isinstance(resource, Certificate):

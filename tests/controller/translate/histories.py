@@ -19,6 +19,9 @@ NAMES = st.sampled_from(("a", "a", "b"))
 NAMESPACES = st.sampled_from(("one", "one", "two"))
 PORTS = st.sampled_from((80, 81))
 HOSTNAMES = st.sampled_from(("x.test", "*.test", "*.y.test", "z.y.test"))
+APPLICATIONS = st.sampled_from(("kubernetes.io/h2c", "kubernetes.io/wss", "http"))
+TRANSPORTS = st.sampled_from(("TCP", "UDP"))
+PORT_NAMES = st.sampled_from(("http", "more"))
 AGES = st.sampled_from((None, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"))
 PAIRS = st.sampled_from((("@server.crt", "@server.key"), ("@server.crt", "@client.key"), ("@client.crt", "@client.key"), ("none", "none")))
 
@@ -58,11 +61,20 @@ rule = some(
     backendRefs=few(backend),
     sessionPersistence=st.just({}),
 )
+method = st.one_of(
+    some(service=st.just("a.B"), method=st.just("Get")).filter(bool),
+    always(type=st.just("RegularExpression"), service=st.sampled_from(("a.*", "(bad"))),
+)
+grpc_rule = some(
+    matches=few(some(method=method)), filters=few(st.one_of(mirror, edit, extension), most=1), backendRefs=few(backend),
+    sessionPersistence=st.just({}),
+)  # fmt: skip
+stream_rule = always(backendRefs=few(backend, least=1))
 parent = always({"sectionName": NAMES, "namespace": NAMESPACES}, name=NAMES)
 validation = always({"mode": st.sampled_from(("AllowValidOnly", "AllowInsecureFallback"))}, caCertificateRefs=few(ca_reference, least=1))
 allowed = some(
     namespaces=st.sampled_from(({"from": "All"}, {"from": "Same"}, {"from": "Selector", "selector": {"matchLabels": {"tier": "edge"}}})),
-    kinds=st.sampled_from(([{"kind": "HTTPRoute"}], [{"kind": "HTTPRoute"}, {"kind": "TLSRoute"}])),
+    kinds=st.sampled_from(([{"kind": "HTTPRoute"}], [{"kind": "HTTPRoute"}, {"kind": "TLSRoute"}], [{"kind": "TCPRoute"}])),
 )
 protocol = st.sampled_from(("HTTP", "HTTP", "HTTP", "QUIC"))
 plain = always({"hostname": HOSTNAMES, "allowedRoutes": allowed}, name=NAMES, port=PORTS, protocol=protocol)
@@ -70,8 +82,20 @@ secure = always(
     {"hostname": HOSTNAMES, "allowedRoutes": allowed},
     name=NAMES, port=PORTS, protocol=st.just("HTTPS"), tls=always(certificateRefs=few(reference, least=1)),
 )  # fmt: skip
+passed = always(
+    {"hostname": HOSTNAMES, "allowedRoutes": allowed},
+    name=NAMES, port=PORTS, protocol=st.just("TLS"),
+    tls=st.one_of(st.just({"mode": "Passthrough"}), always(certificateRefs=few(reference, least=1))),
+)  # fmt: skip
+streamed = always({"allowedRoutes": allowed}, name=NAMES, port=PORTS, protocol=TRANSPORTS)
+listeners = few(
+    st.one_of(plain, secure, passed, streamed), least=1, most=3,
+    unique_by=(lambda found: found["name"], lambda found: (found["port"], found["protocol"], found.get("hostname"))),
+)  # fmt: skip
+parents = few(parent, least=1, unique_by=lambda found: (found["name"], found.get("namespace")))
 controller = st.sampled_from(("tidegate.dev/gateway-controller", "example.test/x"))
-referrer = always(group=st.just("gateway.networking.k8s.io"), kind=st.sampled_from(("Gateway", "HTTPRoute")), namespace=NAMESPACES)
+referrers = st.sampled_from(("Gateway", "HTTPRoute", "GRPCRoute", "TCPRoute"))
+referrer = always(group=st.just("gateway.networking.k8s.io"), kind=referrers, namespace=NAMESPACES)
 referred = always({"name": NAMES}, group=st.just(""), kind=st.sampled_from(("Service", "Secret", "ConfigMap")))
 listener_target = always({"sectionName": NAMES}, name=NAMES)
 target = always({"sectionName": st.just("http")}, group=st.just(""), kind=st.just("Service"), name=NAMES)
@@ -85,18 +109,20 @@ DOCUMENTS = st.one_of(
             "tls": some(backend=always(clientCertificateRef=reference), frontend=always(default=some(validation=validation))),
         },
         gatewayClassName=st.sampled_from(("tidegate", "tidegate", "own")),
-        listeners=few(st.one_of(plain, secure), least=1, unique_by=(lambda found: found["name"], lambda found: found["port"])),
+        listeners=listeners,
     )),
     documents("HTTPRoute", spec=always(
-        {"hostnames": few(HOSTNAMES, least=1)},
-        parentRefs=few(parent, least=1, unique_by=lambda found: (found["name"], found.get("namespace"))),
-        rules=few(rule, least=1),
+        {"hostnames": few(HOSTNAMES, least=1)}, parentRefs=parents, rules=few(rule, least=1)
     )),
+    documents("GRPCRoute", spec=always({"hostnames": few(HOSTNAMES, least=1)}, parentRefs=parents, rules=few(grpc_rule))),
+    documents("TLSRoute", spec=always(hostnames=few(HOSTNAMES, least=1), parentRefs=parents, rules=few(stream_rule, least=1, most=1))),
+    documents("TCPRoute", spec=always(parentRefs=parents, rules=few(stream_rule, least=1, most=1))),
+    documents("UDPRoute", spec=always(parentRefs=parents, rules=few(stream_rule, least=1, most=1))),
     documents("Service", spec=st.one_of(
         always(
             {"sessionAffinity": st.just("ClientIP")},
             ports=few(
-                always({"appProtocol": st.sampled_from(("kubernetes.io/h2c", "http"))}, name=st.sampled_from(("http", "more")), port=PORTS),
+                always({"appProtocol": APPLICATIONS, "protocol": TRANSPORTS}, name=PORT_NAMES, port=PORTS),
                 least=1, unique_by=(lambda found: found["name"], lambda found: found["port"]),
             ),
         ),
@@ -138,7 +164,7 @@ LABELLED = st.one_of(
     _with_labels(
         "EndpointSlice", True, NAMES.map(lambda name: {"kubernetes.io/service-name": name}),
         addressType=st.just("IPv4"),
-        ports=few(always(name=st.sampled_from(("http", "more")), port=PORTS)),
+        ports=few(always({"appProtocol": APPLICATIONS, "protocol": TRANSPORTS}, name=PORT_NAMES, port=PORTS)),
         endpoints=few(always(addresses=st.sampled_from((["10.0.0.1"], ["127.0.0.1"], ["127.0.0.2"])))),
     ),
 )  # fmt: skip
@@ -149,13 +175,22 @@ OBJECTS = st.one_of(DOCUMENTS, DOCUMENTS, DOCUMENTS, LABELLED).map(parse)
 SCENE = """
 {kind: Gateway, metadata: {name: a, namespace: one}, spec: {gatewayClassName: tidegate, listeners: [
   {name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}},
-  {name: b, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}}]}}
+  {name: b, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}},
+  {name: c, port: 443, protocol: TLS, hostname: "*.test", tls: {mode: Passthrough}}, {name: d, port: 80, protocol: UDP}]}}
 ---
 {kind: HTTPRoute, metadata: {name: a, namespace: one}, spec: {parentRefs: [{name: a}], rules: [
   {backendRefs: [{name: a, port: 80}, {name: b, port: 80}]}, {backendRefs: [{name: a, namespace: two, port: 80}]}]}}
 ---
 {kind: HTTPRoute, metadata: {name: b, namespace: two}, spec: {parentRefs: [{name: a, namespace: one}], rules: [
   {backendRefs: [{name: a, port: 80}]}]}}
+---
+{kind: GRPCRoute, metadata: {name: b, namespace: one}, spec: {parentRefs: [{name: a}], hostnames: [x.test], rules: [
+  {backendRefs: [{name: a, port: 80}, {name: b, port: 80}]}]}}
+---
+{kind: TLSRoute, metadata: {name: a, namespace: one}, spec: {parentRefs: [{name: a}], hostnames: [x.test], rules: [
+  {backendRefs: [{name: a, port: 80}]}]}}
+---
+{kind: UDPRoute, metadata: {name: a, namespace: one}, spec: {parentRefs: [{name: a}], rules: [{backendRefs: [{name: b, port: 80}]}]}}
 ---
 {kind: Service, metadata: {name: a, namespace: one}, spec: {ports: [{name: http, port: 80}]}}
 ---

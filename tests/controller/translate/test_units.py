@@ -110,3 +110,24 @@ def test_a_slice_that_says_no_other_protocol_runs_no_route() -> None:
 def test_a_namespace_whose_labels_do_not_matter_runs_no_route(runs: Runs) -> None:
     """A Namespace concerns only listeners that select by labels."""
     assert runs.of(parse({"kind": "Namespace", "metadata": {"name": "default", "labels": {"tier": "edge"}}})) == {}
+
+
+def grpc_route(name: str, hostname: str) -> Object:
+    rules = [{"backendRefs": [{"name": "shop", "port": 80}]}]
+    spec = {"parentRefs": [{"name": "web"}], "hostnames": [hostname], "rules": rules}
+    return parse({"kind": "GRPCRoute", "metadata": {"name": name}, "spec": spec})
+
+
+def http_route(name: str, hostname: str) -> Object:
+    rules = [{"backendRefs": [{"name": "shop", "port": 80}]}]
+    spec = {"parentRefs": [{"name": "web"}], "hostnames": [hostname], "rules": rules}
+    return parse({"kind": "HTTPRoute", "metadata": {"name": name}, "spec": spec})
+
+
+def test_routes_of_both_kinds_wake_only_those_of_the_same_hosts() -> None:
+    """GRPCRouteSpec.hostnames: only a route that may have hosts of another kind's route looks at it."""
+    found = Runs([gateway(), service(), grpc_route("g", "g.test"), *(http_route(f"h{number}", f"h{number}.test") for number in range(9))])
+    assert found.of(http_route("other", "other.test"))["route"] == 1
+    assert found.of(grpc_route("more", "more.test"))["route"] == 1
+    assert found.of(http_route("clash", "more.test"))["route"] == 2
+    assert found.of(grpc_route("wide", "*.test"))["route"] == 1 + 11

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.ir.rule import Match
+from gateway.ir.rule import Match, PathMatch
 from gateway.routing import RouteTable
 from gateway.routing import table as table_module
 from tests.gateway.routing.rules import Placement, exact, expression, head, match, prefix, rule, served, table
@@ -221,6 +221,46 @@ def test_expressions_of_one_length_are_one_group() -> None:
     for order in permutations(placements):
         groups = table(*order).find(b"a.example", b"/a/b")
         assert [[entry.payload for entry in group] for group in groups] == [list(patterns)]
+
+
+def weighted(value: str, service: int, method: int) -> PathMatch:
+    return PathMatch("RegularExpression", value, (service, method))
+
+
+def test_expressions_of_grpc_routes_come_between_services_and_the_rest() -> None:
+    """GRPCRouteRule.matches: characters of the service, then of the method, then headers, whatever the expressions' own lengths."""
+    order = {
+        "both": match(exact("/a.B/Get")),
+        "service": match(prefix("/a.B")),
+        "pattern of both": match(weighted("/(?:a.*)/(?:G.*)", 3, 3)),
+        "pattern of a service": match(weighted("/(?:a.*)/[^/]+", 3, 0)),
+        "method with a header": match(weighted("/[^/]+/Get", 0, 1027), headers="x=1"),
+        "method": match(weighted("/[^/]+/Get", 0, 1027)),
+        "pattern of a method": match(weighted("/[^/]+/(?:Get|Put|Delete)", 0, 14)),
+        "everything": match(headers="x=1"),
+    }
+    placements = [(rule(name.replace(" ", "-"), found), EVERY) for name, found in order.items()]
+    names = [name.replace(" ", "-") for name in order]
+    request = head(target="/a.B/Get", method="POST", x="1")
+    for place in range(len(names)):
+        for some in (placements[place:], [*placements[:place:-1], placements[place]]):
+            assert served(table(*some), request) == names[place]
+    found = table(*placements).find(b"a.example", b"/a.B/Get")
+    assert [entry.payload for group in found for entry in group] == names
+
+
+def test_a_service_among_thousands_costs_what_one_does() -> None:
+    """Services are prefixes, found by hash; an expression for a method beside them changes nothing of that."""
+    extra = (rule("method", match(weighted("/[^/]+/Watch", 0, 1029))), EVERY)
+    few, many = (
+        table(extra, *((rule(f"s{place}", match(prefix(f"/shop.S{place}"))), EVERY) for place in range(number))) for number in (2, 2000)
+    )
+    for target, expected in (("/shop.S1/Get", "s1"), ("/other/Watch", "method"), ("/other/Get", None)):
+        assert served(few, head(target=target)) == served(many, head(target=target)) == expected
+    few, many = few.edit().finish(), many.edit().finish()
+    for target in ("/shop.S0/Get", "/shop.S1/Watch", "/other/Watch"):
+        head_of = head(target=target)
+        assert steps(lambda: few.match(head_of)) == steps(lambda: many.match(head_of))  # noqa: B023 - called at once
 
 
 def test_an_expression_outside_ascii_does_not_slow_the_others() -> None:

@@ -25,6 +25,7 @@ path_matches = st.one_of(
     st.builds(PathMatch, st.just("Exact"), st.sampled_from(PATHS)),
     st.builds(PathMatch, st.just("PathPrefix"), st.sampled_from([path for path in PATHS if path == "/" or not path.endswith("/")])),
     st.builds(PathMatch, st.just("RegularExpression"), st.sampled_from(EXPRESSIONS)),
+    st.builds(PathMatch, st.just("RegularExpression"), st.sampled_from(EXPRESSIONS), st.tuples(st.integers(0, 2), st.integers(0, 2))),
 )
 kinds = st.sampled_from([("1", "Exact"), ("2", "Exact"), ("[12]", "RegularExpression"), ("", "Exact")])
 header_matches = st.builds(lambda name, kind: HeaderMatch(name, *kind), st.sampled_from(["x-a", "X-A", "x-b"]), kinds)
@@ -78,13 +79,11 @@ def first_of_name(conditions: tuple[HeaderMatch, ...] | tuple[QueryMatch, ...], 
 
 
 def precedes(one: Candidate, other: Candidate) -> int:
-    """HTTPRouteRule.matches and HTTPRoute.spec.hostnames, line by line; below zero where `one` comes first."""
-    kinds = ("Exact", "RegularExpression", "PathPrefix")
+    """HTTPRouteRule.matches, HTTPRoute.spec.hostnames and PathMatch.weights, line by line; below zero where `one` comes first."""
     steps: list[tuple[object, object]] = [
         (one.hostname.startswith("*") or not one.hostname, other.hostname.startswith("*") or not other.hostname),
         (-len(one.hostname), -len(other.hostname)),
-        (kinds.index(one.match.path.type), kinds.index(other.match.path.type)),
-        (0, 0) if one.match.path.type == "Exact" else (-len(one.match.path.value), -len(other.match.path.value)),
+        (path_place(one.match.path), path_place(other.match.path)),
         (one.match.method is None, other.match.method is None),
         (-len(first_of_name(one.match.headers, True)), -len(first_of_name(other.match.headers, True))),
         (-len(first_of_name(one.match.queries, False)), -len(first_of_name(other.match.queries, False))),
@@ -98,6 +97,19 @@ def precedes(one: Candidate, other: Candidate) -> int:
         if left != right:
             return -1 if left < right else 1  # type: ignore[operator]  # both are of one type, which orders
     return 0
+
+
+def path_place(path: PathMatch) -> tuple[int, int, int]:
+    """Exact paths, expressions of HTTPRoutes, prefixes, expressions of GRPCRoutes, the prefix of everything; inside them what says more."""
+    if path.weights is not None:
+        return (3, -path.weights[0], -path.weights[1])
+    match path.type:
+        case "Exact":
+            return (0, 0, 0)
+        case "RegularExpression":
+            return (1, -len(path.value), 0)
+        case "PathPrefix":
+            return (4, 0, 0) if path.value == "/" else (2, -len(path.value), 0)
 
 
 def holds(candidate: Candidate, request: RequestHead) -> bool:

@@ -13,13 +13,12 @@ from gateway.ir.listener import Certificate, Gateway, TrustBundle
 from gateway.ir.value import Identity
 
 if TYPE_CHECKING:
+    from gateway.descriptors import Place
     from gateway.proxy.core import Core
     from gateway.proxy.port import LiveListener, Port
     from gateway.proxy.rule import Rule
+    from gateway.relay.rule import LiveStreamRule
     from gateway.upstream.backend import Backend
-
-Place = tuple[str, int]
-"""Address and port as bound."""
 
 
 class Live:
@@ -41,6 +40,7 @@ class Live:
         "rejections",
         "resources",
         "rules",
+        "streams",
     )
 
     def __init__(self, core: Core) -> None:
@@ -56,6 +56,7 @@ class Live:
         """Those that have a resource."""
         self.listeners: dict[str, LiveListener] = {}
         self.rules: dict[str, Rule] = {}
+        self.streams: dict[Identity, LiveStreamRule] = {}
         self.ports: dict[Place, Port] = {}
 
     def keep_backend(self, key: str) -> None:

@@ -1,8 +1,9 @@
 """Builds what a batch asks for beside the live tables, then puts all of it in place in one callback.
 
 What cannot be built is left out and named: a Listener or Certificate keeps its previous version, a Backend or HttpRule
-answers 500 and says why. `steps` does the work in small pieces, so that the loop serves requests in between; `commit` only
-assigns; `release` lets go of what was replaced, in small pieces again, since to free 10,000 rules takes a while too.
+answers 500 and says why, rules of other kinds end what comes to them. `steps` does the work in small pieces, so that the
+loop serves requests in between; `commit` only assigns; `release` lets go of what was replaced, in small pieces again,
+since to free 10,000 rules takes a while too.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from gateway.ir.rule import HttpRule
 from gateway.ir.value import Identity
 from gateway.live import Live
 from gateway.net.backend_context import ALPN, BackendTlsSettings, backend_context
-from gateway.net.contexts import ServerContexts, server_contexts
+from gateway.net.contexts import HTTP, ServerContexts, server_contexts
 from gateway.net.key_material import TlsConfigurationError
-from gateway.proxy.port import LiveListener
+from gateway.proxy.port import LiveListener, terminates
 from gateway.proxy.request_limits import RequestLimits
 from gateway.proxy.rule import Account, Rule
+from gateway.relay.preparation import KINDS, StreamPreparation
 from gateway.routing.table import RouteTable, RouteTableEditor
 from gateway.telemetry.counters import CounterLabels
 from gateway.upstream.backend import Backend, check_options
@@ -52,6 +54,7 @@ class Preparation:
         self._rules = Draft(live.rules)
         self.listeners: dict[str, LiveListener] = dict(live.listeners)
         self._backends = live.backends
+        self._streams = StreamPreparation(live.streams, self.listeners, self._backend, self.rejections)
         self._editors: dict[str, RouteTableEditor[Rule]] = {}
         self._new_listeners: set[str] = set()
         self._assignments: list[Callable[[], None]] = []
@@ -94,6 +97,11 @@ class Preparation:
         yield from self._prepare_backends()
         yield from self._prepare_listeners()
         yield from self._prepare_rules()
+        for kind in KINDS:
+            for key, rule in self._each(kind):
+                self._streams.change((kind.__name__, key), rule)
+                yield
+        yield from self._streams.merge()
         yield from self._resources.merge()
         yield from self._rules.merge()
 
@@ -219,8 +227,10 @@ class Preparation:
         account = self._live.core.counters_for(CounterLabels(resource.gateway, resource.name))
         routes = previous.routes if previous is not None else RouteTable[Rule]()
         demands = self._demands(resource)
-        contexts = self._contexts(resource, demands) if resource.protocol == "HTTPS" else None
+        contexts = self._contexts(resource, demands) if terminates(resource) else None
         listener = LiveListener(resource, routes, Account(account), contexts, demands)
+        if previous is not None:
+            listener.streams = previous.streams
         listener.request_limits = RequestLimits.of(resource, self._live.core)
         self.listeners[resource.key] = listener
         if previous is None:
@@ -236,6 +246,7 @@ class Preparation:
             if (HttpRule.__name__, key) not in self._changed:
                 self._place(rule, self._new_listeners)
             yield
+        yield from self._streams.fill(self._new_listeners, self._changed)
 
     def _demands(self, resource: Listener) -> tuple[str, ...]:
         """LiveListener.demands. Raises TlsConfigurationError if no authority is known."""
@@ -252,9 +263,10 @@ class Preparation:
         if not certificates:
             raise TlsConfigurationError("none of its certificates is usable")
         validation = resource.client_validation
+        alpn = HTTP if resource.protocol == "HTTPS" else ()
         if validation is None:
-            return server_contexts(certificates)
-        return server_contexts(certificates, "\n".join(demands[1:]), validation.mode)
+            return server_contexts(certificates, alpn=alpn)
+        return server_contexts(certificates, "\n".join(demands[1:]), validation.mode, alpn)
 
     def _retire(self, listener: LiveListener | None) -> None:
         if listener is not None:
@@ -327,7 +339,7 @@ class Preparation:
         live = self._live
         live.resources, live.rules = self._resources.commit(), self._rules.commit()
         live.bundles, live.certificates, live.gateways = self._bundles.commit(), self._certificates.commit(), self._gateways.commit()
-        live.rejections = self.rejections
+        live.rejections, live.streams = self.rejections, self._streams.commit()
         for assign in self._assignments:
             assign()
         for key, editor in self._editors.items():
@@ -340,11 +352,12 @@ class Preparation:
             live.keep_backend(key)
         self._garbage += self._resources.replaced()
         self._garbage += self._rules.replaced()
+        self._garbage += self._streams.replaced()
 
     def release(self) -> Generator[None, None, None]:
         """Frees what was replaced and what the preparation itself took; yields after each piece."""
         garbage = self._garbage
-        del self._batch, self._resources, self._rules, self._editors, self._assignments
+        del self._batch, self._resources, self._rules, self._streams, self._editors, self._assignments
         while garbage:
             garbage.pop()
             yield

@@ -11,15 +11,15 @@ import sys
 from collections.abc import Generator
 from functools import partial
 from time import monotonic, perf_counter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from gateway.descriptors import ListeningSockets
+from gateway.descriptors import ListeningSockets, Place, place_of
 from gateway.explain import explain_in_steps
 from gateway.ir.batch import Batch, Rejection
 from gateway.ir.listener import Listener
-from gateway.live import Live, Place
+from gateway.live import Live
 from gateway.net.deadlines import GRAIN
 from gateway.options import RuntimeOptions
 from gateway.overload import Overload, SystemMonitor
@@ -30,12 +30,13 @@ from gateway.policies.rate_limit import Buckets
 from gateway.preparation import Preparation
 from gateway.proxy.core import Core
 from gateway.proxy.open_port import OpenPort
+from gateway.proxy.port import kind_of
+from gateway.relay.udp_port import OpenUdpPort
 from gateway.shared_memory import shared_memory
 from gateway.telemetry.access_log import LINES_AT_ONCE, AccessLog
-from gateway.telemetry.collect import collect, requests_in_steps
+from gateway.telemetry.collect import collect, requests_in_steps, streams_in_steps
 from gateway.telemetry.pauses import Pauses
 from gateway.telemetry.process import process_gauges
-from gateway.upstream.own_places import OwnPlaces
 
 SLICE: Final = 0.002
 """Seconds a batch is prepared before the loop serves requests again."""
@@ -48,6 +49,7 @@ processor's caches."""
 _ROUNDING: Final = 0.001
 """Seconds by which a timer of the loop may be early."""
 
+AnyOpenPort: TypeAlias = OpenPort | OpenUdpPort
 Result = TypeVar("Result")
 
 
@@ -60,8 +62,10 @@ class Runtime:
         if options.shared_descriptor is not None:
             self._core.buckets = Buckets(shared_memory(options.shared_descriptor))
         self._live = Live(self._core)
-        self._open: dict[Place, OpenPort] = {}
-        self._outdated: list[OpenPort] = []
+        self._open: dict[Place, AnyOpenPort] = {}
+        self._outdated: list[AnyOpenPort] = []
+        self._closing: list[AnyOpenPort] = []
+        """Ports that nobody wants any more, while connections on them go on."""
         self._name, self._admin = options.name, options.admin
         self._log = AccessLog(self._core.log, options.access_log, options.log_descriptor) if options.access_log != "off" else None
         self._pauses = Pauses()
@@ -117,21 +121,24 @@ class Runtime:
         """Listener keys by the place they want, without those whose place cannot be had."""
         wanted: dict[Place, list[str]] = {}
         for key, listener in preparation.listeners.items():
-            wanted.setdefault((listener.resource.address, listener.resource.bind_port), []).append(key)
+            wanted.setdefault(place_of(listener.resource), []).append(key)
         for place, keys in list(wanted.items()):
-            tls = preparation.listeners[keys[0]].resource.protocol == "HTTPS"
+            kind = kind_of(preparation.listeners[keys[0]].resource)
             opened = self._open.get(place)
-            if opened is not None and opened.port.tls == tls:
+            if opened is not None and opened.port.kind == kind:
                 continue
             try:
-                listening = self._sockets.take(*place)
+                listening = self._sockets.take(place)
             except LookupError as refusal:
                 for key in wanted.pop(place):
                     preparation.rejections["Listener", key] = str(refusal)
                 continue
             if opened is not None:
                 self._outdated.append(opened)  # the port changes its protocol
-            self._open[place] = OpenPort(self._core, place, listening, tls)
+            if kind == "udp":
+                self._open[place] = OpenUdpPort(self._core, place, listening)
+            else:
+                self._open[place] = OpenPort(self._core, place, listening, kind)
         return wanted
 
     def _arrange(self, wanted: dict[Place, list[str]]) -> None:
@@ -145,12 +152,13 @@ class Runtime:
         for place in [place for place in self._open if place not in wanted]:
             self._shut(self._open.pop(place))
         self._live.ports = {place: opened.port for place, opened in self._open.items()}
-        self._core.forbidden = OwnPlaces([*self._open, *([self._admin] if self._admin is not None else [])])
+        self._core.forbid(self._open, self._admin)
 
-    def _shut(self, opened: OpenPort) -> None:
+    def _shut(self, opened: AnyOpenPort) -> None:
         opened.listen({})
         opened.close()
         opened.port.drain()
+        self._closing.append(opened)
 
     def _end_replaced(self, preparation: Preparation) -> None:
         """Connections that a listener accepted under demands that no longer hold end after the exchange that runs."""
@@ -184,6 +192,7 @@ class Runtime:
             self._core.log.clear()
         if now - self._aged > AGING:
             self._aged = now
+            self._closing = [opened for opened in self._closing if opened.busy]
             turns = 0 if self._overload.stage else IDLE_TURNS  # under pressure what is idle is let go, for its descriptors
             for backend in self._live.described.values():
                 for endpoint in backend.endpoints.values():
@@ -204,8 +213,10 @@ class Runtime:
         """Statistics, in JSON."""
         requests = await self._in_slices(requests_in_steps(self._core))
         gauges = (*self._overload.gauges(self._name), *process_gauges(self._loop))
-        found = collect(self._core, list(self._open.values()), self._log, self._pauses, gauges)
-        return msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(found, requests=requests)))
+        ports = (*self._open.values(), *self._closing)
+        streams = await self._in_slices(streams_in_steps(self._core, ports))
+        found = collect(self._core, ports, self._log, self._pauses, gauges)
+        return msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(found, requests=requests, streams=streams)))
 
     async def explain(self, argument: dict[str, Any]) -> msgspec.Raw:
         """What would happen to a request, and why, in JSON. Raises ValueError for a bad argument."""
@@ -216,10 +227,10 @@ class Runtime:
         """Those that serve."""
         return tuple([listener.resource for listener in self._live.listeners.values()])
 
-    def adopt(self, address: str, port: int, connection: socket.socket) -> bool:
+    def adopt(self, place: Place, connection: socket.socket) -> bool:
         """Serves a connection as if it had been accepted here; False if this port is not open, and the connection still the caller's."""
-        opened = self._open.get((address, port))
-        if opened is None:
+        opened = self._open.get(place)
+        if not isinstance(opened, OpenPort):
             return False
         opened.adopt(connection)
         return True
@@ -227,7 +238,7 @@ class Runtime:
     @property
     def busy(self) -> bool:
         """Whether there is any connection."""
-        return any(opened.busy for opened in self._open.values())
+        return any(opened.busy for opened in (*self._open.values(), *self._closing))
 
     @property
     def full(self) -> bool:
@@ -249,8 +260,7 @@ class Runtime:
         if delay:
             await asyncio.sleep(delay)
         for opened in self._open.values():
-            opened.close()
-            opened.port.drain()
+            opened.drain()
         self._quiet = asyncio.Event()
         try:
             async with asyncio.timeout(timeout):
@@ -261,9 +271,10 @@ class Runtime:
 
     def close(self) -> None:
         """Ends everything at once; what was logged is written."""
-        for opened in self._open.values():
+        for opened in (*self._open.values(), *self._closing):
             opened.abort()
         self._open.clear()
+        self._closing.clear()
         for backend in self._live.described.values():
             backend.close()
         self._tick_handle.cancel()

@@ -35,7 +35,7 @@ def listener_url(listener: Listener, hostname: str = "") -> str:
     scheme = listener.protocol.lower()
     host = hostname or listener.hostname or _reachable(listener.address)
     host = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{host}" if listener.bind_port == _OWN_PORTS[scheme] else f"{scheme}://{host}:{listener.bind_port}"
+    return f"{scheme}://{host}" if listener.bind_port == _OWN_PORTS.get(scheme) else f"{scheme}://{host}:{listener.bind_port}"
 
 
 def _reachable(address: str) -> str:

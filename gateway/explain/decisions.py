@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.descriptors import Place
 from gateway.explain.authorization import permit, question_of, refusal_of
 from gateway.explain.backends import Matched, Way, portions_of, session_of
 from gateway.explain.explanation import Asked, Considered, Copy, Explanation, Listening, Taken
@@ -38,7 +39,7 @@ _CLIENT_CERTIFICATE = {
 }
 
 
-def explain(ports: Mapping[tuple[str, int], Port], argument: Any) -> dict[str, Any]:
+def explain(ports: Mapping[Place, Port], argument: Any) -> dict[str, Any]:
     """`argument` has the form of question.Argument, the answer that of explanation.Explanation. Raises ValueError for a bad argument."""
     steps = explain_in_steps(ports, argument)
     while True:
@@ -49,7 +50,7 @@ def explain(ports: Mapping[tuple[str, int], Port], argument: Any) -> dict[str, A
             return answer
 
 
-def explain_in_steps(ports: Mapping[tuple[str, int], Port], argument: Any) -> Generator[None, None, msgspec.Raw]:
+def explain_in_steps(ports: Mapping[Place, Port], argument: Any) -> Generator[None, None, msgspec.Raw]:
     """As `explain`, but the answer is JSON. All is decided in the first step; the others only say why, rule by rule."""
     explaining = _Explaining(read_question(argument))
     said = explaining.run(ports)
@@ -77,7 +78,7 @@ class _Explaining:
     def _reply(self, reply: LocalReply) -> None:
         self._say(reply=finished(reply, self._listener, self._passage))
 
-    def run(self, ports: Mapping[tuple[str, int], Port]) -> Explanation:
+    def run(self, ports: Mapping[Place, Port]) -> Explanation:
         found = find_port(ports, self._question)
         if found is None:
             self._say(closed=f"nothing listens on port {self._question.port}; {open_ports(ports)}")

@@ -1,4 +1,5 @@
-"""Accepts TLS connections: peeks at the ClientHello, has the listener chosen by it, and only then begins the handshake.
+"""Accepts TLS connections: peeks at the ClientHello, has the listener chosen by it, and only then begins the handshake, or passes the
+connection on with nothing of it read.
 
 Everything before a protocol is connected has one deadline, counted from accept and kept by one timer for all; connections
 that wait are few, oldest first out when they are not. A failed connection is counted by its reason, told to the owner, and
@@ -41,10 +42,10 @@ _ENDED = getattr(select, "POLLRDHUP", None)
 
 @dataclass(frozen=True, slots=True)
 class Chosen(Generic[ListenerType]):
-    """The listener that serves a server name, and what its handshakes are made with."""
+    """The listener that serves a server name, and what its handshakes are made with: None where TLS is for somebody else to end."""
 
     listener: ListenerType
-    contexts: ServerContexts
+    contexts: ServerContexts | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class TlsAcceptor(Generic[ListenerType]):
 
     `choose` finds the listener for a ClientHello, None for an alert unrecognized_name. `connected` makes the protocol of a
     connection when its handshake begins, and gives it the connection's seat; `connection_made` follows at its end, or never: then
-    the acceptor leaves the seat.
+    the acceptor leaves the seat. Of a listener without contexts it follows at once.
     """
 
     def __init__(
@@ -217,11 +218,12 @@ class TlsAcceptor(Generic[ListenerType]):
             detail = f"no listener for server name {name!r}" if name else "no listener without a server name"
             self._refuse(pending, alerts.UNRECOGNIZED_NAME, failures.UNRECOGNIZED_NAME, detail)
             return
-        if hello.alpn and chosen.contexts.alpn and not set(hello.alpn).intersection(chosen.contexts.alpn):
+        contexts = chosen.contexts
+        if contexts is not None and hello.alpn and contexts.alpn and not set(hello.alpn).intersection(contexts.alpn):
             detail = f"none of the protocols {hello.alpn!r} is spoken here"
             self._refuse(pending, alerts.NO_APPLICATION_PROTOCOL, failures.NO_APPLICATION_PROTOCOL, detail)
             return
-        context = chosen.contexts.choose(hello.server_name, resumes=hello.resumes)
+        context = contexts.choose(hello.server_name, resumes=hello.resumes) if contexts is not None else None
         self._stop_reading(pending)
         if pending.seen:
             _wake_at(pending.connection, 1)
@@ -230,9 +232,13 @@ class TlsAcceptor(Generic[ListenerType]):
         self._tasks.add(pending.task)
         pending.task.add_done_callback(self._tasks.discard)
 
-    async def _handshake(self, pending: _Pending, context: TlsContext, connected: Callable[[], asyncio.Protocol]) -> None:
+    async def _handshake(self, pending: _Pending, context: TlsContext | None, connected: Callable[[], asyncio.Protocol]) -> None:
+        """Without a context the protocol gets the connection as it is, the ClientHello first."""
         alerts.handshaking.set(pending.connection)
         try:
+            if context is None:
+                await self._loop.connect_accepted_socket(connected, pending.connection)
+                return
             if isinstance(context, ssl.SSLContext):
                 # The sweep keeps the deadline; the loop's own timer only has to be later.
                 late = self.options.handshake_timeout + 1

@@ -102,7 +102,7 @@ def refusal(clients: Clients, port: Port, pending: int = 0) -> str:
     """Why the port may have no further connection, '' when it may; `pending` are those whose handshake is under way."""
     if clients.connections >= clients.most:
         return TOO_MANY_IN_ALL
-    if len(port.connections) + pending >= port.limits.connections:
+    if port.occupancy + pending >= port.limits.connections:
         return TOO_MANY
     return ""
 

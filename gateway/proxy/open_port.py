@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, cast
 from gateway.net.accept import Seat, accept_queued
 from gateway.net.acceptor import AcceptorOptions, Chosen, TlsAcceptor
 from gateway.net.client_hello import ClientHello
+from gateway.net.failures import UNRECOGNIZED_NAME, Failure
 from gateway.net.peer import address_of
 from gateway.net.sockets import Address
 from gateway.proxy.client_connection import ClientConnection
 from gateway.proxy.clients import Arrival, Refusal, refusal, take_seat
 from gateway.proxy.http2.client_connection import Http2ClientConnection
-from gateway.proxy.port import LiveListener, Port
+from gateway.proxy.port import LiveListener, Port, PortKind
 from gateway.proxy.rule import Account
+from gateway.relay.relay import Relay, log_unrouted
 from gateway.telemetry.counters import CounterLabels
 
 if TYPE_CHECKING:
-    from gateway.live import Place
+    from gateway.descriptors import Place
     from gateway.proxy.core import Core
 
 BACKLOG = 4096
@@ -34,12 +36,12 @@ class OpenPort:
 
     __slots__ = ("_acceptor", "_adopted", "_core", "_paused", "_queue", "_server", "_socket", "port")
 
-    def __init__(self, core: Core, place: Place, listening: socket.socket, tls: bool) -> None:
+    def __init__(self, core: Core, place: Place, listening: socket.socket, kind: PortKind) -> None:
         self._core, self._socket = core, listening
         self._queue: socket.socket | None = None
         """A duplicate of the socket that a plain port accepts on, for what is queued when it closes, and to accept again after a pause."""
         self._paused = False
-        self.port = Port(*place, tls, Account(core.counters_for(CounterLabels("", ""))))
+        self.port = Port(place.address, place.port, kind, Account(core.counters_for(CounterLabels("", ""))))
         self._adopted = 0
         """Connections of others that have no protocol yet."""
         self._server: asyncio.Server | None = None
@@ -72,10 +74,15 @@ class OpenPort:
             core.clients.count_refused(reason)
             return Refusal()
         if port.limits.per_client == inf:
-            return cast(asyncio.Protocol, ClientConnection(core, port))
-        return Arrival(core.clients, port, self._seated)
+            return self._serving()
+        return Arrival(core.clients, port, self._serving)
 
-    def _seated(self, seat: Seat) -> asyncio.Protocol:
+    def _serving(self, seat: Seat | None = None) -> asyncio.Protocol:
+        """What serves a connection on a plain port."""
+        if self.port.kind == "tcp":
+            relay = Relay(self._core, self.port)
+            relay.seat = seat
+            return relay.client
         connection = ClientConnection(self._core, self.port)
         connection.seat = seat
         return cast(asyncio.Protocol, connection)
@@ -122,10 +129,15 @@ class OpenPort:
             self._acceptor.options = self._options()
 
     def _options(self) -> AcceptorOptions:
-        return AcceptorOptions(handshake_timeout=min(self.port.header_timeout, LONGEST_HANDSHAKE), admit=self._admit)
+        longest = min(self.port.header_timeout, LONGEST_HANDSHAKE)
+        return AcceptorOptions(handshake_timeout=longest, admit=self._admit, failed=self._failed)
 
     def _connected(self, listener: LiveListener, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
         """The protocol that the handshake will agree on: of those that both speak the one that we prefer (RFC 7301 3.2)."""
+        if listener.resource.protocol == "TLS":
+            relay = Relay(self._core, self.port, listener, listener.streams.choose(hello.server_name), hello.server_name)
+            relay.seat = seat
+            return relay.client
         both = listener.contexts is not None and HTTP_2 in hello.alpn and HTTP_2 in listener.contexts.alpn
         speaking = Http2ClientConnection if both else ClientConnection
         connection = speaking(self._core, self.port, listener, hello.server_name)
@@ -133,9 +145,18 @@ class OpenPort:
         return cast(asyncio.Protocol, connection)
 
     def _choose(self, hello: ClientHello) -> Chosen[LiveListener] | None:
-        """By server name, before the handshake: exact, wildcard, then the listener without a hostname."""
+        """By server name, before the handshake: exact, wildcard, then the listener without a hostname. One of protocol TLS must have a rule
+        for the name, too."""
         listener = self.port.hosts.choose(hello.server_name)
-        return Chosen(listener, listener.contexts) if listener is not None and listener.contexts is not None else None
+        if listener is None or (listener.resource.protocol == "TLS" and listener.streams.choose(hello.server_name) is None):
+            return None
+        return Chosen(listener, listener.contexts)
+
+    def _failed(self, failure: Failure) -> None:
+        """Logs what a listener of protocol TLS has no rule for."""
+        listener = self.port.hosts.choose(failure.server_name) if failure.reason == UNRECOGNIZED_NAME else None
+        if listener is not None:
+            log_unrouted(self._core, listener, address_of((failure.address, failure.port)), failure.server_name)
 
     def adopt(self, connection: socket.socket) -> None:
         """Serves a connection that was accepted elsewhere, non-blocking, nothing of it read."""
@@ -162,7 +183,7 @@ class OpenPort:
 
     @property
     def busy(self) -> bool:
-        return bool(self.port.connections) or self._adopted > 0 or (self._acceptor is not None and self._acceptor.pending > 0)
+        return self.port.occupancy > 0 or self._adopted > 0 or (self._acceptor is not None and self._acceptor.pending > 0)
 
     def close(self) -> None:
         """Accepts what is queued, then no more; connections go on."""
@@ -179,6 +200,11 @@ class OpenPort:
                 self.adopt(connection)
             queue.close()
 
+    def drain(self) -> None:
+        """Accepts no more; what runs goes on."""
+        self.close()
+        self.port.drain()
+
     def abort(self) -> None:
         """Ends everything at once."""
         self.close()
@@ -186,3 +212,5 @@ class OpenPort:
             self._acceptor.abort()
         for connection in list(self.port.connections):
             connection.transport.abort()
+        for relay in list(self.port.relays):
+            relay.drop()

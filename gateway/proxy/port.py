@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 from gateway.http.target import PathRules
 from gateway.ir.listener import Listener
@@ -11,6 +11,7 @@ from gateway.proxy.forwarded import Trust
 from gateway.proxy.limits import PaceLimits, loosest_connections, loosest_pace, seconds
 from gateway.proxy.restraint import Restraint
 from gateway.routing.hosts import HostTable
+from gateway.routing.streams import StreamTable
 from gateway.routing.table import RouteTable
 
 if TYPE_CHECKING:
@@ -18,16 +19,37 @@ if TYPE_CHECKING:
     from gateway.proxy.client import Client
     from gateway.proxy.request_limits import RequestLimits
     from gateway.proxy.rule import Account, Rule
+    from gateway.relay.flow import Flow
+    from gateway.relay.relay import Relay
+    from gateway.relay.rule import LiveStreamRule
+
+PortKind = Literal["http", "tls", "tcp", "udp"]
+"""What comes first on a port's connections: a request, a ClientHello, or whatever the client and its backend agree on. One of UDP has
+none."""
+
+_KINDS: Final[dict[str, PortKind]] = {"HTTP": "http", "HTTPS": "tls", "TLS": "tls", "TCP": "tcp", "UDP": "udp"}
+
+
+def kind_of(resource: Listener) -> PortKind:
+    """The kind of the port that a listener stands on."""
+    return _KINDS[resource.protocol]
+
+
+def terminates(resource: Listener) -> bool:
+    """Whether a listener ends TLS, with certificates of its own."""
+    return resource.protocol == "HTTPS" or (resource.protocol == "TLS" and resource.tls_mode == "Terminate")
 
 
 class LiveListener:
-    """Everything a request needs to know of its listener. `routes` is replaced as a whole; the rest holds as long as the resource does."""
+    """Everything a request or a stream needs to know of its listener. `routes` and `streams` are replaced as a whole; the rest holds as
+    long as the resource does."""
 
     __slots__ = (
         "account",
         "client_certificate",
         "contexts",
         "demands",
+        "flow_idle",
         "key",
         "location_port",
         "options",
@@ -37,6 +59,8 @@ class LiveListener:
         "resource",
         "routes",
         "scheme",
+        "stream_idle",
+        "streams",
         "trust",
     )
 
@@ -58,6 +82,11 @@ class LiveListener:
         self.location_port = resource.location_port
         self.path_rules = PathRules(options.escaped_slashes, options.merge_slashes)
         self.trust = Trust.of(options)
+        self.streams: StreamTable[LiveStreamRule] = StreamTable()
+        self.stream_idle = seconds(options.stream_idle_timeout)
+        """Seconds that may pass in a relay without a byte in either direction."""
+        self.flow_idle = seconds(options.flow_idle_timeout)
+        """Seconds without a datagram at which a UDP flow ends."""
         self.request_limits: RequestLimits | None = None
         """How many requests it takes, and how long they may be; None where nothing is said of it."""
         self.client_certificate: str | None = None
@@ -69,7 +98,8 @@ class LiveListener:
 
 
 class Port:
-    """One address and port. Plain ports choose the listener for each request, TLS ports for each connection and check each request."""
+    """One address and port. Ports of HTTP choose the listener for each request, TLS ports for each connection and check each request; a
+    port of TCP has one listener."""
 
     __slots__ = (
         "_draining",
@@ -83,19 +113,27 @@ class Port:
         "header_timeout",
         "hosts",
         "idle_timeout",
+        "kind",
         "limits",
+        "most_flows",
         "number",
         "pace",
         "public_number",
+        "relays",
         "restraint",
         "seats",
         "tls",
     )
 
-    def __init__(self, address: str, number: int, tls: bool, account: Account) -> None:
-        self.address, self.number, self.tls, self.account = address, number, tls, account
+    def __init__(self, address: str, number: int, kind: PortKind, account: Account) -> None:
+        self.address, self.number, self.kind, self.account = address, number, kind, account
+        self.tls = kind == "tls"
         self.hosts: HostTable[LiveListener] = HostTable({})
         self.connections: set[Client] = set()
+        """Those that speak HTTP."""
+        self.most_flows = 0
+        self.relays: set[Relay | Flow] = set()
+        """The others."""
         self.header_timeout = 10.0
         self._idle_configured = self.idle_timeout = 60.0
         self._idle_ceiling = inf
@@ -120,8 +158,14 @@ class Port:
             self.header_timeout = max(seconds(each.header_timeout) for each in options)
             self._idle_configured = max(seconds(each.idle_timeout) for each in options)
             self.pace, self.limits = loosest_pace(options), loosest_connections(options)
+            self.most_flows = max(each.most_flows for each in options)
             self._trusts = tuple([listener.trust for listener in listeners.values() if listener.trust is not None])
             self._restrain()
+
+    @property
+    def occupancy(self) -> int:
+        """How many connections there are."""
+        return len(self.connections) + len(self.relays)
 
     def press(self, idle_ceiling: float, pressing: Restraint) -> None:
         """Overload: how long a connection may be idle at most, and what is held back; inf and nothing when it is over."""

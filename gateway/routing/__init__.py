@@ -3,6 +3,17 @@
 from gateway.routing.entry import Entry
 from gateway.routing.explain import Considered, explain, explain_in_steps
 from gateway.routing.hosts import HostTable
+from gateway.routing.streams import StreamTable, StreamTableEditor
 from gateway.routing.table import RouteTable, RouteTableEditor
 
-__all__ = ["Considered", "Entry", "HostTable", "RouteTable", "RouteTableEditor", "explain", "explain_in_steps"]
+__all__ = [
+    "Considered",
+    "Entry",
+    "HostTable",
+    "RouteTable",
+    "RouteTableEditor",
+    "StreamTable",
+    "StreamTableEditor",
+    "explain",
+    "explain_in_steps",
+]

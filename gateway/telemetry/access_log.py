@@ -1,4 +1,5 @@
-"""The access log: one line an exchange, formatted outside the request in small slices and written by a thread of its own.
+"""The access log: one line an exchange, relayed connection or flow, formatted outside the request in small slices and written by a thread
+of its own.
 
 A sink that does not take what we write never blocks the loop: what waits is bounded, and what is dropped is counted.
 """
@@ -12,15 +13,18 @@ import stat
 import time
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
 from gateway.standard_streams import write_some
+from gateway.telemetry.streams import StreamRecord
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
     from gateway.telemetry.counters import CounterLabels
+
+    Finished: TypeAlias = Exchange | StreamRecord
 
 LINES_AT_ONCE: Final = 100
 """Lines formatted in one callback: about 0.3 ms."""
@@ -72,22 +76,24 @@ def _shown(value: bytes) -> bytes:
 class LineFormat:
     """Formats lines; keeps the text of the current second."""
 
-    __slots__ = ("_format", "_second", "_text", "offset")
+    __slots__ = ("_format", "_format_stream", "_second", "_text", "offset")
 
     def __init__(self, form: Literal["json", "text"]) -> None:
         self._format = self._json if form == "json" else self._plain_text
+        self._format_stream = _stream_json if form == "json" else _stream_text
         self.offset = time.time() - time.monotonic()
         """From the monotonic clock to the wall's; brought up to date with every slice."""
         self._second = -1
         self._text = b""
 
-    def line(self, exchange: Exchange) -> bytes:
-        began = exchange.began + self.offset
+    def line(self, finished: Finished) -> bytes:
+        began = finished.began + self.offset
         second = int(began)
         if second != self._second:
             self._second = second
             self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
-        return self._format(exchange, b"%b.%03dZ" % (self._text, int((began - second) * 1000)))
+        moment = b"%b.%03dZ" % (self._text, int((began - second) * 1000))
+        return self._format_stream(finished, moment) if isinstance(finished, StreamRecord) else self._format(finished, moment)
 
     def _json(self, exchange: Exchange, moment: bytes) -> bytes:
         head, account, endpoint = exchange.head, exchange.account, exchange.endpoint
@@ -139,13 +145,51 @@ class LineFormat:
         )
 
 
+def _stream_json(record: StreamRecord, moment: bytes) -> bytes:
+    return (
+        b'{"time":"%b","protocol":"%b","flags":"%b","reason":%b,"bytes_received":%d,"bytes_sent":%d,"duration_ms":%.3f,"client":"%b",'
+        b'"server_name":%b,%b,"endpoint":%b,%b'
+    ) % (
+        moment,
+        record.protocol.encode(),
+        record.flag.encode() or b"-",
+        _quoted(record.reason.encode("latin-1", "replace")) if record.reason else b"null",
+        record.received,
+        record.sent,
+        (record.ended - record.began) * 1000,
+        record.client,
+        _quoted(record.server_name) if record.server_name else b"null",
+        record.account.fragment,
+        b'"%b"' % record.endpoint if record.endpoint else b"null",
+        record.client_fragment,
+    )
+
+
+def _stream_text(record: StreamRecord, moment: bytes) -> bytes:
+    """The columns of a request's line; the server name stands for the authority."""
+    labels = record.account.labels
+    return b'%b %b "%b" - %b %d %d %.3f %b %b %b %b\n' % (
+        moment,
+        record.client,
+        record.protocol.encode(),
+        record.flag.encode() or b"-",
+        record.received,
+        record.sent,
+        (record.ended - record.began) * 1000,
+        _shown(record.server_name) or b"-",
+        f"{labels.gateway} {labels.route or '-'}".encode(),
+        record.endpoint or b"-",
+        b'"%b"' % record.reason.replace('"', "'").encode("ascii", "replace") if record.reason else b"-",
+    )
+
+
 class AccessLog:
-    """Takes finished exchanges out of a list that the connections fill, and writes their lines to a descriptor.
+    """Takes what has finished out of a list that the connections fill, and writes their lines to a descriptor.
 
     Each counter has one writer, the loop or the thread: two that add to one lose counts, and what waits would seem to be more and more.
     """
 
-    def __init__(self, finished: list[Exchange], form: Literal["json", "text"], descriptor: int) -> None:
+    def __init__(self, finished: list[Finished], form: Literal["json", "text"], descriptor: int) -> None:
         self._finished = finished
         self._descriptor = os.dup(descriptor)
         """Our own, until the thread has written its last line: whoever closes theirs meanwhile gives its number to somebody else."""

@@ -44,6 +44,29 @@ class RequestSeries(msgspec.Struct, frozen=True, gc=False):
     grpc_status: str = ""
 
 
+class StreamSeries(msgspec.Struct, frozen=True, gc=False):
+    """Sums over the relayed connections and flows that share all the text fields, which are those of RequestSeries.
+
+    protocol         tcp, tls or udp
+    flags            of those that are closed; what is opened and the bytes stand in the series of '-'
+    received_bytes   from clients, also of those that are open
+    sent_bytes       to clients
+    """
+
+    gateway: str
+    listener: str
+    route_kind: str
+    route: str
+    rule: str
+    backend: str
+    protocol: str
+    flags: str
+    opened: int
+    closed: int
+    received_bytes: int
+    sent_bytes: int
+
+
 class Sample(msgspec.Struct, frozen=True, gc=False):
     """One number of ours. The name begins with tidegate_, that of a counter ends in _total."""
 
@@ -58,6 +81,7 @@ class Statistics(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tr
     requests: tuple[RequestSeries, ...] = ()
     counters: tuple[Sample, ...] = ()
     gauges: tuple[Sample, ...] = ()
+    streams: tuple[StreamSeries, ...] = ()
 
 
 def merge(many: Iterable[Statistics]) -> Statistics:
@@ -65,7 +89,11 @@ def merge(many: Iterable[Statistics]) -> Statistics:
     requests: dict[tuple[object, ...], RequestSeries] = {}
     counters: dict[tuple[str, Labels], float] = {}
     gauges: dict[tuple[str, Labels], float] = {}
+    streams: dict[tuple[object, ...], StreamSeries] = {}
     for statistics in many:
+        for stream in statistics.streams:
+            name = _stream_key(stream)
+            streams[name] = _stream_sum(streams[name], stream) if name in streams else stream
         for series in statistics.requests:
             key = _key(series)
             known = requests.get(key)
@@ -77,6 +105,7 @@ def merge(many: Iterable[Statistics]) -> Statistics:
         tuple(requests.values()),
         tuple(Sample(name, labels, value) for (name, labels), value in counters.items()),
         tuple(Sample(name, labels, value) for (name, labels), value in gauges.items()),
+        tuple(streams.values()),
     )
 
 
@@ -117,4 +146,19 @@ def _sum(one: RequestSeries, other: RequestSeries) -> RequestSeries:
         duration_sum=one.duration_sum + other.duration_sum,
         request_bytes=one.request_bytes + other.request_bytes,
         response_bytes=one.response_bytes + other.response_bytes,
+    )
+
+
+def _stream_key(series: StreamSeries) -> tuple[object, ...]:
+    names = (series.gateway, series.listener, series.route_kind, series.route, series.rule, series.backend)
+    return (*names, series.protocol, series.flags)
+
+
+def _stream_sum(one: StreamSeries, other: StreamSeries) -> StreamSeries:
+    return msgspec.structs.replace(
+        one,
+        opened=one.opened + other.opened,
+        closed=one.closed + other.closed,
+        received_bytes=one.received_bytes + other.received_bytes,
+        sent_bytes=one.sent_bytes + other.sent_bytes,
     )

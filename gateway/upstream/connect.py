@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 import ssl
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from gateway.net.backend_context import BackendIdentityError
 from gateway.net.keepalive import notice_vanished_backend
@@ -13,6 +14,7 @@ from gateway.proxy.backend_connection import BackendConnection
 from gateway.proxy.http2.backend_connection import Http2BackendConnection
 
 if TYPE_CHECKING:
+    from gateway.net.backend_context import BackendTlsSettings
     from gateway.proxy.core import Core
     from gateway.proxy.http2.backend_stream import Http2BackendStream
     from gateway.upstream.connections import Speaking
@@ -57,7 +59,7 @@ async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: fl
     opening = pool.shared.begin(core.loop) if pool.shared is not None else None
     protocol = _Undecided(core.loop, endpoint, pool)
     try:
-        await _connect(core, protocol, limit)
+        await reach(core, endpoint, pool.settings, protocol, limit)
         return protocol.open()
     finally:
         if protocol.made is None:
@@ -109,9 +111,23 @@ class _Undecided:
         """Before it was one: whoever waits for it is told otherwise."""
 
 
-async def _connect(core: Core, protocol: _Undecided, limit: float | None) -> None:
-    """Raises ConnectFailed, and tells the endpoint's protection of what is the endpoint's fault."""
-    endpoint = protocol.endpoint
+class Reaching(Protocol):
+    """An asyncio.Protocol for a connection to a backend. It looks at who has answered, before a byte is exchanged."""
+
+    refusal: BackendIdentityError | None
+    """Why nothing may be said to whoever answered, whose connection is aborted then."""
+
+
+async def reach(
+    core: Core,
+    endpoint: Endpoint,
+    settings: BackendTlsSettings | None,
+    protocol: Reaching,
+    limit: float | None,
+    preface: bytes = b"",
+) -> None:
+    """Connects a protocol to an endpoint; `preface` goes out first, before the TLS handshake. Raises ConnectFailed, and tells the
+    endpoint's protection of what is the endpoint's fault."""
     where = endpoint.label.decode()
     if (endpoint.address, endpoint.port) in core.forbidden:
         raise ConnectFailed(f"{where} is an address of this proxy itself")
@@ -120,7 +136,10 @@ async def _connect(core: Core, protocol: _Undecided, limit: float | None) -> Non
             address = await core.resolver.address(endpoint.address)
             if address != endpoint.address and (address, endpoint.port) in core.forbidden:
                 raise ConnectFailed(f"{where} is {address}, an address of this proxy itself")
-            transport = await _open(core.loop, protocol, address, limit)
+            where_to: dict[str, Any] = {"host": address, "port": endpoint.port}
+            if preface:
+                where_to = {"sock": await _greeted(core.loop, address, endpoint.port, preface)}
+            transport = await _open(core.loop, protocol, where_to, settings, limit)
             notice_vanished_backend(transport.get_extra_info("socket"))
             return
     except TimeoutError:
@@ -135,20 +154,39 @@ async def _connect(core: Core, protocol: _Undecided, limit: float | None) -> Non
     raise ConnectFailed(reason)
 
 
-async def _open(loop: asyncio.AbstractEventLoop, undecided: _Undecided, address: str, limit: float | None) -> asyncio.Transport:
-    settings, port = undecided.pool.settings, undecided.endpoint.port
-    protocol = cast(asyncio.Protocol, undecided)
+async def _greeted(loop: asyncio.AbstractEventLoop, address: str, port: int, preface: bytes) -> socket.socket:
+    """A connection on which something was sent already. Raises OSError."""
+    family, kind, protocol, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
+    connection = socket.socket(family, kind, protocol)
+    try:
+        connection.setblocking(False)
+        await loop.sock_connect(connection, where)
+        await loop.sock_sendall(connection, preface)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _open(
+    loop: asyncio.AbstractEventLoop,
+    protocol: Reaching,
+    where: dict[str, Any],
+    settings: BackendTlsSettings | None,
+    limit: float | None,
+) -> asyncio.Transport:
+    """`where` are the arguments of the loop that say whereto. Raises OSError and BackendIdentityError."""
+    made = cast(asyncio.Protocol, protocol)
     if settings is None:
-        transport, _ = await loop.create_connection(lambda: protocol, address, port)
+        transport, _ = await loop.create_connection(lambda: made, **where)
         return transport
     transport, _ = await loop.create_connection(
-        lambda: protocol,
-        address,
-        port,
+        lambda: made,
+        **where,
         ssl=settings.context,
         server_hostname=settings.server_hostname,
         ssl_handshake_timeout=limit,
     )
-    if undecided.refusal is not None:
-        raise undecided.refusal
+    if protocol.refusal is not None:
+        raise protocol.refusal
     return transport

@@ -29,8 +29,18 @@ class RequestHash:
         for number, part in enumerate(self._parts):
             value = part(head, client_address)
             if value:
-                return int.from_bytes(blake2b(value, digest_size=8, salt=b"%d" % number).digest(), "big")
+                return _hash(value, number)
         return None
+
+
+def client_key(client_address: bytes) -> int:
+    """The key of a connection or flow that is no request: its client's address is all that there is to choose by."""
+    return _hash(client_address, 0)
+
+
+def _hash(value: bytes, number: int) -> int:
+    """`number` tells parts of the same value apart."""
+    return int.from_bytes(blake2b(value, digest_size=8, salt=b"%d" % number).digest(), "big")
 
 
 def _part(part: HashOn) -> Part:

@@ -1,0 +1,170 @@
+"""How a relay gets its backend: a share by weight, an endpoint as the backend's policy says, a connection, and another endpoint where
+none comes about. Nothing was passed on by then, so that another try harms nobody.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from gateway.net.deadlines import NEVER
+from gateway.proxy.guarded import OVERFLOW
+from gateway.relay.rule import NO_ROUTE, NO_WEIGHT
+from gateway.relay.side import BackendSide
+from gateway.upstream.connect import ConnectFailed, reach
+from gateway.upstream.lease import Lease
+from gateway.upstream.request_hash import client_key
+
+if TYPE_CHECKING:
+    from gateway.net.backend_context import BackendTlsSettings
+    from gateway.relay.relay import Relay
+    from gateway.upstream.backend import Backend
+    from gateway.upstream.connections import Speaking
+    from gateway.upstream.endpoint import Endpoint, Pool
+
+MOST_TRIES: Final = 3
+"""Endpoints that are tried for one client; each has the backend's connect timeout."""
+
+
+def begin(relay: Relay) -> None:
+    """The client's connection is there."""
+    core, restraint = relay.core, relay.port.restraint
+    if relay.listener is None:
+        relay.listener = relay.port.hosts.choose(b"")
+        if relay.listener is None:
+            relay.refuse("NR", "the port is closed")
+            return
+        relay.rule = relay.listener.streams.choose(b"")
+    rule = relay.rule
+    if restraint is not None and restraint.shortage:
+        core.clients.count_shed(restraint.shortage)
+        relay.refuse("OM", f"overloaded: {restraint.shortage}")
+    elif rule is None:
+        relay.refuse("NR", NO_ROUTE)
+    else:
+        share = relay.share = rule.choose(core)
+        backend = share.backend if share is not None else None
+        if share is None:
+            relay.refuse("NC", NO_WEIGHT)
+        elif backend is None or backend.error is not None:
+            relay.refuse("NC", (share.error if backend is None else backend.error) or "invalid backend")
+        else:
+            _attempt(relay, backend)
+    relay.open_account()
+
+
+def _attempt(relay: Relay, backend: Backend, failure: str = "") -> None:
+    """One try; `failure` is what became of the one before."""
+    most = backend.options.limits.requests
+    if most and backend.active >= most:
+        _overflow(relay, backend, "requests", f"backend {backend.key} has {most} requests under way, which is its limit")
+        return
+    key = client_key(relay.address) if backend.hashing is not None else None
+    endpoint = backend.balancer.pick(relay.tried, key) if len(relay.tried) < MOST_TRIES else None
+    if endpoint is None:
+        relay.refuse(*(("UF", failure) if failure else ("UH", f"backend {backend.key} has no ready endpoint")))
+        return
+    relay.endpoint = endpoint
+    try:
+        assert relay.listener is not None
+        settings = backend.settings(relay.listener.client_certificate)
+    except ValueError as refusal:
+        relay.refuse("NC", str(refusal))
+        return
+    lease = relay.lease = Lease(backend, endpoint)
+    if backend.connections.reserve():
+        _connect(relay, backend, endpoint, settings)
+        return
+    waiting = InLine(relay, backend, endpoint, settings)
+    if backend.connections.wait(waiting):
+        lease.waiting = waiting
+        if backend.connect_timeout is not None:
+            relay.core.deadlines.set(waiting, monotonic() + backend.connect_timeout)
+    else:
+        most = backend.connections.limit
+        reason = f"all {most} connections of backend {backend.key} are in use, and {backend.connections.waiting} wait for one"
+        _overflow(relay, backend, "pendingRequests", reason)
+
+
+def _overflow(relay: Relay, backend: Backend, limit: str, reason: str) -> None:
+    """A limit of the backend is reached; `limit` is its name in the policy."""
+    relay.core.incidents.count(OVERFLOW, backend.key, "limit", limit)
+    relay.refuse("UO", reason)
+
+
+def _connect(relay: Relay, backend: Backend, endpoint: Endpoint, settings: BackendTlsSettings | None) -> None:
+    side = BackendSide(relay, backend.connections, settings)
+    relay.task = relay.core.start(_reach(relay, backend, endpoint, settings, side))
+
+
+async def _reach(relay: Relay, backend: Backend, endpoint: Endpoint, settings: BackendTlsSettings | None, side: BackendSide) -> None:
+    """With a place among the backend's connections that is reserved."""
+    try:
+        await reach(relay.core, endpoint, settings, side, backend.connect_timeout)
+    except ConnectFailed as failure:
+        side.give_up()
+        relay.task = None
+        _leave_attempt(relay)
+        relay.tried = (*relay.tried, endpoint)
+        _attempt(relay, backend, str(failure))
+        return
+    except BaseException:  # the client has left
+        side.give_up()
+        raise
+    if endpoint.retired and backend.resource is not None:  # it went meanwhile, and nothing was passed on
+        side.give_up()
+        _leave_attempt(relay)
+        _attempt(relay, backend)
+        return
+    if relay.lease is not None:
+        relay.lease.answered_well()
+    relay.connected(side)
+
+
+def _leave_attempt(relay: Relay) -> None:
+    lease, relay.lease = relay.lease, None
+    if lease is not None:
+        lease.release()
+
+
+class InLine:
+    """A relay that waits for a place among the backend's connections: in its line, and an item of the worker's deadlines."""
+
+    __slots__ = ("_backend", "_endpoint", "_relay", "_settings", "deadline", "slot")
+
+    def __init__(self, relay: Relay, backend: Backend, endpoint: Endpoint, settings: BackendTlsSettings | None) -> None:
+        self._relay, self._backend, self._endpoint, self._settings = relay, backend, endpoint, settings
+        self.deadline, self.slot = NEVER, 0
+
+    def takes(self, pool: Pool) -> bool:
+        """A connection that others have used is of no use."""
+        return False
+
+    def given(self, connection: Speaking) -> None:
+        """Never called, since none is taken."""
+        connection.close()
+
+    def go(self) -> None:
+        """There is room; it counts from now on."""
+        self._leave_deadlines()
+        if self._backend.connections.reserve():
+            _connect(self._relay, self._backend, self._endpoint, self._settings)
+        else:
+            self.expire(monotonic())
+
+    def leave(self) -> None:
+        """The relay waits no longer."""
+        self._leave_deadlines()
+        self._backend.connections.leave(self)
+
+    def _leave_deadlines(self) -> None:
+        if self.slot:
+            self._relay.core.deadlines.forget(self)
+
+    def expire(self, now: float) -> None:
+        """No place was free in time."""
+        backend = self._backend
+        backend.connections.leave(self)
+        most = backend.connections.limit
+        reason = f"none of the {most} connections of backend {backend.key} was free within {backend.connect_timeout:g} s"
+        _overflow(self._relay, backend, "connections", reason)

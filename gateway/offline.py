@@ -41,7 +41,7 @@ class Offline:
 
     def explain(self, argument: Any) -> dict[str, Any]:
         """As gateway.explain.explain. Raises ValueError for a bad argument."""
-        return explain(self._ports, argument)
+        return explain(self._core, self._ports, argument)
 
     def _share_ports(self, live: Live) -> dict[Place, Port]:
         account = Account(self._core.counters_for(CounterLabels("", "")))

@@ -221,7 +221,7 @@ class Runtime:
     async def explain(self, argument: dict[str, Any]) -> msgspec.Raw:
         """What would happen to a request, and why, in JSON. Raises ValueError for a bad argument."""
         async with self._explaining:
-            return await self._in_slices(explain_in_steps(self._live.ports, argument))
+            return await self._in_slices(explain_in_steps(self._core, self._live.ports, argument))
 
     def listeners(self) -> tuple[Listener, ...]:
         """Those that serve."""

@@ -10,14 +10,29 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Iterator
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from gateway.descriptor_channel import DescriptorChannel, Parcel
+from gateway.ir.listener import Listener
 
-Place = tuple[str, int]
-"""Address and port, as in Listener.address and Listener.bind_port."""
+Transport = Literal["tcp", "udp"]
+
+
+class Place(NamedTuple):
+    """Address and port, as in Listener.address and Listener.bind_port; a number has nothing to do with the same one of the other
+    transport."""
+
+    address: str
+    port: int
+    transport: Transport = "tcp"
+
+
+def place_of(listener: Listener) -> Place:
+    """Where a listener is bound."""
+    return Place(listener.address, listener.bind_port, "udp" if listener.protocol == "UDP" else "tcp")
+
 
 Connection = tuple[Place, socket.socket]
 """A connection and the place that it came to."""
@@ -35,7 +50,7 @@ _SIGNS: Final = {beat: sign for sign, beat in _BEATS.items()}
 class ListeningSockets(Protocol):
     """Where a runtime gets the sockets of its listeners from."""
 
-    def take(self, address: str, port: int) -> socket.socket:
+    def take(self, place: Place) -> socket.socket:
         """A duplicate of the place's bound, non-blocking socket; the caller closes it when it no longer accepts there.
 
         Raises LookupError if there is no socket for this place.
@@ -48,6 +63,11 @@ class Handover(msgspec.Struct, frozen=True):
     what: Literal["socket", "connection", "gone"]
     address: str
     port: int
+    transport: Transport = "tcp"
+
+    @property
+    def place(self) -> Place:
+        return Place(self.address, self.port, self.transport)
 
 
 _decoder = msgspec.json.Decoder(Handover)
@@ -77,7 +97,7 @@ class InheritedSockets:
         return not self._channel.ended
 
     def _note(self, handover: Handover, received: list[socket.socket]) -> None:
-        place = (handover.address, handover.port)
+        place = handover.place
         if handover.what == "connection":
             self._untaken.extend((place, connection) for connection in received)
             while len(self._untaken) > MOST_UNTAKEN:
@@ -101,12 +121,12 @@ class InheritedSockets:
         else:
             connection.close()
 
-    def take(self, address: str, port: int) -> socket.socket:
+    def take(self, place: Place) -> socket.socket:
         """See ListeningSockets."""
         self.receive()
-        held = self._held.get((address, port))
+        held = self._held.get(place)
         if held is None:
-            raise LookupError(f"the parent process has sent no socket for {address} port {port}")
+            raise LookupError(f"the parent process has sent no socket for {place.address} port {place.port} ({place.transport})")
         return held.dup()
 
     def close_held(self) -> None:
@@ -161,7 +181,7 @@ class DescriptorSender:
         for parcel in self._channel.close():
             handover = _decoder.decode(parcel.message)
             assert parcel.passed is not None
-            unsent.append(((handover.address, handover.port), parcel.passed))
+            unsent.append((handover.place, parcel.passed))
         return tuple(unsent)
 
     def _send(self, handover: Handover, passed: socket.socket | None) -> None:

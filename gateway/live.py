@@ -13,14 +13,12 @@ from gateway.ir.listener import Certificate, Gateway, TrustBundle
 from gateway.ir.value import Identity
 
 if TYPE_CHECKING:
+    from gateway.descriptors import Place
     from gateway.proxy.core import Core
     from gateway.proxy.port import LiveListener, Port
     from gateway.proxy.rule import Rule
     from gateway.relay.rule import LiveStreamRule
     from gateway.upstream.backend import Backend
-
-Place = tuple[str, int]
-"""Address and port as bound."""
 
 
 class Live:
@@ -58,5 +56,5 @@ class Live:
         """Those that have a resource; afterwards a backend lives as long as a rule names it."""
         self.listeners: dict[str, LiveListener] = {}
         self.rules: dict[str, Rule] = {}
-        self.streams: dict[str, LiveStreamRule] = {}
+        self.streams: dict[Identity, LiveStreamRule] = {}
         self.ports: dict[Place, Port] = {}

@@ -6,21 +6,21 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Self
 
+from gateway.descriptors import Place, place_of
 from gateway.explain import explain
 from gateway.ir.batch import AnyResource, Batch, Rejection
-from gateway.live import Live, Place
+from gateway.live import Live
 from gateway.preparation import Preparation
 from gateway.proxy.core import Core
 from gateway.proxy.port import Port, kind_of
 from gateway.proxy.rule import Account
 from gateway.telemetry.counters import CounterLabels
-from gateway.upstream.own_places import OwnPlaces
 
 
 class Offline:
     """A proxy that has just these resources. `admin` is where its admin server would be. Ends with the `with` block."""
 
-    def __init__(self, resources: Iterable[AnyResource], admin: Place | None = None) -> None:
+    def __init__(self, resources: Iterable[AnyResource], admin: tuple[str, int] | None = None) -> None:
         self._loop = asyncio.new_event_loop()
         self._core = Core(self._loop)
         live = Live(self._core)
@@ -31,7 +31,7 @@ class Offline:
         self.rejections = tuple(Rejection(kind, key, reason) for (kind, key), reason in sorted(live.rejections.items()))
         """The resources that a proxy could not build."""
         self._ports = self._share_ports(live)
-        self._core.forbidden = OwnPlaces([*self._ports, *(() if admin is None else (admin,))])
+        self._core.forbid(self._ports, admin)
 
     def __enter__(self) -> Self:
         return self
@@ -41,7 +41,7 @@ class Offline:
 
     def explain(self, argument: Any) -> dict[str, Any]:
         """As gateway.explain.explain. Raises ValueError for a bad argument."""
-        return explain(self._ports, argument)
+        return explain(self._core, self._ports, argument)
 
     def _share_ports(self, live: Live) -> dict[Place, Port]:
         account = Account(self._core.counters_for(CounterLabels("", "")))
@@ -49,8 +49,8 @@ class Offline:
         sharing: dict[Place, dict[bytes, Any]] = {}
         for listener in live.listeners.values():
             resource = listener.resource
-            place = (resource.address, resource.bind_port)
-            ports.setdefault(place, Port(*place, kind_of(resource), account))
+            place = place_of(resource)
+            ports.setdefault(place, Port(place.address, place.port, kind_of(resource), account))
             sharing.setdefault(place, {})[resource.hostname.encode("ascii")] = listener
         for place, listeners in sharing.items():
             ports[place].listen(listeners)

@@ -227,9 +227,10 @@ class Workers:
             self._stand_in.watch(self._unattended())
 
     def _unattended(self) -> Iterator[tuple[Place, socket.socket]]:
+        """Datagrams wait for their worker in the system's queue: another one would know nothing of their flows."""
         for worker in self._workers:
             if not worker.serves:
-                yield from self._places.of(worker.number)
+                yield from (bound for bound in self._places.of(worker.number) if bound[0].transport == "tcp")
         yield from self._places.surplus()
 
     async def _keep(self, worker: WorkerProcess) -> None:

@@ -1,7 +1,7 @@
 """The listening sockets of a parent: of every place one for each worker (SO_REUSEPORT), bound here and kept here.
 
 So what has queued on a socket survives the worker that accepts on it. A place that an earlier program has left us is taken as it
-is; sockets that it had beyond our number of workers stay too, since connections go on coming to them.
+is; sockets of TCP that it had beyond our number of workers stay too, since connections go on coming to them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 from gateway.descriptors import Place
-from gateway.net.sockets import BindError, bind, bind_again
+from gateway.net.sockets import BindError, bind, bind_again, bind_datagrams
 
 Claim = Callable[[Place], list[socket.socket]]
 """The listening sockets of a place that somebody else has bound before; empty for none. They are the caller's from then on."""
@@ -52,9 +52,13 @@ class Places:
     def open(self, place: Place) -> BindError | None:
         """Binds a place for every worker, or says why it cannot be bound."""
         bound = self._claim(place)
+        if place.transport == "udp":
+            for surplus in bound[self._count :]:
+                surplus.close()  # datagrams go to whoever has a socket, and nobody would read these
+            del bound[self._count :]
         try:
             if not bound:
-                bound.append(bind(*place))
+                bound.append(bind(place.address, place.port) if place.transport == "tcp" else bind_datagrams(place.address, place.port))
             while len(bound) < self._count:
                 bound.append(bind_again(bound[0]))
         except BindError as error:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from gateway.descriptors import Place
+from gateway.descriptors import Place, place_of
 from gateway.ir.batch import AnyResource
 from gateway.ir.listener import Listener
 from gateway.ir.value import Identity
@@ -72,7 +72,7 @@ class Ports:
         tried: dict[Place, BindError | None] = {}
         admitted: list[Listener] = []
         for key, listener in list(self._withheld.items()):
-            place = _place(listener)
+            place = place_of(listener)
             if place not in self._opened and place not in tried:
                 tried[place] = self._open(place)
                 if tried[place] is None:
@@ -103,9 +103,9 @@ class Ports:
         """Listeners to be withdrawn because they are to move, and their old place and a new one cannot both be bound."""
         withdrawn: list[Identity] = []
         for key in self._failures:
-            wanted = _place(self._withheld[key])
-            for place in [place for place in self._opened if place[1] == wanted[1] and place != wanted]:
-                users = [user for user, listener in self._published.items() if _place(listener) == place]
+            wanted = place_of(self._withheld[key])
+            for place in [place for place in self._opened if place[1:] == wanted[1:] and place != wanted]:
+                users = [user for user, listener in self._published.items() if place_of(listener) == place]
                 if all(user in self._withheld for user in users):
                     for user in users:
                         del self._published[user]
@@ -118,8 +118,4 @@ class Ports:
         self._failures.pop(key, None)
         published = self._published.pop(key, None)
         if published is not None:
-            self._users[_place(published)] -= 1
-
-
-def _place(listener: Listener) -> Place:
-    return (listener.address, listener.bind_port)
+            self._users[place_of(published)] -= 1

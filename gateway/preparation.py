@@ -109,7 +109,7 @@ class Preparation:
         yield from self._prepare_rules()
         for kind in KINDS:
             for key, rule in self._each(kind):
-                self._streams.change(key, rule)
+                self._streams.change((kind.__name__, key), rule)
                 yield
         yield from self._streams.merge()
         yield from self._resources.merge()

@@ -11,15 +11,15 @@ import sys
 from collections.abc import Generator
 from functools import partial
 from time import monotonic, perf_counter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from gateway.descriptors import ListeningSockets
+from gateway.descriptors import ListeningSockets, Place, place_of
 from gateway.explain import explain_in_steps
 from gateway.ir.batch import Batch, Rejection
 from gateway.ir.listener import Listener
-from gateway.live import Live, Place
+from gateway.live import Live
 from gateway.net.deadlines import GRAIN
 from gateway.options import RuntimeOptions
 from gateway.overload import Overload, SystemMonitor
@@ -31,12 +31,12 @@ from gateway.preparation import Preparation
 from gateway.proxy.core import Core
 from gateway.proxy.open_port import OpenPort
 from gateway.proxy.port import kind_of
+from gateway.relay.udp_port import OpenUdpPort
 from gateway.shared_memory import shared_memory
 from gateway.telemetry.access_log import LINES_AT_ONCE, AccessLog
 from gateway.telemetry.collect import collect, requests_in_steps, streams_in_steps
 from gateway.telemetry.pauses import Pauses
 from gateway.telemetry.process import process_gauges
-from gateway.upstream.own_places import OwnPlaces
 
 SLICE: Final = 0.002
 """Seconds a batch is prepared before the loop serves requests again."""
@@ -49,6 +49,7 @@ processor's caches."""
 _ROUNDING: Final = 0.001
 """Seconds by which a timer of the loop may be early."""
 
+AnyOpenPort: TypeAlias = OpenPort | OpenUdpPort
 Result = TypeVar("Result")
 
 
@@ -61,9 +62,9 @@ class Runtime:
         if options.shared_descriptor is not None:
             self._core.buckets = Buckets(shared_memory(options.shared_descriptor))
         self._live = Live(self._core)
-        self._open: dict[Place, OpenPort] = {}
-        self._outdated: list[OpenPort] = []
-        self._closing: list[OpenPort] = []
+        self._open: dict[Place, AnyOpenPort] = {}
+        self._outdated: list[AnyOpenPort] = []
+        self._closing: list[AnyOpenPort] = []
         """Ports that nobody wants any more, while connections on them go on."""
         self._name, self._admin = options.name, options.admin
         self._log = AccessLog(self._core.log, options.access_log, options.log_descriptor) if options.access_log != "off" else None
@@ -120,21 +121,24 @@ class Runtime:
         """Listener keys by the place they want, without those whose place cannot be had."""
         wanted: dict[Place, list[str]] = {}
         for key, listener in preparation.listeners.items():
-            wanted.setdefault((listener.resource.address, listener.resource.bind_port), []).append(key)
+            wanted.setdefault(place_of(listener.resource), []).append(key)
         for place, keys in list(wanted.items()):
             kind = kind_of(preparation.listeners[keys[0]].resource)
             opened = self._open.get(place)
             if opened is not None and opened.port.kind == kind:
                 continue
             try:
-                listening = self._sockets.take(*place)
+                listening = self._sockets.take(place)
             except LookupError as refusal:
                 for key in wanted.pop(place):
                     preparation.rejections["Listener", key] = str(refusal)
                 continue
             if opened is not None:
                 self._outdated.append(opened)  # the port changes its protocol
-            self._open[place] = OpenPort(self._core, place, listening, kind)
+            if kind == "udp":
+                self._open[place] = OpenUdpPort(self._core, place, listening)
+            else:
+                self._open[place] = OpenPort(self._core, place, listening, kind)
         return wanted
 
     def _arrange(self, wanted: dict[Place, list[str]]) -> None:
@@ -148,9 +152,9 @@ class Runtime:
         for place in [place for place in self._open if place not in wanted]:
             self._shut(self._open.pop(place))
         self._live.ports = {place: opened.port for place, opened in self._open.items()}
-        self._core.forbidden = OwnPlaces([*self._open, *([self._admin] if self._admin is not None else [])])
+        self._core.forbid(self._open, self._admin)
 
-    def _shut(self, opened: OpenPort) -> None:
+    def _shut(self, opened: AnyOpenPort) -> None:
         opened.listen({})
         opened.close()
         opened.port.drain()
@@ -217,16 +221,16 @@ class Runtime:
     async def explain(self, argument: dict[str, Any]) -> msgspec.Raw:
         """What would happen to a request, and why, in JSON. Raises ValueError for a bad argument."""
         async with self._explaining:
-            return await self._in_slices(explain_in_steps(self._live.ports, argument))
+            return await self._in_slices(explain_in_steps(self._core, self._live.ports, argument))
 
     def listeners(self) -> tuple[Listener, ...]:
         """Those that serve."""
         return tuple([listener.resource for listener in self._live.listeners.values()])
 
-    def adopt(self, address: str, port: int, connection: socket.socket) -> bool:
+    def adopt(self, place: Place, connection: socket.socket) -> bool:
         """Serves a connection as if it had been accepted here; False if this port is not open, and the connection still the caller's."""
-        opened = self._open.get((address, port))
-        if opened is None:
+        opened = self._open.get(place)
+        if not isinstance(opened, OpenPort):
             return False
         opened.adopt(connection)
         return True
@@ -256,8 +260,7 @@ class Runtime:
         if delay:
             await asyncio.sleep(delay)
         for opened in self._open.values():
-            opened.close()
-            opened.port.drain()
+            opened.drain()
         self._quiet = asyncio.Event()
         try:
             async with asyncio.timeout(timeout):

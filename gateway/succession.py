@@ -18,7 +18,7 @@ from typing import Final, Literal
 import msgspec
 
 from gateway.descriptor_channel import DescriptorChannel, Parcel
-from gateway.descriptors import Place
+from gateway.descriptors import Place, Transport
 
 CHANNEL_VARIABLE: Final = "TIDEGATE_PREDECESSOR"
 """Environment variable with the descriptor of the new program's end."""
@@ -37,7 +37,12 @@ class Word(msgspec.Struct, frozen=True):
     what: Literal["socket", "admin", "gone", "complete", "over", "ready", "refused"]
     address: str = ""
     port: int = 0
+    transport: Transport = "tcp"
     reason: str = ""
+
+    @property
+    def place(self) -> Place:
+        return Place(self.address, self.port, self.transport)
 
 
 _decoder = msgspec.json.Decoder(Word)
@@ -217,11 +222,11 @@ class Predecessor:
             word = _decoder.decode(message)
             match word.what:
                 case "socket":
-                    self._sockets.setdefault((word.address, word.port), []).extend(received)
+                    self._sockets.setdefault(word.place, []).extend(received)
                 case "admin":
                     self._admin = next(iter(received), None)
                 case "gone":
-                    self._drop((word.address, word.port))
+                    self._drop(word.place)
                 case "complete":
                     self._complete = True
                 case "over":

@@ -19,7 +19,7 @@ import msgspec
 import uvloop
 
 from gateway import collector
-from gateway.descriptors import InheritedSockets, ListeningSockets
+from gateway.descriptors import InheritedSockets, ListeningSockets, Place
 from gateway.ir.batch import Ask, Batch, Rejection, Subscribe
 from gateway.options import RuntimeOptions
 from gateway.standard_streams import never_wait
@@ -39,7 +39,7 @@ class Runtime(Protocol):
     async def explain(self, argument: dict[str, Any]) -> msgspec.Raw:
         """What would happen to a request; ValueError for an argument that describes none."""
 
-    def adopt(self, address: str, port: int, connection: socket.socket) -> bool:
+    def adopt(self, place: Place, connection: socket.socket) -> bool:
         """Serves a connection as if it had been accepted here; False if this port is not open, and the connection still the caller's."""
 
     @property
@@ -147,7 +147,7 @@ class Worker:
         """Takes in what the parent has sent beside the stream; False once it has closed its end."""
         going_on = self._sockets.receive()
         for place, connection in self._sockets.connections():
-            if not self._runtime.adopt(*place, connection):
+            if not self._runtime.adopt(place, connection):
                 self._sockets.put_back(place, connection)
         return going_on
 

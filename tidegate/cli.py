@@ -159,8 +159,13 @@ def check(
 
 @app.command()
 def explain(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST ...")],
-    url: Annotated[str, typer.Argument(metavar="URL", help="As a client would write it; its port chooses the listener.")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST ...; CONNECT for tcp://, tls:// and udp://")],
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL", help="As a client would write it, or tcp://HOST:PORT, tls://NAME:PORT, udp://HOST:PORT; its port chooses the listener."
+        ),
+    ],
     *,
     headers: Headers = None,
     files: Files = None,
@@ -170,7 +175,7 @@ def explain(
     class_name: ClassName = "tidegate",
     output: Output = "text",
 ) -> None:
-    """Say what would happen to a request.
+    """Say what would happen to a request, or to a connection or datagram that is passed on.
 
     And why: the listener, every match considered and the first thing that failed, the filters, the answer or the backends.
     """

@@ -157,6 +157,9 @@ def _add_portion(tree: Tree, portion: Portion) -> None:
     if portion.reply is not None:
         _add_reply(tree, portion.reply, share)
         return
+    if portion.closed:
+        tree.add(_text(f"{share}ended: {portion.closed}", "bold red"))
+        return
     branch = tree.add(_text(f"{share}to {portion.backend}", "bold green" if portion.percent else "dim"))
     for words in portion.filters:
         branch.add(_text(words))
@@ -165,6 +168,8 @@ def _add_portion(tree: Tree, portion: Portion) -> None:
     if portion.forwarded is not None:
         request = portion.forwarded
         branch.add(_text(f"as {request.method} {request.target}, Host: {request.host}{f', TLS to {portion.tls}' if portion.tls else ''}"))
+    elif portion.tls:
+        branch.add(_text(f"over TLS to {portion.tls}"))
     if portion.balancing:
         branch.add(_text(f"to an endpoint {portion.balancing}"))
     for endpoint in portion.endpoints:

@@ -11,13 +11,22 @@ from typing import Any
 
 import msgspec
 
+from gateway.descriptors import Place
 from gateway.explain.authorization import permit, question_of, refusal_of
 from gateway.explain.backends import Matched, Way, portions_of, session_of
 from gateway.explain.explanation import Asked, Considered, Copy, Explanation, Listening, Taken
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
-from gateway.explain.question import Question, read_question
+from gateway.explain.question import Question, StreamQuestion, read_question
 from gateway.explain.replies import filtered, finished
-from gateway.explain.words import filters_in_words, limits_in_words, listener_limits_in_words, match_in_words
+from gateway.explain.streams import explain_stream
+from gateway.explain.words import (
+    CLIENT_CERTIFICATE,
+    filters_in_words,
+    greeting_in_words,
+    limits_in_words,
+    listener_limits_in_words,
+    match_in_words,
+)
 from gateway.filters.passage import Passage
 from gateway.http.head import LocalReply, RequestHead
 from gateway.http.refused import Refused
@@ -25,6 +34,7 @@ from gateway.http.request import parse_request
 from gateway.http.target import parse_authority, parse_target
 from gateway.net.sockets import readable
 from gateway.proxy.admission import MISDIRECTED, NO_HOST, NO_ROUTE, check_absolute
+from gateway.proxy.core import Core
 from gateway.proxy.port import LiveListener, Port
 from gateway.proxy.rule import Rule
 from gateway.routing import Considered as Row
@@ -32,15 +42,10 @@ from gateway.routing import RouteTable
 from gateway.routing import explain_in_steps as explain_routes
 from gateway.routing.entry import Entry
 
-_CLIENT_CERTIFICATE = {
-    "AllowValidOnly": "the client must show a certificate that verifies, or the handshake fails",
-    "AllowInsecureFallback": "the client is asked for a certificate; whatever it shows is let in",
-}
 
-
-def explain(ports: Mapping[tuple[str, int], Port], argument: Any) -> dict[str, Any]:
+def explain(core: Core, ports: Mapping[Place, Port], argument: Any) -> dict[str, Any]:
     """`argument` has the form of question.Argument, the answer that of explanation.Explanation. Raises ValueError for a bad argument."""
-    steps = explain_in_steps(ports, argument)
+    steps = explain_in_steps(core, ports, argument)
     while True:
         try:
             next(steps)
@@ -49,9 +54,12 @@ def explain(ports: Mapping[tuple[str, int], Port], argument: Any) -> dict[str, A
             return answer
 
 
-def explain_in_steps(ports: Mapping[tuple[str, int], Port], argument: Any) -> Generator[None, None, msgspec.Raw]:
+def explain_in_steps(core: Core, ports: Mapping[Place, Port], argument: Any) -> Generator[None, None, msgspec.Raw]:
     """As `explain`, but the answer is JSON. All is decided in the first step; the others only say why, rule by rule."""
-    explaining = _Explaining(read_question(argument))
+    question = read_question(argument)
+    if isinstance(question, StreamQuestion):
+        return msgspec.Raw(msgspec.json.encode(explain_stream(core, ports, question)))
+    explaining = _Explaining(question)
     said = explaining.run(ports)
     considered = yield from explaining.consider()
     return msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(said, considered=considered)))
@@ -77,8 +85,8 @@ class _Explaining:
     def _reply(self, reply: LocalReply) -> None:
         self._say(reply=finished(reply, self._listener, self._passage))
 
-    def run(self, ports: Mapping[tuple[str, int], Port]) -> Explanation:
-        found = find_port(ports, self._question)
+    def run(self, ports: Mapping[Place, Port]) -> Explanation:
+        found = find_port(ports, self._question.host, self._question.port)
         if found is None:
             self._say(closed=f"nothing listens on port {self._question.port}; {open_ports(ports)}")
         else:
@@ -102,6 +110,9 @@ class _Explaining:
     def _connect(self, port: Port, why: str) -> None:
         """The connection, and on TLS the listener whose certificate the client is shown."""
         shown = None
+        if port.kind == "tcp":
+            self._say(closed=f"port {port.number} passes connections on without looking for requests; write CONNECT tcp://")
+            return
         if self._question.tls and not port.tls:
             self._say(closed=f"port {port.number} speaks plain HTTP, so that no TLS handshake comes about; write http://")
             return
@@ -115,8 +126,11 @@ class _Explaining:
                 client = f"server name {name}" if name else "a client that names no server"
                 self._say(closed=f"{hostnames(port)}, not {client}: TLS alert unrecognized_name")
                 return
+            if shown.resource.protocol == "TLS":
+                self._say(closed=f"listener {shown.resource.name} passes connections on without looking for requests; write CONNECT tls://")
+                return
             if shown.resource.client_validation is not None:
-                self._say(notes=(_CLIENT_CERTIFICATE[shown.resource.client_validation.mode],))
+                self._say(notes=(CLIENT_CERTIFICATE[shown.resource.client_validation.mode],))
         self._receive(port, shown, why)
 
     def _receive(self, port: Port, shown: LiveListener | None, why: str) -> None:
@@ -147,6 +161,7 @@ class _Explaining:
             return None
         self._listener = best
         resource = best.resource
+        self._say(notes=(*greeting_in_words(resource.options), *self._said.notes))
         bound = readable(port.address, port.number)
         chosen = f"{why}; {why_listener(head.host, best, port)}"
         self._say(listener=Listening(resource.gateway, resource.name, resource.protocol, resource.hostname, resource.port, bound, chosen))

@@ -39,13 +39,16 @@ def _part(part: HashOn) -> str:
     return f"{words} {part.name}" if part.name else words
 
 
-def reachable(backend: Backend, head: RequestHead, pinned: Endpoint | None, forbidden: frozenset[tuple[str, int]]) -> tuple[Reachable, ...]:
-    """First those that may be asked, then those that would be if they were healthy. The client's address is not known here."""
+def reachable(
+    backend: Backend, head: RequestHead | None, pinned: Endpoint | None, forbidden: frozenset[tuple[str, int]]
+) -> tuple[Reachable, ...]:
+    """First those that may be asked, then those that would be if they were healthy. The client's address is not known here; there is no
+    head where there is no request."""
     balancer = backend.balancer
     if pinned is not None and (pinned.health.healthy or pinned in balancer.candidates):
         return (_reachable(pinned, 100.0, forbidden),)
     candidates = balancer.candidates
-    key = backend.hashing.key(head, b"") if backend.hashing is not None else None
+    key = backend.hashing.key(head, b"") if backend.hashing is not None and head is not None else None
     if key is not None and backend.is_settled():
         chosen = balancer.pick(key=key)
         candidates = (chosen,) if chosen is not None else ()
@@ -67,6 +70,6 @@ def health_of(endpoint: Endpoint) -> str:
 
 def _reachable(endpoint: Endpoint, percent: float, forbidden: frozenset[tuple[str, int]]) -> Reachable:
     if (endpoint.address, endpoint.port) in forbidden:
-        return Reachable(shown(endpoint.label), percent, "an address of this proxy itself: never asked, 503")
+        return Reachable(shown(endpoint.label), percent, "an address of this proxy itself: never asked")
     against = health_of(endpoint)
     return Reachable(shown(endpoint.label), percent, f"unhealthy, but too few others are healthy: {against}" if against else "")

@@ -85,7 +85,8 @@ class Authorization(Fact, frozen=True):
 
 
 class Portion(Fact, frozen=True):
-    """What a share of the rule's requests gets: a reply of the proxy, or one of the endpoints."""
+    """What a share of the rule's requests or connections gets: a reply of the proxy, an end (`closed` says why), or one of the
+    endpoints."""
 
     backend: str
     percent: float
@@ -96,6 +97,7 @@ class Portion(Fact, frozen=True):
     endpoints: tuple[Reachable, ...] = ()
     tls: str = ""
     balancing: str = ""
+    closed: str = ""
 
 
 class Copy(Fact, frozen=True):
@@ -116,7 +118,7 @@ class Taken(Fact, frozen=True):
 
 
 class Explanation(Fact, frozen=True):
-    """Exactly one of these is said: `closed`, why there is no HTTP answer; `reply`, the proxy's own; `portions`."""
+    """Exactly one of these is said: `closed`, why there is no answer, or nothing is passed on; `reply`, the proxy's own; `portions`."""
 
     request: Asked
     host: str = ""
@@ -125,7 +127,7 @@ class Explanation(Fact, frozen=True):
     considered: tuple[Considered, ...] = ()
     rule: Taken | None = None
     limits: tuple[str, ...] = ()
-    """Of the listener; a request over a rate limit gets 429."""
+    """Of the listener; a request over a rate limit gets 429, and what is passed on ends."""
     authorization: Authorization | None = None
     closed: str = ""
     reply: Reply | None = None

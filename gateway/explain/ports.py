@@ -9,24 +9,25 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 
-from gateway.explain.question import Question
+from gateway.descriptors import Place, Transport
 from gateway.net.sockets import readable
 from gateway.proxy.port import LiveListener, Port
 
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - names them, binds nothing
 
 
-def find_port(ports: Mapping[tuple[str, int], Port], question: Question) -> tuple[Port, str] | None:
+def find_port(ports: Mapping[Place, Port], host: bytes, number: int, transport: Transport = "tcp") -> tuple[Port, str] | None:
     """The port, and why it is that one."""
-    bound = [port for port in ports.values() if port.number == question.port]
+    there = [port for place, port in ports.items() if place.transport == transport]
+    bound = [port for port in there if port.number == number]
     if bound:
-        port = min(bound, key=lambda port: _distance(question.host, port.address))
+        port = min(bound, key=lambda port: _distance(host, port.address))
         return port, f"port {port.number} is bound at {port.address}"
-    written = [port for port in ports.values() if any(question.port in _seen_ports(listener) for listener in port.hosts.values())]
+    written = [port for port in there if any(number in _seen_ports(listener) for listener in port.hosts.values())]
     if not written:
         return None
-    port = min(written, key=lambda port: _distance(question.host, port.address))
-    return port, f"port {question.port} is bound at {readable(port.address, port.number)}"
+    port = min(written, key=lambda port: _distance(host, port.address))
+    return port, f"port {number} is bound at {readable(port.address, port.number)}"
 
 
 def _seen_ports(listener: LiveListener) -> tuple[int, int]:
@@ -44,11 +45,16 @@ def _distance(host: bytes, address: str) -> int:
         return 0 if name == "localhost" and ipaddress.ip_address(address).is_loopback else 2
 
 
-def open_ports(ports: Mapping[tuple[str, int], Port]) -> str:
+def open_ports(ports: Mapping[Place, Port]) -> str:
     """The ports there are."""
     if not ports:
         return "no listener is served"
-    return "what is bound: " + ", ".join(readable(address, number) for address, number in sorted(ports))
+    return "what is bound: " + ", ".join(_shown(place) for place in sorted(ports))
+
+
+def _shown(place: Place) -> str:
+    where = readable(place.address, place.port)
+    return where if place.transport == "tcp" else f"{where} ({place.transport.upper()})"
 
 
 def hostnames(port: Port) -> str:

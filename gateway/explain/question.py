@@ -15,6 +15,8 @@ import msgspec
 from gateway.http.refused import Refused
 from gateway.http.target import parse_authority
 
+STREAMS: Final = ("tcp", "tls", "udp")
+"""Schemes of what is passed on without looking for requests."""
 PORTS: Final = {"http": 80, "https": 443}
 _URL: Final = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?([^/?#]+)([^#]*)(?:#.*)?", re.IGNORECASE | re.DOTALL).fullmatch
 _LINE_BREAK: Final = re.compile(r"[\r\n]").search
@@ -39,7 +41,17 @@ class Question(msgspec.Struct, frozen=True):
     head: bytes
 
 
-def read_question(argument: Any) -> Question:
+class StreamQuestion(msgspec.Struct, frozen=True):
+    """A connection or datagram to `host`, in normal form; `server_name` is what a client of tls:// says in its ClientHello."""
+
+    argument: Argument
+    scheme: str
+    host: bytes
+    port: int
+    server_name: bytes
+
+
+def read_question(argument: Any) -> Question | StreamQuestion:
     """Raises ValueError, with what to write instead, for what no client could send."""
     try:
         asked = msgspec.convert(argument, Argument)
@@ -47,8 +59,10 @@ def read_question(argument: Any) -> Question:
         raise ValueError(f"the question is not understood: {error}") from None
     parts = _URL(asked.url)
     scheme = "" if parts is None else (parts[1] or "http").lower()
+    if parts is not None and scheme in STREAMS:
+        return _read_stream_question(asked, scheme, parts[2], parts[3])
     if parts is None or scheme not in PORTS:
-        raise ValueError(f"{asked.url!r} is not a URL of HTTP: write http:// or https://, a host, and a path")
+        raise ValueError(f"{asked.url!r} is not a URL of HTTP: write http:// or https://, a host, and a path; or CONNECT tcp://HOST:PORT")
     authority, target = parts[2], parts[3]
     if _LINE_BREAK(asked.method + target + "".join(name + value for name, value in asked.headers)):
         raise ValueError("a line break stands in the method, the target or a header: no client can send that as one request")
@@ -56,6 +70,15 @@ def read_question(argument: Any) -> Question:
     sent = authority.removesuffix(f":{port}") if port in (None, PORTS[scheme]) else authority
     server_name = b"" if _is_address(host) else host
     return Question(asked, scheme == "https", host, port or PORTS[scheme], server_name, _head(asked, target, sent.removesuffix(":")))
+
+
+def _read_stream_question(asked: Argument, scheme: str, authority: str, path: str) -> StreamQuestion:
+    if asked.method != "CONNECT" or asked.headers or path not in ("", "/"):
+        raise ValueError(f"{asked.url!r}: what is passed on has no method, path or headers; write CONNECT {scheme}://{authority}")
+    host, port = _place(authority, asked.url)
+    if port is None:
+        raise ValueError(f"{asked.url!r}: write the port, as in {scheme}://{authority}:PORT")
+    return StreamQuestion(asked, scheme, host, port, b"" if scheme != "tls" or _is_address(host) else host)
 
 
 def _place(authority: str, url: str) -> tuple[bytes, int | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from gateway.ir.filters import (
     AnyFilter,
@@ -46,6 +46,11 @@ def _path(path: PathMatch) -> str:
 
 def _value(asked: HeaderMatch | QueryMatch) -> str:
     return f"is '{asked.value}'" if asked.type == "Exact" else f"matches '{asked.value}'"
+
+CLIENT_CERTIFICATE: Final = {
+    "AllowValidOnly": "the client must show a certificate that verifies, or the handshake fails",
+    "AllowInsecureFallback": "the client is asked for a certificate; whatever it shows is let in",
+}
 
 
 def filters_in_words(filters: tuple[AnyFilter, ...]) -> tuple[str, ...]:
@@ -104,12 +109,12 @@ def limits_in_words(rule: HttpRule) -> tuple[str, ...]:
     """Timeouts, retries and session persistence."""
     words = []
     if rule.timeouts.request:
-        words.append(f"the whole request may take {_time(rule.timeouts.request)}")
+        words.append(f"the whole request may take {time_in_words(rule.timeouts.request)}")
     if rule.timeouts.backend_request:
-        words.append(f"one attempt may take {_time(rule.timeouts.backend_request)}")
+        words.append(f"one attempt may take {time_in_words(rule.timeouts.backend_request)}")
     if rule.retry is not None:
         codes = f" or {', '.join(map(str, rule.retry.codes))}" if rule.retry.codes else ""
-        wait = f", at least {_time(rule.retry.backoff)} apart" if rule.retry.backoff else ""
+        wait = f", at least {time_in_words(rule.retry.backoff)} apart" if rule.retry.backoff else ""
         words.append(f"up to {rule.retry.attempts} {'retry' if rule.retry.attempts == 1 else 'retries'} after no answer{codes}{wait}")
     if rule.persistence is not None:
         words.append(f"sessions by {rule.persistence.type.lower()} {rule.persistence.session_name}")
@@ -123,12 +128,21 @@ def listener_limits_in_words(options: ListenerOptions, route: str) -> tuple[str,
 
 
 def _rate_limit(limit: RateLimit) -> str:
-    number = f"{limit.requests} {'request' if limit.requests == 1 else 'requests'} each {_time(limit.period)}"
+    number = f"{limit.requests} {'request' if limit.requests == 1 else 'requests'} each {time_in_words(limit.period)}"
     burst = "" if limit.burst == limit.requests else f", up to {limit.burst} at once"
     kind = {"ClientAddress": "client address", "Header": f"header {limit.header}", "Route": "route", "Listener": "listener"}[limit.by]
     routes = f", for routes {', '.join(limit.routes)}" if limit.routes else ""
     return f"rate limit {limit.name}: {number}{burst}, by {kind}{routes}"
 
 
-def _time(milliseconds: int) -> str:
+def greeting_in_words(options: ListenerOptions) -> tuple[str, ...]:
+    """What a connection has to begin with, before anything else."""
+    if options.proxy_protocol == "Off":
+        return ()
+    senders = ", ".join(options.proxy_protocol_addresses) or "anybody"
+    return (f"a connection {'must' if options.proxy_protocol == 'Require' else 'may'} begin with a PROXY header, believed from {senders}",)
+
+
+def time_in_words(milliseconds: int) -> str:
+    """As people write it."""
     return f"{milliseconds / 1000:g} s" if milliseconds >= 1000 else f"{milliseconds} ms"

@@ -23,6 +23,9 @@ UNSENT: Final = 128 * 1024
 """Bytes that the kernel takes for a client beyond what is on its way to it. Connections inherit it from the socket that they came on.
 Without it a client that does not read costs up to 4 MiB of the kernel's memory (tcp_wmem), and a thousand of them all there is for TCP."""
 
+WAITING: Final = 4 << 20
+"""Bytes of datagrams that may wait for a worker, as far as the system allows (net.core.rmem_max)."""
+
 _NOT_SENT: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
@@ -50,12 +53,24 @@ def bind(address: str, port: int, backlog: int = 4096, *, dual_stack: bool = Tru
     return _listen(listening, backlog)
 
 
-def bind_again(listening: socket.socket, backlog: int = 4096) -> socket.socket:
-    """One more listening socket on the address and port of one of ours, for the next worker. Raises BindError."""
-    where = listening.getsockname()
-    dual_stack = listening.family == socket.AF_INET6 and not listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+def bind_datagrams(address: str, port: int) -> socket.socket:
+    """A non-blocking UDP socket with SO_REUSEPORT on a port that nobody has bound yet; otherwise as `bind`."""
+    where = _resolve(address, port)
     try:
-        return _listen(_open(where, shared=True, dual_stack=dual_stack), backlog)
+        if port:
+            _open(where, shared=False, dual_stack=True, kind=socket.SOCK_DGRAM).close()
+        return _take_datagrams(_open(where, shared=True, dual_stack=True, kind=socket.SOCK_DGRAM))
+    except OSError as error:
+        raise _explain(address, port, error) from error
+
+
+def bind_again(bound: socket.socket, backlog: int = 4096) -> socket.socket:
+    """One more socket on the address and port of one of ours, for the next worker. Raises BindError."""
+    where = bound.getsockname()
+    dual_stack = bound.family == socket.AF_INET6 and not bound.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    try:
+        opened = _open(where, shared=True, dual_stack=dual_stack, kind=bound.type)
+        return _take_datagrams(opened) if bound.type == socket.SOCK_DGRAM else _listen(opened, backlog)
     except OSError as error:
         raise _explain(where[0], where[1], error) from error
 
@@ -79,10 +94,11 @@ def _resolve(address: str, port: int) -> Address:
     return found[0][4]  # type: ignore[return-value]  # the (int, bytes) form is of builds without IPv6, for an IPv6 address
 
 
-def _open(where: Address, *, shared: bool, dual_stack: bool) -> socket.socket:
-    opened = socket.socket(socket.AF_INET6 if len(where) == 4 else socket.AF_INET, socket.SOCK_STREAM)
+def _open(where: Address, *, shared: bool, dual_stack: bool, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    opened = socket.socket(socket.AF_INET6 if len(where) == 4 else socket.AF_INET, kind)
     try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.SOCK_STREAM:  # of UDP it would let others share the port
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if opened.family == socket.AF_INET6:
@@ -108,11 +124,17 @@ def _listen(listening: socket.socket, backlog: int) -> socket.socket:
     return listening
 
 
+def _take_datagrams(bound: socket.socket) -> socket.socket:
+    bound.setblocking(False)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WAITING)
+    return bound
+
+
 def _explain(address: str, port: int, error: OSError) -> BindError:
     match error.errno:
         case errno.EADDRINUSE:
             reason = "the port is in use, by another program or by a listener of ours on an address that covers this one"
-            remedy = f"`ss -ltnp 'sport = :{port}'` shows who holds it: stop that, or choose another port (--port-offset moves all)"
+            remedy = f"`ss -lntup 'sport = :{port}'` shows who holds it: stop that, or choose another port (--port-offset moves all)"
         case errno.EACCES | errno.EPERM:
             reason = f"ports below {_lowest_unprivileged_port()} need a privilege this process does not have"
             remedy = (

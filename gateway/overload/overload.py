@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from gateway.overload.ladder import Ladder, Readings, Stage
 from gateway.overload.memory import give_back
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from gateway.proxy.client import Client
     from gateway.proxy.core import Core
     from gateway.proxy.open_port import OpenPort
+    from gateway.relay.udp_port import OpenUdpPort
+
+    AnyOpenPort: TypeAlias = OpenPort | OpenUdpPort
 
 PERIOD: Final = 0.25
 """Seconds between readings."""
@@ -53,7 +56,7 @@ class Overload:
 
     __slots__ = ("_core", "_delay", "_ladder", "_late", "_monitor", "_next", "_ports", "_released", "_say", "readings")
 
-    def __init__(self, core: Core, ports: Callable[[], Iterable[OpenPort]], monitor: Monitor, say: Callable[[str], None]) -> None:
+    def __init__(self, core: Core, ports: Callable[[], Iterable[AnyOpenPort]], monitor: Monitor, say: Callable[[str], None]) -> None:
         self._core, self._ports, self._monitor, self._say = core, ports, monitor, say
         self._ladder = Ladder()
         self.readings = Readings()
@@ -97,7 +100,7 @@ class Overload:
             self._released = now
             give_back()
 
-    def press(self, opened: OpenPort) -> None:
+    def press(self, opened: AnyOpenPort) -> None:
         """Tells a port what the stage asks of it."""
         stage, port = self.stage, opened.port
         shortage = _WORDS[self._ladder.shortage] if stage >= Stage.SHEDDING else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from hashlib import sha256
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -18,10 +18,12 @@ from gateway.telemetry.access_log import fragment
 from gateway.telemetry.counters import CounterLabels, Counters
 from gateway.telemetry.incidents import Incidents
 from gateway.telemetry.streams import StreamAccount, StreamProtocol, StreamRecord
+from gateway.upstream.own_places import OwnPlaces
 from gateway.upstream.resolve import Resolver
 from gateway.upstream.slices import Slices
 
 if TYPE_CHECKING:
+    from gateway.descriptors import Place
     from gateway.proxy.exchange import Exchange
     from gateway.proxy.mirror import Mirror
 
@@ -38,8 +40,10 @@ class Core:
         "buckets",
         "clients",
         "counters",
+        "datagrams_dropped",
         "deadlines",
         "forbidden",
+        "forbidden_datagrams",
         "incidents",
         "log",
         "loop",
@@ -78,9 +82,13 @@ class Core:
         """Mirrored requests under way."""
         self.mirrors_dropped: dict[str, int] = {}
         """How many mirrored requests were given up, by reason."""
+        self.datagrams_dropped: dict[str, int] = {}
+        """How many datagrams of UDP went nowhere, by reason."""
         self.resolver = Resolver(loop)
         self.forbidden: frozenset[tuple[str, int]] = frozenset()
         """Addresses of our own that no backend may be."""
+        self.forbidden_datagrams: frozenset[tuple[str, int]] = frozenset()
+        """The same, of UDP."""
         self._ids: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -89,6 +97,13 @@ class Core:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def forbid(self, places: Iterable[Place], admin: tuple[str, int] | None) -> None:
+        """Nothing is passed on to these places of ours; `admin` is where the admin server listens."""
+        own = tuple(places)
+        served = [(place.address, place.port) for place in own if place.transport == "tcp"]
+        self.forbidden = OwnPlaces(served if admin is None else [*served, admin])
+        self.forbidden_datagrams = OwnPlaces((place.address, place.port) for place in own if place.transport == "udp")
 
     def count_refusal(self, reason: str) -> None:
         self.refusals[reason] = self.refusals.get(reason, 0) + 1

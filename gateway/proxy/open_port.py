@@ -22,7 +22,7 @@ from gateway.relay.relay import Relay, log_unrouted
 from gateway.telemetry.counters import CounterLabels
 
 if TYPE_CHECKING:
-    from gateway.live import Place
+    from gateway.descriptors import Place
     from gateway.proxy.core import Core
 
 BACKLOG = 4096
@@ -41,7 +41,7 @@ class OpenPort:
         self._queue: socket.socket | None = None
         """A duplicate of the socket that a plain port accepts on, for what is queued when it closes, and to accept again after a pause."""
         self._paused = False
-        self.port = Port(*place, kind, Account(core.counters_for(CounterLabels("", ""))))
+        self.port = Port(place.address, place.port, kind, Account(core.counters_for(CounterLabels("", ""))))
         self._adopted = 0
         """Connections of others that have no protocol yet."""
         self._server: asyncio.Server | None = None
@@ -133,11 +133,11 @@ class OpenPort:
         return AcceptorOptions(handshake_timeout=longest, admit=self._admit, failed=self._failed)
 
     def _connected(self, listener: LiveListener, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
+        """The protocol that the handshake will agree on: of those that both speak the one that we prefer (RFC 7301 3.2)."""
         if listener.resource.protocol == "TLS":
             relay = Relay(self._core, self.port, listener, listener.streams.choose(hello.server_name), hello.server_name)
             relay.seat = seat
             return relay.client
-        # the protocol that the handshake will agree on: of those that both speak the one that we prefer (RFC 7301 3.2)
         both = listener.contexts is not None and HTTP_2 in hello.alpn and HTTP_2 in listener.contexts.alpn
         speaking = Http2ClientConnection if both else ClientConnection
         connection = speaking(self._core, self.port, listener, hello.server_name)
@@ -199,6 +199,11 @@ class OpenPort:
             for connection, _ in accept_queued(queue):
                 self.adopt(connection)
             queue.close()
+
+    def drain(self) -> None:
+        """Accepts no more; what runs goes on."""
+        self.close()
+        self.port.drain()
 
     def abort(self) -> None:
         """Ends everything at once."""

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from gateway.proxy.client import Client
     from gateway.proxy.request_limits import RequestLimits
     from gateway.proxy.rule import Account, Rule
+    from gateway.relay.flow import Flow
     from gateway.relay.relay import Relay
     from gateway.relay.rule import LiveStreamRule
 
-PortKind = Literal["http", "tls", "tcp"]
-"""What comes first on a port's connections: a request, a ClientHello, or whatever the client and its backend agree on."""
+PortKind = Literal["http", "tls", "tcp", "udp"]
+"""What comes first on a port's connections: a request, a ClientHello, or whatever the client and its backend agree on. One of UDP has
+none."""
 
-_KINDS: Final[dict[str, PortKind]] = {"HTTP": "http", "HTTPS": "tls", "TLS": "tls", "TCP": "tcp"}
+_KINDS: Final[dict[str, PortKind]] = {"HTTP": "http", "HTTPS": "tls", "TLS": "tls", "TCP": "tcp", "UDP": "udp"}
 
 
 def kind_of(resource: Listener) -> PortKind:
@@ -47,6 +49,7 @@ class LiveListener:
         "client_certificate",
         "contexts",
         "demands",
+        "flow_idle",
         "key",
         "location_port",
         "options",
@@ -82,6 +85,8 @@ class LiveListener:
         self.streams: StreamTable[LiveStreamRule] = StreamTable()
         self.stream_idle = seconds(options.stream_idle_timeout)
         """Seconds that may pass in a relay without a byte in either direction."""
+        self.flow_idle = seconds(options.flow_idle_timeout)
+        """Seconds without a datagram at which a UDP flow ends."""
         self.request_limits: RequestLimits | None = None
         """How many requests it takes, and how long they may be; None where nothing is said of it."""
         self.client_certificate: str | None = None
@@ -110,6 +115,7 @@ class Port:
         "idle_timeout",
         "kind",
         "limits",
+        "most_flows",
         "number",
         "pace",
         "public_number",
@@ -125,7 +131,8 @@ class Port:
         self.hosts: HostTable[LiveListener] = HostTable({})
         self.connections: set[Client] = set()
         """Those that speak HTTP."""
-        self.relays: set[Relay] = set()
+        self.most_flows = 0
+        self.relays: set[Relay | Flow] = set()
         """The others."""
         self.header_timeout = 10.0
         self._idle_configured = self.idle_timeout = 60.0
@@ -151,6 +158,7 @@ class Port:
             self.header_timeout = max(seconds(each.header_timeout) for each in options)
             self._idle_configured = max(seconds(each.idle_timeout) for each in options)
             self.pace, self.limits = loosest_pace(options), loosest_connections(options)
+            self.most_flows = max(each.most_flows for each in options)
             self._trusts = tuple([listener.trust for listener in listeners.values() if listener.trust is not None])
             self._restrain()
 

@@ -93,7 +93,7 @@ def _overflow(relay: Relay, backend: Backend, limit: str, reason: str) -> None:
 
 
 def _connect(relay: Relay, backend: Backend, endpoint: Endpoint, settings: BackendTlsSettings | None) -> None:
-    side = BackendSide(relay, backend.connections)
+    side = BackendSide(relay, backend.connections, settings)
     relay.task = relay.core.start(_reach(relay, backend, endpoint, settings, side))
 
 
@@ -142,7 +142,7 @@ class InLine:
 
     def given(self, connection: Speaking) -> None:
         """Never called, since none is taken."""
-        connection.transport.close()
+        connection.close()
 
     def go(self) -> None:
         """There is room; it counts from now on."""

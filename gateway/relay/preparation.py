@@ -28,7 +28,7 @@ class StreamPreparation:
 
     def __init__(
         self,
-        live: dict[str, LiveStreamRule],
+        live: dict[Identity, LiveStreamRule],
         listeners: dict[str, LiveListener],
         backend: Callable[[str], Backend],
         rejections: dict[Identity, str],
@@ -37,14 +37,14 @@ class StreamPreparation:
         self._rules = Draft(live)
         self._editors: dict[str, StreamTableEditor[LiveStreamRule]] = {}
 
-    def change(self, key: str, resource: StreamRule | None) -> None:
+    def change(self, identity: Identity, resource: StreamRule | None) -> None:
         """A rule that is new, differs, or is gone."""
-        previous = self._live.get(key)
+        previous = self._live.get(identity)
         for binding in previous.resource.bindings if previous is not None else ():
             if binding.listener in self._listeners:
-                self._editor(binding.listener).remove(key)
+                self._editor(binding.listener).remove(identity)
         rule = self._compile(resource) if resource is not None else None
-        self._rules.put(key, rule)
+        self._rules.put(identity, rule)
         if rule is not None:
             self._place(rule, self._listeners)
 
@@ -82,7 +82,7 @@ class StreamPreparation:
     def merge(self) -> Iterator[None]:
         yield from self._rules.merge()
 
-    def commit(self) -> dict[str, LiveStreamRule]:
+    def commit(self) -> dict[Identity, LiveStreamRule]:
         """The rules, and every listener has its new table."""
         for key, editor in self._editors.items():
             listener = self._listeners.get(key)

@@ -10,7 +10,10 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+from gateway.net.backend_context import BackendIdentityError
+
 if TYPE_CHECKING:
+    from gateway.net.backend_context import BackendTlsSettings
     from gateway.relay.relay import Relay
     from gateway.upstream.connections import Connections
 
@@ -110,14 +113,22 @@ class Side(asyncio.Protocol):
 class BackendSide(Side):
     """The backend's side of one attempt, which counts among the backend's connections from before it is made to its end."""
 
-    __slots__ = ("_connections",)
+    __slots__ = ("_connections", "_settings", "refusal")
 
-    def __init__(self, relay: Relay, connections: Connections) -> None:
+    def __init__(self, relay: Relay, connections: Connections, settings: BackendTlsSettings | None) -> None:
         super().__init__(relay)
-        self._connections = connections
+        self._connections, self._settings = connections, settings
+        self.refusal: BackendIdentityError | None = None
+        """Why nothing may be said to whoever answered."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if self._settings is not None:
+            try:
+                self._settings.check(transport.get_extra_info("ssl_object"))
+            except BackendIdentityError as refusal:
+                self.refusal = refusal
+                self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.release()

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from gateway.ir.rule import StreamRule
+from gateway.ir.value import Identity
 from gateway.routing.hosts import HostTable
 
 Payload = TypeVar("Payload")
-Rank = tuple[bool, str, str, int, str]
-"""Age, unknown ones last, then route, index and key."""
+Rank = tuple[bool, str, str, int, Identity]
+"""Age, unknown ones last, then route, index and kind with key."""
 
 
 class StreamEntry(NamedTuple, Generic[Payload]):
@@ -31,8 +32,8 @@ class StreamTable(Generic[Payload]):
 
     def __init__(self) -> None:
         self._hosts: HostTable[tuple[StreamEntry[Payload], ...]] = HostTable()
-        self._hostnames: dict[str, tuple[bytes, ...]] = {}
-        """Where each rule stands, by its key."""
+        self._hostnames: dict[Identity, tuple[bytes, ...]] = {}
+        """Where each rule stands."""
 
     def choose(self, server_name: bytes) -> Payload | None:
         """The rule for a server name, b'' for none; None where no rule serves it."""
@@ -62,17 +63,17 @@ class StreamTableEditor(Generic[Payload]):
 
     def put(self, rule: StreamRule, hostnames: Sequence[str], payload: Payload) -> None:
         """In place of the version that is there, if there is one."""
-        self.remove(rule.key)
-        entry = StreamEntry((not rule.created, rule.created, rule.route, rule.index, rule.key), payload)
+        self.remove(rule.identity)
+        entry = StreamEntry((not rule.created, rule.created, rule.route, rule.index, rule.identity), payload)
         names = tuple(dict.fromkeys([hostname.encode("ascii") for hostname in hostnames]))
         for name in names:
             self._hosts.put(name, tuple(sorted((*(self._hosts.get(name) or ()), entry), key=_rank)))
-        self._hostnames[rule.key] = names
+        self._hostnames[rule.identity] = names
 
-    def remove(self, key: str) -> None:
+    def remove(self, identity: Identity) -> None:
         """A rule that is not there is no error."""
-        for name in self._hostnames.pop(key, _NOWHERE):
-            left = tuple([entry for entry in self._hosts.get(name) or () if entry.rank[-1] != key])
+        for name in self._hostnames.pop(identity, _NOWHERE):
+            left = tuple([entry for entry in self._hosts.get(name) or () if entry.rank[-1] != identity])
             if left:
                 self._hosts.put(name, left)
             else:

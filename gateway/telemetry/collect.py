@@ -15,12 +15,13 @@ from gateway.telemetry.statistics import Sample, Statistics, StreamSeries
 if TYPE_CHECKING:
     from gateway.proxy.core import Core
     from gateway.proxy.open_port import OpenPort
+    from gateway.relay.udp_port import OpenUdpPort
     from gateway.telemetry.access_log import AccessLog
     from gateway.telemetry.pauses import Pauses
 
 
 def collect(
-    core: Core, ports: Sequence[OpenPort], log: AccessLog | None, pauses: Pauses, overload: tuple[Sample, ...] = ()
+    core: Core, ports: Sequence[OpenPort | OpenUdpPort], log: AccessLog | None, pauses: Pauses, overload: tuple[Sample, ...] = ()
 ) -> Statistics:
     """Counters and gauges of the process, without those of requests; `overload` are gauges of its Overload and of the process."""
     samples = [
@@ -36,6 +37,7 @@ def collect(
             for (gateway, listener, limit), count in core.rate_limited.items()
         ],
         *_by_reason("tidegate_connections_refused_total", core.clients.refused),
+        *_by_reason("tidegate_datagrams_dropped_total", core.datagrams_dropped),
         *_by_reason("tidegate_requests_shed_total", core.clients.shed),
         *_by_reason("tidegate_slow_clients_ended_total", core.clients.slow),
     ]
@@ -44,11 +46,11 @@ def collect(
         for reason, count in opened.handshake_failures.items():
             failures[reason] = failures.get(reason, 0) + count
     samples += _by_reason("tidegate_handshakes_failed_total", failures)
-    connections: dict[str, int] = {}
+    occupied: dict[tuple[str, str], int] = {}
     for opened in ports:
-        number = str(opened.port.number)
-        connections[number] = connections.get(number, 0) + opened.port.occupancy
-    gauges = [Sample("tidegate_connections", (("port", number),), count) for number, count in connections.items()]
+        name = ("tidegate_flows" if opened.port.kind == "udp" else "tidegate_connections", str(opened.port.number))
+        occupied[name] = occupied.get(name, 0) + opened.port.occupancy
+    gauges = [Sample(name, (("port", number),), count) for (name, number), count in occupied.items()]
     return Statistics((), tuple(samples), (*gauges, *core.incidents.gauges(), *overload))
 
 
@@ -61,11 +63,11 @@ def requests_in_steps(core: Core) -> Generator[None, None, tuple[msgspec.Raw, ..
     return tuple(encoded)
 
 
-def streams_in_steps(core: Core, ports: Sequence[OpenPort]) -> Generator[None, None, tuple[StreamSeries, ...]]:
+def streams_in_steps(core: Core, ports: Sequence[OpenPort | OpenUdpPort]) -> Generator[None, None, tuple[StreamSeries, ...]]:
     """The series of relayed connections and flows, those that are open included; yields after each."""
     for opened in ports:
-        for relay in tuple(opened.port.relays):
-            relay.count()
+        for stream in tuple(opened.port.relays):
+            stream.count()
             yield
     series: list[StreamSeries] = []
     for account in tuple(core.stream_accounts.values()):

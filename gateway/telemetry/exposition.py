@@ -14,7 +14,7 @@ from math import inf, isnan
 from typing import Final
 
 from gateway.telemetry.counters import DURATION_BOUNDS
-from gateway.telemetry.statistics import Labels, RequestSeries, Sample, Statistics
+from gateway.telemetry.statistics import Labels, RequestSeries, Sample, Statistics, StreamSeries
 
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -30,6 +30,10 @@ HELP: Final[dict[str, str]] = {
     "istio_request_duration_milliseconds": "Time from a request's first byte to its response's last, in milliseconds.",
     "istio_request_bytes": "Bytes of request bodies.",
     "istio_response_bytes": "Bytes of response bodies.",
+    "istio_tcp_connections_opened_total": "Connections and UDP flows that were passed on, or were to be.",
+    "istio_tcp_connections_closed_total": "Connections and UDP flows that have ended, by how.",
+    "istio_tcp_received_bytes_total": "Bytes from clients of connections and UDP flows that are passed on.",
+    "istio_tcp_sent_bytes_total": "Bytes to clients of connections and UDP flows that are passed on.",
     "tidegate_route_requests_total": "Requests answered, by listener, route, rule, backend and response.",
     "tidegate_access_log_dropped_lines_total": "Lines of the access log that its sink did not take in time.",
     "tidegate_applied_revision": "The last revision of the configuration that all workers have in place.",
@@ -37,10 +41,12 @@ HELP: Final[dict[str, str]] = {
     "tidegate_certificate_expiry_timestamp_seconds": "When a certificate expires, in seconds since 1970.",
     "tidegate_connections": "Connections of clients, by listening port.",
     "tidegate_connections_refused_total": "Connections of clients closed when they came, by the limit that was reached.",
+    "tidegate_datagrams_dropped_total": "Datagrams of UDP that went nowhere, by reason.",
     "tidegate_external_authorizations_total": "Requests put before an authorization server, by outcome.",
     "tidegate_endpoint_ejections_total": "How often an endpoint was left out for what requests met there, by cause.",
     "tidegate_endpoints_ejected": "Endpoints that are ready and left out now, each counted by every worker that leaves it out.",
     "tidegate_file_descriptors": "Files and sockets that workers have open.",
+    "tidegate_flows": "Flows of UDP clients, by listening port.",
     "tidegate_gc_pauses_total": "Collections of garbage in workers.",
     "tidegate_gc_pause_seconds_total": "Time that workers stood still to collect garbage.",
     "tidegate_handshakes_failed_total": "TLS connections that ended before a request, by reason.",
@@ -88,12 +94,13 @@ LabelsOf = Callable[[RequestSeries], Labels]
 class Exposition:
     """Owner of the series that have been given a line of their own; `limit` holds for each kind of label set."""
 
-    __slots__ = ("_by_destination", "_by_route", "_limit")
+    __slots__ = ("_by_destination", "_by_route", "_limit", "_streams")
 
     def __init__(self, limit: int = 1_000) -> None:
         self._limit = limit
         self._by_destination: dict[Labels, None] = {}
         self._by_route: dict[Labels, None] = {}
+        self._streams: dict[Labels, None] = {}
 
     def prometheus(self, statistics: Statistics) -> bytes:
         """Text of type PROMETHEUS."""
@@ -117,6 +124,7 @@ class Exposition:
         text.histogram("istio_request_bytes", (Histogram(labels, (), (s.count,), s.received) for labels, s in by_destination.items()))
         text.histogram("istio_response_bytes", (Histogram(labels, (), (s.count,), s.sent) for labels, s in by_destination.items()))
         text.counter("tidegate_route_requests_total", ((labels, sums.count) for labels, sums in by_route.items()))
+        self._add_streams(text, statistics.streams)
         for name, samples in _by_name(statistics.counters):
             text.counter(name, samples)
         for name, samples in _by_name(statistics.gauges):
@@ -127,17 +135,38 @@ class Exposition:
     def _bounded(self, known: dict[Labels, None], series: Iterable[RequestSeries], labels_of: LabelsOf) -> dict[Labels, _Sums]:
         sums: dict[Labels, _Sums] = {}
         for one in series:
-            labels = labels_of(one)
-            if labels not in known:
-                if len(known) < self._limit:
-                    known[labels] = None
-                else:
-                    labels = tuple((name, OTHER) for name, _ in labels)
+            labels = self._known(known, labels_of(one))
             found = sums.get(labels)
             if found is None:
                 found = sums[labels] = _Sums()
             found.add(one)
         return sums
+
+    def _known(self, known: dict[Labels, None], labels: Labels) -> Labels:
+        """The labels, or those of the series for what is beyond the limit."""
+        if labels in known:
+            return labels
+        if len(known) >= self._limit:
+            return tuple((name, OTHER) for name, _ in labels)
+        known[labels] = None
+        return labels
+
+    def _add_streams(self, text: _Text, streams: Iterable[StreamSeries]) -> None:
+        sums: dict[str, dict[Labels, float]] = {name: {} for name in _STREAM_COUNTS}
+        for series in streams:
+            labels = self._known(self._streams, _stream_labels(series))
+            for name, count_of in _STREAM_COUNTS.items():
+                sums[name][labels] = sums[name].get(labels, 0) + count_of(series)
+        for name, counts in sums.items():
+            text.counter(name, ((labels, count) for labels, count in counts.items() if count))
+
+
+_STREAM_COUNTS: Final[dict[str, Callable[[StreamSeries], int]]] = {
+    "istio_tcp_connections_opened_total": lambda series: series.opened,
+    "istio_tcp_connections_closed_total": lambda series: series.closed,
+    "istio_tcp_received_bytes_total": lambda series: series.received_bytes,
+    "istio_tcp_sent_bytes_total": lambda series: series.sent_bytes,
+}
 
 
 class _Sums:
@@ -201,9 +230,30 @@ class _Text:
 
 
 def _destination_labels(series: RequestSeries) -> Labels:
-    """Istio's labels, as a proxy on the client's side reports them. Empty names of the destination are "unknown" there too."""
-    gateway_namespace, _, gateway = series.gateway.partition("/")
-    namespace, _, service = series.backend.rpartition(":")[0].partition("/")
+    return (
+        *_ends(series.gateway, series.backend),
+        ("request_protocol", series.protocol),
+        ("response_code", str(series.code)),
+        *((("grpc_response_status", series.grpc_status),) if series.grpc_status else ()),
+        ("response_flags", series.flags or "-"),
+        ("connection_security_policy", UNKNOWN),
+    )
+
+
+def _stream_labels(series: StreamSeries) -> Labels:
+    """TLS is TCP to Istio."""
+    return (
+        *_ends(series.gateway, series.backend),
+        ("request_protocol", "udp" if series.protocol == "udp" else "tcp"),
+        ("response_flags", series.flags),
+        ("connection_security_policy", UNKNOWN),
+    )
+
+
+def _ends(of_gateway: str, backend: str) -> Labels:
+    """Istio's labels of both ends, as a proxy on the client's side reports them. Empty names of the destination are "unknown" there too."""
+    gateway_namespace, _, gateway = of_gateway.partition("/")
+    namespace, _, service = backend.rpartition(":")[0].partition("/")
     return (
         ("reporter", "source"),
         ("source_workload", gateway or UNKNOWN),
@@ -225,11 +275,6 @@ def _destination_labels(series: RequestSeries) -> Labels:
         ("destination_service_name", service or UNKNOWN),
         ("destination_service_namespace", namespace or UNKNOWN),
         ("destination_cluster", UNKNOWN),
-        ("request_protocol", series.protocol),
-        ("response_code", str(series.code)),
-        *((("grpc_response_status", series.grpc_status),) if series.grpc_status else ()),
-        ("response_flags", series.flags or "-"),
-        ("connection_security_policy", UNKNOWN),
     )
 
 

@@ -189,7 +189,8 @@ class Backend:
         self.guarded = bool(self.balancer.keyed or counted or self.sessions is not None or self.protection.suspects)
 
     def _check(self) -> None:
-        usable = self.resource is not None and self.error is None
+        """An endpoint of UDP has nothing to connect to."""
+        usable = self.resource is not None and self.error is None and self.resource.protocol != "udp"
         self._checks.follow(self.options.health_check if usable else None, self.endpoints.values())
 
     def pick(self, head: RequestHead, client_address: bytes) -> Endpoint | None:

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from gateway.net.backend_context import BackendIdentityError
 from gateway.net.keepalive import notice_vanished_backend
@@ -87,7 +87,7 @@ async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: fl
 class _Undecided:
     """The protocol of a connection until it is known what is spoken on it: at the end of the TLS handshake, where there is one."""
 
-    __slots__ = ("_loop", "endpoint", "made", "pool", "stream")
+    __slots__ = ("_loop", "endpoint", "made", "pool", "refusal", "stream")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, pool: Pool) -> None:
         self._loop, self.endpoint, self.pool = loop, endpoint, pool
@@ -95,14 +95,17 @@ class _Undecided:
         """The connection, if HTTP/2 is spoken on it."""
         self.stream: Speaking | None = None
         """What the exchange that it was made for can be had with."""
+        self.refusal: BackendIdentityError | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         settings = self.pool.settings
         if settings is not None:
             try:
                 settings.check(transport.get_extra_info("ssl_object"))
-            except BackendIdentityError:
-                return  # nothing may be said to whoever answered; `_open` finds the same, and ends it
+            except BackendIdentityError as refusal:
+                self.refusal = refusal
+                cast(asyncio.Transport, transport).abort()
+                return
         multiplexed = self._speaks_http2(transport)
         if self.pool.shared is not None:
             self.pool.shared.multiplexed = multiplexed
@@ -125,11 +128,18 @@ class _Undecided:
         """Before it was one: whoever waits for it is told otherwise."""
 
 
+class Reaching(Protocol):
+    """An asyncio.Protocol for a connection to a backend. It looks at who has answered, before a byte is exchanged."""
+
+    refusal: BackendIdentityError | None
+    """Why nothing may be said to whoever answered, whose connection is aborted then."""
+
+
 async def reach(
     core: Core,
     endpoint: Endpoint,
     settings: BackendTlsSettings | None,
-    protocol: asyncio.Protocol | _Undecided,
+    protocol: Reaching,
     limit: float | None,
     preface: bytes = b"",
 ) -> None:
@@ -146,7 +156,7 @@ async def reach(
             where_to: dict[str, Any] = {"host": address, "port": endpoint.port}
             if preface:
                 where_to = {"sock": await _introduced(core.loop, address, endpoint.port, preface)}
-            transport = await _open(core.loop, cast(asyncio.Protocol, protocol), where_to, settings, limit)
+            transport = await _open(core.loop, protocol, where_to, settings, limit)
             notice_vanished_backend(transport.get_extra_info("socket"))
             if isinstance(protocol, _Undecided) and protocol.made is not None:
                 await _greeted(protocol.made)
@@ -190,25 +200,23 @@ async def _greeted(connection: Http2BackendConnection) -> None:
 
 async def _open(
     loop: asyncio.AbstractEventLoop,
-    protocol: asyncio.Protocol,
+    protocol: Reaching,
     where: dict[str, Any],
     settings: BackendTlsSettings | None,
     limit: float | None,
 ) -> asyncio.Transport:
     """`where` are the arguments of the loop that say whereto. Raises OSError and BackendIdentityError."""
+    made = cast(asyncio.Protocol, protocol)
     if settings is None:
-        transport, _ = await loop.create_connection(lambda: protocol, **where)
+        transport, _ = await loop.create_connection(lambda: made, **where)
         return transport
     transport, _ = await loop.create_connection(
-        lambda: protocol,
+        lambda: made,
         **where,
         ssl=settings.context,
         server_hostname=settings.server_hostname,
         ssl_handshake_timeout=limit,
     )
-    try:
-        settings.check(transport.get_extra_info("ssl_object"))
-    except Exception:
-        transport.abort()
-        raise
+    if protocol.refusal is not None:
+        raise protocol.refusal
     return transport

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.descriptors import ListeningSockets
+from gateway.descriptors import ListeningSockets, Place, place_of
 from gateway.ir.batch import Batch, Rejection
 from gateway.ir.listener import Listener
 from gateway.options import RuntimeOptions
@@ -57,7 +57,7 @@ class FakeRuntime:
         return tuple(rejected)
 
     def listen(self, listener: Listener) -> None:
-        bound = self.listening[listener.key] = self.sockets.take(listener.address, listener.bind_port)
+        bound = self.listening[listener.key] = self.sockets.take(place_of(listener))
         self.loop.add_reader(bound.fileno(), self.accept, bound)
 
     def accept(self, bound: socket.socket) -> None:
@@ -72,8 +72,8 @@ class FakeRuntime:
         with connection:
             connection.sendall(f"{self.options.name} {os.getpid()}\n".encode())
 
-    def adopt(self, address: str, port: int, connection: socket.socket) -> bool:
-        if all(bound.getsockname() != (address, port) for bound in self.listening.values()):
+    def adopt(self, place: Place, connection: socket.socket) -> bool:
+        if all(bound.getsockname() != (place.address, place.port) for bound in self.listening.values()):
             return False
         self.answer(connection)
         return True

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from gateway import descriptors
-from gateway.descriptors import DescriptorSender, InheritedSockets
+from gateway.descriptors import DescriptorSender, InheritedSockets, Place
 from tests.running import run
 
 
@@ -34,11 +34,33 @@ def test_a_socket_arrives_as_the_same_socket() -> None:
         ours, theirs = channel()
         sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         with bound() as listening:
-            sender.hand(("127.0.0.1", 80), listening)
-            with inherited.take("127.0.0.1", 80) as taken:
+            sender.hand(Place("127.0.0.1", 80), listening)
+            with inherited.take(Place("127.0.0.1", 80)) as taken:
                 assert taken.getsockname() == listening.getsockname()
                 assert not taken.getblocking()
                 assert not taken.get_inheritable()
+        sender.close()
+        inherited.close()
+
+    run(test)
+
+
+def test_a_number_of_udp_is_another_place() -> None:
+    """The same number of both transports travels, and is forgotten, apart."""
+
+    async def test() -> None:
+        ours, theirs = channel()
+        sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
+        streams, datagrams = Place("::1", 53), Place("::1", 53, "udp")
+        with bound() as listening, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            sender.hand(streams, listening)
+            sender.hand(datagrams, other)
+            with inherited.take(streams) as one, inherited.take(datagrams) as two:
+                assert (one.type, two.type) == (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+            sender.forget(streams)
+            with pytest.raises(LookupError, match=r"port 53 \(tcp\)"):
+                inherited.take(streams)
+            inherited.take(datagrams).close()
         sender.close()
         inherited.close()
 
@@ -52,12 +74,12 @@ def test_a_place_may_be_taken_again_until_it_is_forgotten() -> None:
         ours, theirs = channel()
         sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         with bound() as listening:
-            sender.hand(("::", 80), listening)
-            inherited.take("::", 80).close()
-            inherited.take("::", 80).close()
-            sender.forget(("::", 80))
+            sender.hand(Place("::", 80), listening)
+            inherited.take(Place("::", 80)).close()
+            inherited.take(Place("::", 80)).close()
+            sender.forget(Place("::", 80))
             with pytest.raises(LookupError, match="no socket for :: port 80"):
-                inherited.take("::", 80)
+                inherited.take(Place("::", 80))
         sender.close()
         inherited.close()
 
@@ -73,8 +95,8 @@ def test_nothing_stays_open_behind() -> None:
         sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         with bound() as listening:
             for port in (1, 1, 2, 3):
-                sender.hand(("::", port), listening)
-            sender.forget(("::", 3))
+                sender.hand(Place("::", port), listening)
+            sender.forget(Place("::", 3))
             inherited.receive()
             assert open_descriptors() == before + 2 + 1 + 2
             inherited.close_held()
@@ -96,14 +118,14 @@ def test_more_than_a_socket_holds_waits_in_order() -> None:
         sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         with bound() as listening:
             for port in range(100):
-                sender.hand(("::", port), listening)
+                sender.hand(Place("::", port), listening)
             flushing = asyncio.create_task(sender.flushed())
             await asyncio.sleep(0)
             assert not flushing.done()
             loop.add_reader(inherited.fileno(), inherited.receive)
             await flushing
             for port in range(100):
-                inherited.take("::", port).close()
+                inherited.take(Place("::", port)).close()
             loop.remove_reader(inherited.fileno())
         sender.close()
         inherited.close()
@@ -121,16 +143,16 @@ def test_a_place_closed_while_it_waits_is_not_sent() -> None:
         sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         with bound() as listening:
             for port in range(50):
-                sender.hand(("::", port), listening)
+                sender.hand(Place("::", port), listening)
             closed = bound()
-            sender.hand(("::", 99), closed)
+            sender.hand(Place("::", 99), closed)
             closed.close()
-            sender.forget(("::", 99))
+            sender.forget(Place("::", 99))
             loop.add_reader(inherited.fileno(), inherited.receive)
             await sender.flushed()
-            inherited.take("::", 49).close()
+            inherited.take(Place("::", 49)).close()
             with pytest.raises(LookupError):
-                inherited.take("::", 99)
+                inherited.take(Place("::", 99))
             loop.remove_reader(inherited.fileno())
         sender.close()
         inherited.close()
@@ -153,10 +175,10 @@ def test_the_end_of_the_other_end_is_noticed_and_harmless() -> None:
         sender = DescriptorSender(ours)
         theirs.close()
         with bound() as listening:
-            sender.hand(("::", 80), listening)
+            sender.hand(Place("::", 80), listening)
             await sender.flushed()
             sender.close()
-            sender.hand(("::", 80), listening)
+            sender.hand(Place("::", 80), listening)
             await sender.flushed()
 
     run(test)
@@ -178,11 +200,11 @@ def test_a_connection_is_given_away() -> None:
         ours, theirs = channel()
         sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         client, accepted = connection()
-        sender.pass_on(("::", 80), accepted)
+        sender.pass_on(Place("::", 80), accepted)
         assert accepted.fileno() < 0
         inherited.receive()
         ((place, received),) = inherited.connections()
-        assert place == ("::", 80)
+        assert place == Place("::", 80)
         assert received.getpeername() == client.getsockname()
         assert not received.getblocking()
         received.close()
@@ -203,8 +225,8 @@ def test_a_connection_waits_for_a_port_that_is_about_to_open() -> None:
         sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         client, accepted = connection()
         with bound() as listening:
-            sender.hand(("::", 80), listening)
-            sender.pass_on(("::", 80), accepted)
+            sender.hand(Place("::", 80), listening)
+            sender.pass_on(Place("::", 80), accepted)
             inherited.receive()
             ((place, received),) = inherited.connections()
             inherited.put_back(place, received)
@@ -230,12 +252,12 @@ def test_connections_that_cannot_be_sent_come_back() -> None:
         sender = DescriptorSender(ours)
         clients, accepted = zip(*[connection() for _ in range(20)], strict=True)
         for one in accepted:
-            sender.pass_on(("::", 80), one)
+            sender.pass_on(Place("::", 80), one)
         waiting = sender.waiting
         assert waiting > 0
         theirs.close()
         unsent = sender.close()
-        assert [place for place, _ in unsent] == [("::", 80)] * waiting
+        assert [place for place, _ in unsent] == [Place("::", 80)] * waiting
         assert [one for _, one in unsent] == list(accepted[-waiting:])
         for one in (*clients, *accepted):
             one.close()
@@ -252,7 +274,7 @@ def test_too_many_connections_for_a_port_that_never_opens_are_ended(monkeypatch:
         sender, inherited = DescriptorSender(ours), InheritedSockets(theirs)
         clients, accepted = zip(*[connection() for _ in range(3)], strict=True)
         for one in accepted:
-            sender.pass_on(("::", 80), one)
+            sender.pass_on(Place("::", 80), one)
         inherited.receive()
         assert clients[0].recv(1) == b""
         kept = [one for _, one in inherited.connections()]

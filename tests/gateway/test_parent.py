@@ -17,6 +17,7 @@ import pytest
 
 from controller.publish import Publisher
 from gateway import parent
+from gateway.descriptors import Place
 from gateway.ir.backend import Backend
 from gateway.ir.listener import Listener
 from gateway.ir.value import Source
@@ -70,7 +71,7 @@ class DataPlane:
         await self.publisher.acknowledged(self.publisher.publish(resources, remove))
 
     async def serve(self, port: int) -> None:
-        assert self.workers.open(("127.0.0.1", port)) is None
+        assert self.workers.open(Place("127.0.0.1", port)) is None
         await self.publish(listener(port))
         assert self.publisher.rejections() == {}
 
@@ -128,6 +129,21 @@ def test_every_worker_serves_every_port() -> None:
     run(test)
 
 
+def test_the_parent_reads_no_datagrams_in_a_worker_s_place() -> None:
+    """It has accepted nothing there, and another worker would know nothing of their flows: they wait for theirs."""
+
+    async def test() -> None:
+        workers = Workers(2, Publisher(print), DataPlane(2, FAKE), RuntimeOptions())
+        port = free_port()
+        for transport in ("tcp", "udp"):
+            assert workers.open(Place("127.0.0.1", port, transport)) is None
+        assert {place.transport for place, _ in workers._unattended()} == {"tcp"}
+        for place in workers.places():
+            workers.close(place)
+
+    run(test)
+
+
 def test_descriptors_come_before_the_batch_that_needs_them() -> None:
     """Ports opened one after another, each with its batch right behind: no worker ever lacks a socket."""
 
@@ -135,7 +151,7 @@ def test_descriptors_come_before_the_batch_that_needs_them() -> None:
         async with data_plane(2) as plane:
             ports = sorted({free_port() for _ in range(30)})
             for port in ports:
-                assert plane.workers.open(("127.0.0.1", port)) is None
+                assert plane.workers.open(Place("127.0.0.1", port)) is None
                 plane.publisher.publish([listener(port)], ())
             await plane.publisher.acknowledged(plane.publisher.revision)
             assert plane.publisher.rejections() == {}
@@ -152,11 +168,11 @@ def test_a_port_in_use_is_a_value() -> None:
         async with data_plane(2) as plane:
             with socket.create_server(("127.0.0.1", 0)) as other:
                 port = other.getsockname()[1]
-                failure = plane.workers.open(("127.0.0.1", port))
+                failure = plane.workers.open(Place("127.0.0.1", port))
                 assert failure is not None
                 assert f"127.0.0.1:{port}" in str(failure)
                 assert "in use" in str(failure)
-            assert plane.workers.open(("127.0.0.1", port)) is None
+            assert plane.workers.open(Place("127.0.0.1", port)) is None
 
     run(test)
 
@@ -169,7 +185,7 @@ def test_a_closed_port_refuses_connections() -> None:
             port = free_port()
             await plane.serve(port)
             await plane.publish(remove=(("Listener", f"default/g/{port}"),))
-            plane.workers.close(("127.0.0.1", port))
+            plane.workers.close(Place("127.0.0.1", port))
             await plane.workers.let_go()
             with pytest.raises(ConnectionRefusedError):
                 await visit(port)
@@ -267,7 +283,7 @@ def test_drain_ends_all_workers_and_closes_all_ports() -> None:
         plane = DataPlane(2, FAKE)
         running = asyncio.create_task(plane.workers.run())
         port = free_port()
-        plane.workers.open(("127.0.0.1", port))
+        plane.workers.open(Place("127.0.0.1", port))
         plane.publisher.publish([listener(port)], ())
         await plane.publisher.acknowledged(1)
         pids = await plane.pids()
@@ -291,7 +307,7 @@ def test_while_the_delay_lasts_connections_are_still_taken() -> None:
         plane = DataPlane(1, FAKE)
         running = asyncio.create_task(plane.workers.run())
         port = free_port()
-        plane.workers.open(("127.0.0.1", port))
+        plane.workers.open(Place("127.0.0.1", port))
         plane.publisher.publish([listener(port)], ())
         await plane.publisher.acknowledged(1)
         draining = asyncio.create_task(plane.workers.drain(0.3, 1))
@@ -474,7 +490,7 @@ def test_sockets_beyond_the_workers_are_served_too() -> None:
                 writer.close()
             assert {await visit(port) for _ in range(40)} == {"worker-0"}
             assert plane.workers.handed > 0
-            assert plane.workers.sockets(("127.0.0.1", port)) == tuple(sockets)
+            assert plane.workers.sockets(Place("127.0.0.1", port)) == tuple(sockets)
 
     run(test)
 

@@ -9,14 +9,14 @@ import pytest
 
 from gateway import places
 from gateway.descriptors import Place
-from gateway.net.sockets import BindError, bind, bind_again
+from gateway.net.sockets import BindError, bind, bind_again, bind_datagrams
 from gateway.places import Places
 
 
 def free_place() -> Place:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return ("127.0.0.1", probe.getsockname()[1])
+        return Place("127.0.0.1", probe.getsockname()[1])
 
 
 def test_every_worker_has_its_own_socket() -> None:
@@ -24,7 +24,7 @@ def test_every_worker_has_its_own_socket() -> None:
     held, place = Places(3), free_place()
     assert held.open(place) is None
     sockets = [dict(held.of(number))[place] for number in range(3)]
-    assert {listening.getsockname() for listening in sockets} == {place}
+    assert {listening.getsockname() for listening in sockets} == {place[:2]}
     assert tuple(sockets) == held.all(place)
     assert list(held.surplus()) == []
     assert list(held) == [place]
@@ -32,11 +32,33 @@ def test_every_worker_has_its_own_socket() -> None:
     assert (list(held), held.all(place)) == ([], ())
 
 
+def test_a_number_of_tcp_and_the_same_of_udp_are_two_places() -> None:
+    """RFC 6335 6: a service may have both."""
+    held, place = Places(2), free_place()
+    datagrams = place._replace(transport="udp")
+    assert (held.open(place), held.open(datagrams)) == (None, None)
+    assert {bound.type for bound in held.all(datagrams)} == {socket.SOCK_DGRAM}
+    held.close(place)
+    assert list(held) == [datagrams]
+    held.close_all()
+
+
+def test_surplus_sockets_of_udp_are_closed() -> None:
+    """The system gives datagrams to every socket that is open, and nobody would read those."""
+    first = bind_datagrams("127.0.0.1", 0)
+    place = Place("127.0.0.1", first.getsockname()[1], "udp")
+    claimed = [first, bind_again(first), bind_again(first)]
+    held = Places(2, lambda _: list(claimed))
+    assert held.open(place) is None
+    assert (held.all(place), claimed[2].fileno(), list(held.surplus())) == (tuple(claimed[:2]), -1, [])
+    held.close_all()
+
+
 @pytest.mark.parametrize("left", [1, 2, 4])
 def test_sockets_that_were_left_are_taken(left: int) -> None:
     """Those that are missing are bound beside them, and those beyond the workers are kept, since connections come to them."""
     place = free_place()
-    first = bind(*place)
+    first = bind(place.address, place.port)
     claimed = [first, *(bind_again(first) for _ in range(left - 1))]
     held = Places(2, lambda asked: list(claimed) if asked == place else [])
     assert held.open(place) is None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.descriptors import Place
+from gateway.descriptors import Place, place_of
 from gateway.ir.backend import Backend
 from gateway.ir.batch import AnyResource
 from gateway.ir.listener import Listener
@@ -17,10 +19,10 @@ SOURCE = Source("Gateway", "default", "g")
 BACKEND = Backend(key="default/s:80", source=SOURCE)
 
 
-def listener(name: str, port: int, address: str = "::1") -> Listener:
+def listener(name: str, port: int, address: str = "::1", protocol: Literal["HTTP", "UDP"] = "HTTP") -> Listener:
     key = f"default/g/{name}"
     return Listener(key=key, source=SOURCE, gateway="default/g", name=name, address=address, port=port, bind_port=port, location_port=port,
-                    protocol="HTTP")  # fmt: skip
+                    protocol=protocol)  # fmt: skip
 
 
 class Host:
@@ -33,12 +35,13 @@ class Host:
 
     @property
     def open_places(self) -> list[int]:
-        return [port for _, port in self.places]
+        return [place.port for place in self.places]
 
     def open(self, place: Place) -> BindError | None:
         assert place not in self.places, "bound twice"
-        if place[1] in self.taken or any(port == place[1] and "::" in {address, place[0]} for address, port in self.places):
-            return BindError(*place, "in use", "stop the other program")
+        alike = [other for other in self.places if other[1:] == place[1:]]
+        if place.port in self.taken or any("::" in {other.address, place.address} for other in alike):
+            return BindError(place.address, place.port, "in use", "stop the other program")
         self.places.append(place)
         return None
 
@@ -139,8 +142,18 @@ def test_a_listener_that_stands_in_its_own_way_makes_way() -> None:
     assert host.ports.retry() == ()
     assert host.ports.release()
     assert host.ports.retry() == (listener("a", 80, "::"), listener("b", 80, "::"))
-    assert host.places == [("::", 80)]
+    assert host.places == [Place("::", 80)]
     assert not host.ports.release()
+
+
+def test_listeners_of_tcp_and_udp_may_have_the_same_number() -> None:
+    """A DNS server has both; neither is in the other's way, also when one moves."""
+    host = Host()
+    assert host.admit(listener("a", 53), listener("b", 53, protocol="UDP")) == {"a", "b"}
+    assert host.places == [Place("::1", 53), Place("::1", 53, "udp")]
+    assert host.ports.admit([listener("b", 53, "::", protocol="UDP")], ()).remove == (("Listener", "default/g/b"),)
+    assert host.ports.release()
+    assert host.ports.retry() == (listener("b", 53, "::", protocol="UDP"),)
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -159,12 +172,12 @@ def test_after_any_history_what_is_open_is_what_is_published(steps: list[tuple[s
     def note(put: tuple[AnyResource, ...], removed: tuple[tuple[str, str], ...] = ()) -> None:
         for _, key in removed:
             published.pop(key.removeprefix("default/g/"), None)
-        published.update((one.name, (one.address, one.port)) for one in put if isinstance(one, Listener))
+        published.update((one.name, place_of(one)) for one in put if isinstance(one, Listener))
 
     for what, name, port, address in steps:
         match what:
             case "set":
-                wanted[name] = (address, port)
+                wanted[name] = Place(address, port)
                 admitted = host.ports.admit([listener(name, port, address)], ())
                 note(admitted.set, admitted.remove)
             case "remove":

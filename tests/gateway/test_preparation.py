@@ -16,7 +16,7 @@ from gateway.ir.backend import Backend, Endpoint, EndpointSet
 from gateway.ir.batch import AnyResource, Batch
 from gateway.ir.filters import RequestHeaderModifier
 from gateway.ir.listener import Listener
-from gateway.ir.rule import BackendRef, Binding, HttpRule, Match, PathMatch
+from gateway.ir.rule import BackendRef, Binding, HttpRule, Match, PathMatch, TcpRule, TlsRule, UdpRule
 from gateway.ir.value import Identity, Source
 from gateway.live import Live
 from gateway.preparation import Preparation
@@ -42,6 +42,16 @@ def rule(name: str, path: PathMatch, bindings: tuple[Binding, ...], backend: str
     )  # fmt: skip
 
 
+StreamKind = type[TcpRule | TlsRule | UdpRule]
+
+
+def stream_rule(kind: StreamKind, name: str, bindings: tuple[Binding, ...], weight: int, created: str) -> AnyResource:
+    return kind(
+        key=f"Route/default/{name}/0", source=SOURCE, route=f"default/{name}", index=0, bindings=bindings, created=created,
+        backends=(BackendRef("b", weight), BackendRef(error="no such Service")),
+    )  # fmt: skip
+
+
 expressions = (PathMatch("RegularExpression", "/a.*"), PathMatch("RegularExpression", "("))
 paths = st.sampled_from((PathMatch(), PathMatch("Exact", "/a"), PathMatch("PathPrefix", "/a"), *expressions))
 hostnames = st.lists(st.sampled_from(("", "a.test", "*.test")), min_size=1, max_size=2, unique=True).map(tuple)
@@ -49,6 +59,10 @@ bindings = st.lists(st.builds(Binding, st.sampled_from(LISTENERS), hostnames), m
 resources: st.SearchStrategy[AnyResource] = st.one_of(
     st.builds(listener, st.sampled_from(LISTENERS), st.sampled_from(("", "a.test", "*.test"))),
     st.builds(rule, st.sampled_from("pqrs"), paths, bindings.map(tuple), st.sampled_from("bc"), st.sampled_from(("x", "bad name"))),
+    st.builds(
+        stream_rule, st.sampled_from((TcpRule, TlsRule, UdpRule)), st.sampled_from("xyz"), bindings.map(tuple), st.sampled_from((1, -1)),
+        st.sampled_from(("", "2024-01-01T00:00:00Z")),
+    ),
     st.builds(lambda key, error: Backend(key=key, source=SOURCE, error=error), st.sampled_from("bc"), st.sampled_from((None, "no"))),
     st.builds(
         lambda key, port: EndpointSet(key=key, source=SOURCE, endpoints=(Endpoint("127.0.0.1", port),)),
@@ -58,6 +72,7 @@ resources: st.SearchStrategy[AnyResource] = st.one_of(
 )
 removals: st.SearchStrategy[Identity] = st.one_of(
     st.tuples(st.just("Listener"), st.sampled_from(LISTENERS)),
+    st.tuples(st.sampled_from(("TcpRule", "TlsRule", "UdpRule")), st.sampled_from([f"Route/default/{name}/0" for name in "xyz"])),
     st.tuples(st.just("HttpRule"), st.sampled_from([f"HTTPRoute/default/{name}/0" for name in "pqrs"])),
     st.tuples(st.sampled_from(("Backend", "EndpointSet")), st.sampled_from("bc")),
 )
@@ -98,8 +113,16 @@ def tables(live: Live) -> dict[str, Any]:
             for entry in found.entries
         ]
         routes[key] = (each.resource, sorted(placed, key=lambda row: row[:3]))
+    names = (b"", b"a.test", b"b.test")
+    streams = {
+        (key, name): [(entry.rank, entry.payload.resource) for entry in each.streams.considered(name)]
+        for key, each in live.listeners.items()
+        for name in names
+    }
     return {
         "routes": routes,
+        "streams": streams,
+        "stream rules": {key: each.resource for key, each in live.streams.items()},
         "resources": live.resources,
         "rejections": live.rejections,
         "rules": {key: each.resource for key, each in live.rules.items()},

@@ -15,7 +15,7 @@ from tests.gateway.net.serving import until
 from tests.gateway.net.test_accept import no_descriptor_left
 from tests.running import run
 
-PLACE: Place = ("127.0.0.1", 80)
+PLACE = Place("127.0.0.1", 80)
 
 
 class Worker:

@@ -15,12 +15,13 @@ import pytest
 
 from gateway import succession
 from gateway.descriptor_channel import DescriptorChannel
-from gateway.net.sockets import bind, bind_again
+from gateway.descriptors import Place
+from gateway.net.sockets import bind, bind_again, bind_datagrams
 from gateway.succession import CHANNEL_VARIABLE, Predecessor, SuccessionFailed, Successor
 from tests.running import run
 
-HERE = ("127.0.0.1", 80)
-THERE = ("127.0.0.1", 443)
+HERE = Place("127.0.0.1", 80)
+THERE = Place("127.0.0.1", 443)
 
 
 @asynccontextmanager
@@ -63,6 +64,24 @@ def test_every_socket_arrives_in_the_order_of_the_workers() -> None:
             assert same(claimed_admin, admin)
             assert predecessor.claim_admin() is None
         for one in (*handed, *claimed, admin, claimed_admin):
+            one.close()
+
+    run(test)
+
+
+def test_sockets_of_udp_are_handed_over_too() -> None:
+    """A place of UDP and one of TCP with the same number are claimed apart."""
+
+    async def test() -> None:
+        listening, datagrams = bind("127.0.0.1", 0), bind_datagrams("127.0.0.1", 0)
+        async with pair() as (successor, predecessor):
+            successor.hand(HERE, [listening])
+            successor.hand(HERE._replace(transport="udp"), [datagrams])
+            successor.complete()
+            await predecessor.hand_over()
+            [claimed] = predecessor.claim(HERE._replace(transport="udp"))
+            assert same(claimed, datagrams)
+        for one in (listening, datagrams, claimed):
             one.close()
 
     run(test)

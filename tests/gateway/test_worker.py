@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from controller.publish import Publisher
+from gateway.descriptors import Place
 from gateway.ir.filters import RequestRedirect
 from gateway.ir.listener import Listener
 from gateway.ir.rule import Binding, HttpRule
@@ -85,7 +86,7 @@ def test_a_worker_under_a_parent_imports_little() -> None:
         parent = Parent(LISTING)
         running = asyncio.create_task(parent.workers.run())
         for port in (plain, secure):
-            assert parent.workers.open(("127.0.0.1", port)) is None
+            assert parent.workers.open(Place("127.0.0.1", port)) is None
         resources = (certificate, listener(plain), listener(secure, certificate.key), redirecting(plain, secure))
         revision = parent.publisher.publish(resources, ())
         await parent.publisher.acknowledged(revision)
@@ -109,7 +110,7 @@ def test_questions_are_answered_in_json() -> None:
         port = free_port()
         parent = Parent(PROGRAM)
         running = asyncio.create_task(parent.workers.run())
-        parent.workers.open(("127.0.0.1", port))
+        parent.workers.open(Place("127.0.0.1", port))
         await parent.publisher.acknowledged(parent.publisher.publish((listener(port), redirecting(port)), ()))
         async with httpx.AsyncClient() as client:
             await client.get(f"http://127.0.0.1:{port}/")
@@ -156,7 +157,7 @@ def test_connections_handed_over_are_served_as_if_accepted_there() -> None:
         parent = Parent(PROGRAM, 2)
         running = asyncio.create_task(parent.workers.run())
         for port in (plain, secure):
-            assert parent.workers.open(("127.0.0.1", port)) is None
+            assert parent.workers.open(Place("127.0.0.1", port)) is None
         resources = (certificate, listener(plain), listener(secure, certificate.key), redirecting(plain, secure))
         await parent.publisher.acknowledged(parent.publisher.publish(resources, ()))
         stopped, serving = parent.workers._workers
@@ -185,7 +186,7 @@ def test_what_is_queued_at_the_end_is_served() -> None:
         port = free_port()
         parent = Parent(PROGRAM)
         running = asyncio.create_task(parent.workers.run())
-        parent.workers.open(("127.0.0.1", port))
+        parent.workers.open(Place("127.0.0.1", port))
         await parent.publisher.acknowledged(parent.publisher.publish((listener(port), redirecting(port)), ()))
         (worker,) = parent.workers._workers
         assert worker.process is not None

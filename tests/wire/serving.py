@@ -27,6 +27,7 @@ from controller.api.kinds import VERSIONS
 from controller.sources.files import Change, FileSource
 from controller.translate.options import Options
 from controller.translator import Translator
+from gateway.descriptors import Place
 from gateway.ir.batch import Batch, Rejection
 from gateway.options import RuntimeOptions
 from gateway.runtime import Runtime
@@ -103,18 +104,24 @@ def _key(document: dict[str, Any]) -> tuple[str, str, str]:
 
 
 class FreePorts:
-    """ListeningSockets that bind every place at a free port of 127.0.0.1, the same one each time."""
+    """ListeningSockets that bind every place at a free port of 127.0.0.1, the same one each time; UDP at the address that is asked for."""
 
     def __init__(self) -> None:
         self.bound: dict[int, int] = {}
+        self.datagrams: dict[int, int] = {}
+        """Those of UDP."""
 
-    def take(self, address: str, port: int) -> socket.socket:
-        listening = socket.socket()
+    def take(self, place: Place) -> socket.socket:
+        if place.transport == "tcp":
+            address, bound, listening = "127.0.0.1", self.bound, socket.socket()
+        else:
+            family = socket.AF_INET6 if ":" in place.address else socket.AF_INET
+            address, bound, listening = place.address, self.datagrams, socket.socket(family, socket.SOCK_DGRAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # a port may change hands while it is open
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", self.bound.get(port, 0)))
+        listening.bind((address, bound.get(place.port, 0)))
         listening.setblocking(False)
-        self.bound[port] = listening.getsockname()[1]
+        bound[place.port] = listening.getsockname()[1]
         return listening
 
 

@@ -129,6 +129,11 @@ class StreamSite:
         """What a function returns that runs in the gateway's loop; it has read by then what was sent to it before."""
         return self._thread.call(function)
 
+    def settle(self) -> None:
+        """Returns when no table of hashes is being built any more."""
+        while not self.run(lambda: all(each.is_settled() for each in self.runtime._live.described.values())):
+            pass
+
     def address(self, port: int) -> tuple[str, int]:
         return "127.0.0.1", self.sockets.bound[port]
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from gateway.overload import Stage
+from gateway.proxy.open_port import OpenPort
 from tests.certificates import Authority
 from tests.wire.backends import LIMIT, Echo, Planned
 from tests.wire.conftest import Serve
@@ -210,7 +211,7 @@ def test_a_listener_whose_server_has_ended_listens_again(site: Site) -> None:
 
     def end() -> None:
         for opened in site.runtime._open.values():
-            if opened._server is not None:
+            if isinstance(opened, OpenPort) and opened._server is not None:
                 opened._server.close()
 
     site._thread.call(end)

@@ -158,6 +158,7 @@ def test_balancing_by_client_address_keeps_a_client_at_its_endpoint(scripted: Ma
     servers = [scripted(echo(name)) for name in (b"a", b"b", b"c")]
     described = backend("db", *[server.port for server in servers], balancing=Balancing("RingHash"))
     with StreamSite(listener("db", 5432), described, tcp_rule("db", "db")) as site:
+        site.settle()
         found = set()
         for _ in range(10):
             with site.connect(5432) as client:

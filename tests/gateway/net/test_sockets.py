@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.net.sockets import BindError, bind, bind_again, readable
+from gateway.net.sockets import BindError, bind, bind_again, bind_datagrams, readable
 
 
 def port_of(listening: socket.socket) -> int:
@@ -59,7 +59,7 @@ def test_a_port_in_use_is_told_even_if_its_holder_would_share_it() -> None:
     assert refused.value.port == port
     assert refused.value.address == "127.0.0.1"
     assert "in use" in refused.value.reason
-    assert f"ss -ltnp 'sport = :{port}'" in refused.value.remedy
+    assert f"ss -lntup 'sport = :{port}'" in refused.value.remedy
     assert str(refused.value).startswith(f"cannot listen on 127.0.0.1:{port}: the port is in use")
 
 
@@ -188,3 +188,14 @@ def test_addresses_read_as_users_write_them() -> None:
     """RFC 3986 3.2.2: an IPv6 address stands in brackets."""
     assert readable("127.0.0.1", 80) == "127.0.0.1:80"
     assert readable("::1", 80) == "[::1]:80"
+
+
+def test_a_udp_port_is_shared_among_workers_and_with_nobody_else() -> None:
+    """One socket a worker, each with SO_REUSEPORT; whoever has the port already is told of, also one that would share it."""
+    with bind_datagrams("127.0.0.1", 0) as first, bind_again(first) as second:
+        assert second.getsockname() == first.getsockname()
+        assert (second.type, second.getblocking()) == (socket.SOCK_DGRAM, False)
+        with pytest.raises(BindError, match="in use"):
+            bind_datagrams("127.0.0.1", port_of(first))
+    with bind("127.0.0.1", 0) as listening, bind_datagrams("127.0.0.1", port_of(listening)) as datagrams:
+        assert port_of(datagrams) == port_of(listening)

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry.counters import DURATION_BOUNDS
 from gateway.telemetry.exposition import OTHER, Exposition
-from gateway.telemetry.statistics import RequestSeries, Sample, Statistics
+from gateway.telemetry.statistics import RequestSeries, Sample, Statistics, StreamSeries
 
 # What Kiali and Istio's boards group by.
 ISTIO_LABELS = {
@@ -184,3 +184,33 @@ def test_nothing_at_all_is_valid() -> None:
     assert open_metrics(Statistics()).keys() >= {"istio_requests", "tidegate_route_requests"}
     assert Exposition().openmetrics(Statistics()).endswith(b"# EOF\n")
     assert b"# EOF" not in Exposition().prometheus(Statistics())
+
+
+@PARSED
+def test_relayed_connections_and_flows_have_istio_s_names(parsed: Parsed) -> None:
+    """istio.io/latest/docs/reference/config/metrics: TCP metrics; TLS is TCP there. What is opened and the bytes have no flag yet."""
+    labels = ("infra/edge", "db", "TCPRoute", "shop/r", "0", "shop/cart:8080")
+    streams = (StreamSeries(*labels, "tls", "-", 5, 2, 100, 200), StreamSeries(*labels, "tls", "UF", 0, 1, 0, 0))
+    families = parsed(Statistics(streams=streams))
+    wanted = {"sent_bytes": {"-": 200}, "received_bytes": {"-": 100}, "connections_opened": {"-": 5}, "connections_closed": {"-": 2, "UF": 1}}
+    for name, expected in wanted.items():
+        found = values_by_flag(families, f"istio_tcp_{name}")
+        assert found == expected
+    sample = families[next(name for name in families if name.startswith("istio_tcp_sent_bytes"))].samples[0]
+    assert sample.labels.keys() >= ISTIO_LABELS - {"response_code"}
+    assert sample.labels["request_protocol"] == "tcp"
+    assert sample.labels["destination_service"] == "cart.shop.svc.cluster.local"
+
+
+def values_by_flag(families: dict[str, Any], name: str) -> dict[str, float]:
+    [family] = [family for known, family in families.items() if known.removesuffix("_total") == name]
+    return {sample.labels["response_flags"]: sample.value for sample in family.samples}
+
+
+def test_series_of_streams_are_bounded() -> None:
+    """Whoever comes later is summed up under _other."""
+    exposition = Exposition(limit=2)
+    streams = tuple(StreamSeries("g/g", "l", "TCPRoute", "a/r", "0", f"a/s{number}:1", "tcp", "-", 1, 0, 0, 0) for number in range(5))
+    samples = prometheus(Statistics(streams=streams), exposition)["istio_tcp_connections_opened"].samples
+    assert [sample.value for sample in samples] == [1, 1, 3]
+    assert set(samples[-1].labels.values()) == {OTHER}

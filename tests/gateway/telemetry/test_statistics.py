@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway.telemetry.counters import DURATION_BOUNDS
-from gateway.telemetry.statistics import RequestSeries, Sample, Statistics, Totals, merge
+from gateway.telemetry.statistics import RequestSeries, Sample, Statistics, StreamSeries, Totals, merge
 
 
 def series(count: int, *, backend: str = "default/s:80", code: int = 200) -> RequestSeries:
@@ -57,3 +57,14 @@ def test_statistics_survive_the_stream() -> None:
     assert msgspec.json.decode(msgspec.json.encode(statistics), type=Statistics) == statistics
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b'{"error":"KeyError"}', type=Statistics)
+
+
+def test_streams_are_summed_over_workers_by_all_their_names() -> None:
+    """Numbers of a worker that has ended stay."""
+    one = StreamSeries("g/g", "l", "TCPRoute", "a/r", "0", "a/s:1", "tcp", "-", 3, 2, 10, 20)
+    other = msgspec.structs.replace(one, flags="UF", opened=0, closed=1, received_bytes=0, sent_bytes=0)
+    totals = Totals()
+    totals.told("w0", Statistics(streams=(one, other)))
+    totals.ended("w0")
+    totals.told("w1", Statistics(streams=(one,)))
+    assert totals.sum().streams == (msgspec.structs.replace(one, opened=6, closed=4, received_bytes=20, sent_bytes=40), other)

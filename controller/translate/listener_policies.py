@@ -41,6 +41,12 @@ def listener_options(view: View, gateway: Key, listener: str) -> ListenerOptions
         merge_slashes=policy.spec.paths.merge_slashes,
         reason_header=policy.spec.reason_header,
         access_log=policy.spec.access_log,
+        proxy_protocol=policy.spec.proxy_protocol.mode,
+        proxy_protocol_addresses=policy.spec.proxy_protocol.addresses,
+        stream_idle_timeout=policy.spec.timeouts.stream_idle,
+        flow_idle_timeout=policy.spec.timeouts.flow_idle,
+        most_flows=policy.spec.limits.flows,
+        most_streams_per_connection=policy.spec.limits.streams_per_connection,
     )
 
 

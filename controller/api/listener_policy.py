@@ -31,10 +31,10 @@ Count = Annotated[Integer, Field(ge=1, le=(1 << 31) - 1)]
 
 
 class ListenerPolicyTarget(LocalPolicyTargetReference):
-    """A Gateway of the policy's namespace, or one listener of it."""
+    """A Gateway or a ListenerSet of the policy's namespace, or one listener of it."""
 
     group: Literal["gateway.networking.k8s.io"] = "gateway.networking.k8s.io"
-    kind: Literal["Gateway"] = "Gateway"
+    kind: Literal["Gateway", "ListenerSet"] = "Gateway"
     section_name: SectionName | None = Field(default=None, description="The listener; all listeners when absent.")
 
 
@@ -118,7 +118,7 @@ class ListenerPolicySpec(Model):
     """Options of listeners."""
 
     target_refs: Annotated[tuple[ListenerPolicyTarget, ...], AfterValidator(check_targets)] = Field(
-        min_length=1, max_length=16, description="The Gateways or listeners it holds for."
+        min_length=1, max_length=16, description="The Gateways, ListenerSets or listeners it holds for."
     )
     trusted_hops: Annotated[Integer, Field(ge=0, le=32)] | None = Field(
         default=None, description="How many proxies in front are trusted to have written x-forwarded-for; none when absent."
@@ -141,7 +141,7 @@ class ListenerPolicySpec(Model):
 
 
 class ListenerPolicy(Object):
-    """Options of a Gateway or one of its listeners."""
+    """Options of a Gateway, a ListenerSet or one of their listeners."""
 
     api_version: Literal["tidegate.dev/v1alpha1"]
     kind: Literal["ListenerPolicy"]

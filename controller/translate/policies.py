@@ -27,7 +27,7 @@ AnyPolicy = BackendTLSPolicy | BackendPolicy | ListenerPolicy | XBackendTrafficP
 TargetKey = tuple[str, str, str, str, str]
 """Kind of the policy; group, kind, namespace and name of the target: a value of the index "target of policy"."""
 
-GROUPS = {"Gateway": GATEWAY_GROUP, "Service": ""}
+GROUPS = {"Gateway": GATEWAY_GROUP, "ListenerSet": GATEWAY_GROUP, "Service": ""}
 """The group of each kind that policies are attached to."""
 
 MOST_ANCESTORS = 16

@@ -14,11 +14,12 @@ from msgspec.structs import replace
 
 from controller.translate.classes import CONTROLLER_NAME
 from controller.translate.conditions import Condition, Problem, combined, met, warned
-from controller.translate.gateways import accepted_by_listeners
+from controller.translate.judging import accepted_by_entries, accepted_by_listeners
 from controller.translate.objects import called
 from controller.translate.statuses import (
     GatewayClassStatus,
     GatewayStatus,
+    ListenerSetStatus,
     ListenerStatus,
     ObjectRef,
     ParentStatus,
@@ -69,6 +70,8 @@ def programmed(status: Status, live: Live) -> Status:
     match status:
         case GatewayStatus():
             return _gateway(status, live)
+        case ListenerSetStatus():
+            return _listener_set(status, live)
         case RouteStatus():
             return _route(status, live)
         case GatewayClassStatus() | PolicyStatus():
@@ -87,7 +90,15 @@ def _gateway(status: GatewayStatus, live: Live) -> GatewayStatus:
         message = f"the proxy refused certificate {status.client_certificate}: {reason}"
         _worsen(conditions, "ResolvedRefs", generation, Problem("InvalidClientCertificateRef", message))
     problem = _gateway_problem(status, conditions["Accepted"], listeners, live)
-    return replace(status, conditions=(*conditions.values(), met("Programmed", generation, problem)), listeners=listeners)
+    sets = tuple(keys for keys in status.listener_sets if any(_is_bound(key, live) for key in keys))
+    conditions["Programmed"] = met("Programmed", generation, problem)
+    return replace(status, conditions=tuple(conditions.values()), listeners=listeners, listener_sets=sets)
+
+
+def _is_bound(listener: str, live: Live) -> bool:
+    """Whether nothing is known that keeps a listener's port from being bound, as far as it goes for being accepted."""
+    failure = live.bind_failures.get(listener)
+    return failure is None or failure.address
 
 
 def _gateway_problem(status: GatewayStatus, accepted: Condition, listeners: tuple[ListenerStatus, ...], live: Live) -> Problem | None:
@@ -107,6 +118,31 @@ def _gateway_problem(status: GatewayStatus, accepted: Condition, listeners: tupl
     return None
 
 
+def _listener_set(status: ListenerSetStatus, live: Live) -> ListenerSetStatus:
+    generation = status.generation
+    listeners = tuple(_listener(listener, generation, live) for listener in status.listeners)
+    conditions = {condition.type: condition for condition in status.conditions}
+    if conditions["Accepted"].reason in ("Accepted", "ListenersNotValid"):
+        conditions["Accepted"] = accepted_by_entries(generation, listeners)
+    conditions["Programmed"] = met("Programmed", generation, _listener_set_problem(status, conditions["Accepted"], listeners, live))
+    return replace(status, conditions=tuple(conditions.values()), listeners=listeners)
+
+
+def _listener_set_problem(
+    status: ListenerSetStatus, accepted: Condition, listeners: tuple[ListenerStatus, ...], live: Live
+) -> Problem | None:
+    """Why a ListenerSet is not programmed. One listener that works is enough."""
+    if accepted.status == "False":
+        return Problem("ParentNotProgrammed" if accepted.reason == "ParentNotAccepted" else accepted.reason, accepted.message)
+    if reason := live.rejection("Gateway", status.gateway):
+        return Problem("ParentNotProgrammed", f"the proxy refused Gateway {status.gateway}: {reason}")
+    if not live.settled:
+        return Problem("Pending", "the proxies have not applied it yet")
+    if not any(condition.type == "Programmed" and condition.status == "True" for one in listeners for condition in one.conditions):
+        return Problem("ListenersNotValid", "none of its listeners is programmed")
+    return None
+
+
 def _listener(status: ListenerStatus, generation: int, live: Live) -> ListenerStatus:
     """A listener with Programmed as its last condition."""
     conditions = {condition.type: condition for condition in status.conditions}
@@ -116,7 +152,8 @@ def _listener(status: ListenerStatus, generation: int, live: Live) -> ListenerSt
 
 def _listener_problem(status: ListenerStatus, conditions: dict[str, Condition], generation: int, live: Live) -> Problem | None:
     if not status.key:
-        return Problem("Invalid", next((c.message for c in conditions.values() if c.status == "False"), "its Gateway is not accepted"))
+        reason = conditions["Conflicted"].reason if "Conflicted" in conditions else "Invalid"
+        return Problem(reason, next((c.message for c in conditions.values() if c.status == "False"), "its Gateway is not accepted"))
     failure = live.bind_failures.get(status.key)
     if failure is not None:
         if not failure.address:
@@ -182,10 +219,13 @@ def to_json(status: Status, now: str | None = None) -> dict[str, Any]:
         case GatewayStatus():
             return {
                 "addresses": [{"type": "IPAddress", "value": status.address}] if status.address else [],
-                "attachedListenerSets": 0,
+                "attachedListenerSets": len(status.listener_sets),
                 "conditions": _conditions(status.conditions, now),
                 "listeners": [_listener_json(listener, now) for listener in status.listeners],
             }
+        case ListenerSetStatus():
+            listeners = [_listener_json(listener, now) for listener in status.listeners]
+            return {"conditions": _conditions(status.conditions, now), "listeners": listeners}
         case RouteStatus():
             return {"parents": [{"parentRef": _reference(p.parent)} | _judged(p.conditions, now) for p in status.parents]}
         case PolicyStatus():
@@ -255,7 +295,7 @@ def summary(status: Status) -> str:
 
 def _well(status: Status) -> str:
     match status:
-        case GatewayStatus():
+        case GatewayStatus() | ListenerSetStatus():
             listeners = [f"{listener.name} with {_routes(listener.attached_routes)}" for listener in status.listeners]
             known = any(condition.type == "Programmed" for condition in status.conditions)
             return f"{'programmed' if known else 'accepted'}, {', '.join(listeners)}"
@@ -288,7 +328,7 @@ def placed(status: Status) -> Iterator[tuple[str, Condition]]:
     match status:
         case GatewayClassStatus():
             yield from (("", condition) for condition in status.conditions)
-        case GatewayStatus():
+        case GatewayStatus() | ListenerSetStatus():
             yield from (("", condition) for condition in status.conditions)
             for listener in status.listeners:
                 yield from ((f"listener {listener.name}: ", condition) for condition in listener.conditions)

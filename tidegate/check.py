@@ -15,7 +15,9 @@ import msgspec
 from rich.console import Console
 
 from controller.api.gateway import Gateway
+from controller.api.listener_set import ListenerSet, ParentGatewayReference
 from controller.api.metadata import Key, Object
+from controller.api.references import ParentReference
 from controller.api.routes import AnyRoute
 from controller.sources.problems import Path as FieldPath
 from controller.status import Live, is_fault, placed, programmed, to_json
@@ -46,22 +48,16 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        """Whether there is no problem, no condition that says that something is wrong, and no route to a Gateway that is not there."""
+        """Whether there is no problem, no condition that says that something is wrong, and nobody whose parent is not there."""
         wrong = any(is_fault(condition) for status in self.statuses.values() for _, condition in placed(status))
         return not (self.reading.change.problems or self.reading.failures or wrong or self.parentless)
 
     @property
     def parentless(self) -> frozenset[Key]:
-        """Routes that name a Gateway which no file holds. The API gives them no status, but in files that is a mistake."""
+        """Routes and ListenerSets whose parent no file holds. The API gives them no status, but in files that is a mistake."""
         objects = self.reading.change.puts
-        gateways = {obj.key for obj in objects if isinstance(obj, Gateway)}
-        routes = [obj for obj in objects if isinstance(obj, AnyRoute)]
-        return frozenset(
-            route.key
-            for route in routes
-            for parent in route.spec.parent_refs
-            if parent.kind == "Gateway" and ("Gateway", parent.namespace or route.namespace, parent.name) not in gateways
-        )
+        there = {obj.key for obj in objects if isinstance(obj, Gateway | ListenerSet)}
+        return frozenset(obj.key for obj in objects for parent in _parents(obj) if parent not in there)
 
     def objects(self) -> tuple[Object, ...]:
         """All that could be read, by kind, namespace and name; those with a status first."""
@@ -71,6 +67,18 @@ class Verdict:
         """file:line of an object or of one of its fields, '' for what no file holds."""
         place = self.reading.source.place(key, field)
         return "" if place is None else str(place)
+
+
+def _parents(obj: Object) -> Iterator[Key]:
+    """The Gateways and ListenerSets that an object names as its parents."""
+    references: tuple[ParentReference | ParentGatewayReference, ...] = ()
+    if isinstance(obj, AnyRoute):
+        references = obj.spec.parent_refs
+    elif isinstance(obj, ListenerSet):
+        references = (obj.spec.parent_ref,)
+    for reference in references:
+        if reference.kind in ("Gateway", "ListenerSet"):
+            yield reference.kind, reference.namespace or obj.namespace, reference.name
 
 
 def check(options: RunOptions) -> Verdict:
@@ -157,7 +165,7 @@ def field_in(obj: Object, part: str, message: str) -> FieldPath:
         return ("spec", "rules", int(found[1]), *_steps(found[2]))
     if found := _FIELD.search(message):
         return _steps(found[0])
-    if isinstance(obj, Gateway) and part.startswith("listener "):
+    if isinstance(obj, Gateway | ListenerSet) and part.startswith("listener "):
         names = [f"listener {listener.name}" for listener in obj.spec.listeners]
         rest = _IN_LISTENER.match(message)
         return ("spec", "listeners", names.index(part), *(_steps(rest[0]) if rest is not None else ())) if part in names else ()

@@ -1,7 +1,7 @@
 """What `tidegate run` shows: lines that scroll, coloured on a terminal, plain elsewhere.
 
-First what is listened on, each Gateway and route with its state and URLs; then only what changes. A burst of changes is cut
-short, since `tidegate status` shows everything at any time.
+First what is listened on, each Gateway, ListenerSet and route with its state and URLs; then only what changes. A burst of
+changes is cut short, since `tidegate status` shows everything at any time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from controller.sources.problems import Problem
 from controller.status import faults, notes, summary
 from controller.store import Key
 from controller.translate.objects import called
-from controller.translate.statuses import GatewayClassStatus, GatewayStatus, PolicyStatus, RouteStatus, Status
+from controller.translate.statuses import GatewayClassStatus, GatewayStatus, ListenerSetStatus, PolicyStatus, RouteStatus, Status
 from gateway.ir.listener import Listener
 from gateway.ir.rule import AnyRule
 from gateway.net.sockets import readable
@@ -33,7 +33,7 @@ MOST_URLS: Final = 4
 
 Item = TypeVar("Item")
 
-_RANK: Final = (GatewayClassStatus, GatewayStatus, RouteStatus, PolicyStatus)
+_RANK: Final = (GatewayClassStatus, GatewayStatus, ListenerSetStatus, RouteStatus, PolicyStatus)
 
 
 class Display:

@@ -32,7 +32,7 @@ STYLES: Final = {
 }
 """How the first word of a line looks on a terminal."""
 
-_KINDS: Final = ("GatewayClass", "Gateway", *(kind_of(model) for model in ROUTES))
+_KINDS: Final = ("GatewayClass", "Gateway", "ListenerSet", *(kind_of(model) for model in ROUTES))
 
 
 def rank(kind: str) -> int:

@@ -32,6 +32,9 @@ class BackendPolicySpec(Model):
     send_timeout: Duration = Field(
         default=60_000, description="Without an endpoint taking a byte of a request's body that waits for it; zero disables."
     )
+    proxy_protocol: Literal["V1", "V2"] | None = Field(
+        default=None, description="The version of the PROXY header that each connection begins with; none when absent."
+    )
     ejection: Ejection = Field(default=Ejection(), description="When an endpoint is left out because of how it answered requests.")
     health_check: HealthCheck | None = Field(default=None, description="Active checks of endpoints; none when absent.")
     panic_threshold: Annotated[Integer, Field(ge=0, le=100)] = Field(

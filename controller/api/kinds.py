@@ -12,6 +12,7 @@ from controller.api.endpoint_slice import EndpointSlice
 from controller.api.gateway import Gateway
 from controller.api.gateway_class import GatewayClass
 from controller.api.listener_policy import ListenerPolicy
+from controller.api.listener_set import ListenerSet
 from controller.api.metadata import Object
 from controller.api.reference_grant import ReferenceGrant
 from controller.api.routes import ROUTES
@@ -19,6 +20,7 @@ from controller.api.routes import ROUTES
 KINDS: tuple[type[Object], ...] = (
     GatewayClass,
     Gateway,
+    ListenerSet,
     *ROUTES,
     ReferenceGrant,
     BackendTLSPolicy,

@@ -1,9 +1,9 @@
 """ListenerPolicy (tidegate.dev/v1alpha1): options of listeners that the Gateway API has no field for."""
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from controller.api.base import Boolean, Integer, Model, Text, refusal
 from controller.api.durations import Duration
@@ -31,11 +31,17 @@ Count = Annotated[Integer, Field(ge=1, le=(1 << 31) - 1)]
 
 
 class ListenerPolicyTarget(LocalPolicyTargetReference):
-    """A Gateway of the policy's namespace, or one listener of it."""
+    """A Gateway or a ListenerSet of the policy's namespace, or one listener of it."""
 
     group: Literal["gateway.networking.k8s.io"] = "gateway.networking.k8s.io"
-    kind: Literal["Gateway"] = "Gateway"
+    kind: Literal["Gateway", "ListenerSet"] = "Gateway"
     section_name: SectionName | None = Field(default=None, description="The listener; all listeners when absent.")
+
+
+def _not_zero(milliseconds: int) -> int:
+    if not milliseconds:
+        raise refusal("", "is zero", "Write a time such as 1m.")
+    return milliseconds
 
 
 class ListenerTimeouts(Model):
@@ -48,6 +54,10 @@ class ListenerTimeouts(Model):
     body: Duration = Field(default=30_000, description="Without a byte of a request's body while it is waited for.")
     send: Duration = Field(default=30_000, description="Without the client taking a byte of a response that waits for it.")
     tunnel_idle: Duration = Field(default=3_600_000, description="Without a byte in either direction of a tunnel (WebSocket).")
+    stream_idle: Duration = Field(default=3_600_000, description="Without a byte in either direction of a TCP or TLS stream.")
+    flow_idle: Annotated[Duration, AfterValidator(_not_zero)] = Field(
+        default=60_000, description="After the last datagram in either direction of a UDP flow; no zero, since a flow has no other end."
+    )
 
 
 class MinimumRates(Model):
@@ -59,14 +69,36 @@ class MinimumRates(Model):
 
 
 class ConnectionLimits(Model):
-    """Limits of connections from clients, for each port and worker; none when absent."""
+    """Limits of what clients have at one time and send; none when absent, where there is no default."""
 
-    connections: Count | None = Field(default=None, description="Connections at one time; the next one is closed at once.")
-    connections_per_client: Count | None = Field(
-        default=None, description="Connections at one time from one IPv4 address or IPv6 /64; the next one is closed at once."
+    connections: Count | None = Field(
+        default=None, description="Connections at one time, for each port and worker; the next one is closed at once."
     )
+    connections_per_client: Count | None = Field(default=None, description="The same from one IPv4 address or IPv6 /64.")
     requests_per_connection: Count | None = Field(default=None, description="Requests after which a connection ends.")
     request_body: Size | None = Field(default=None, description="Bytes of a request's body; a longer one is answered 413.")
+    streams_per_connection: Count = Field(default=100, description="Requests under way at one time on one HTTP/2 connection.")
+    flows: Count = Field(default=10_000, description="UDP flows at one time, for each port and worker; a datagram of one more is dropped.")
+
+
+class ProxyProtocol(Model):
+    """Whether connections begin with a PROXY header, which says who the client is; of versions 1 and 2."""
+
+    mode: Literal["Off", "Accept", "Require"] = Field(
+        default="Off", description="Off: never. Accept: from the load balancers, where one is sent. Require: always."
+    )
+    addresses: tuple[AddressBlock, ...] = Field(
+        default=(), max_length=256, description="Address blocks of load balancers whose header is believed; with Require all when absent."
+    )
+
+    @model_validator(mode="after")
+    def _addresses_fit_mode(self) -> Self:
+        if self.mode == "Off" and self.addresses:
+            raise refusal("mode", "is Off, so that addresses have no use", "Set mode Accept or Require, or remove addresses.")
+        if self.mode == "Accept" and not self.addresses:
+            remedy = "Name the load balancers' address blocks, or [0.0.0.0/0, '::/0'] for all."
+            raise refusal("addresses", "without them mode Accept would believe every client that says it is another", remedy)
+        return self
 
 
 class PathRules(Model):
@@ -86,13 +118,16 @@ class ListenerPolicySpec(Model):
     """Options of listeners."""
 
     target_refs: Annotated[tuple[ListenerPolicyTarget, ...], AfterValidator(check_targets)] = Field(
-        min_length=1, max_length=16, description="The Gateways or listeners it holds for."
+        min_length=1, max_length=16, description="The Gateways, ListenerSets or listeners it holds for."
     )
     trusted_hops: Annotated[Integer, Field(ge=0, le=32)] | None = Field(
         default=None, description="How many proxies in front are trusted to have written x-forwarded-for; none when absent."
     )
     trusted_addresses: tuple[AddressBlock, ...] = Field(
         default=(), max_length=256, description="Address blocks of proxies whose x-forwarded-* fields are trusted."
+    )
+    proxy_protocol: ProxyProtocol = Field(
+        default=ProxyProtocol(), description="Whether connections begin with a PROXY header that says who the client is."
     )
     timeouts: ListenerTimeouts = Field(default=ListenerTimeouts(), description="Time limits of connections from clients.")
     minimum_rates: MinimumRates = Field(default=MinimumRates(), description="How fast clients must send and take bodies.")
@@ -106,7 +141,7 @@ class ListenerPolicySpec(Model):
 
 
 class ListenerPolicy(Object):
-    """Options of a Gateway or one of its listeners."""
+    """Options of a Gateway, a ListenerSet or one of their listeners."""
 
     api_version: Literal["tidegate.dev/v1alpha1"]
     kind: Literal["ListenerPolicy"]

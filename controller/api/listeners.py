@@ -1,4 +1,4 @@
-"""Listeners of a Gateway, the routes they allow, and the CRD's rules over a list of listeners.
+"""Listeners of a Gateway or a ListenerSet, the routes they allow, and the CRD's rules over a list of listeners.
 
 A protocol may be any name: the controller answers unknown ones with UnsupportedProtocol. The core protocols compare
 without regard to case (ProtocolType), so `Listener.protocol` holds them in upper case.
@@ -83,7 +83,7 @@ class AllowedListeners(Model):
 
 
 class Listener(Model):
-    """A port, protocol and hostname on which a Gateway accepts traffic."""
+    """A port, protocol and hostname on which a Gateway accepts traffic; an entry of a ListenerSet is the same (ListenerEntry)."""
 
     name: SectionName
     hostname: Hostname | None = None
@@ -116,7 +116,7 @@ def check_listeners(listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
             raise refusal(
                 f"[{index}].name",
                 f"the name {listener.name!r} is already that of listeners[{names[listener.name]}]",
-                "Give each listener of the Gateway its own name.",
+                "Give each listener its own name.",
             )
         if place in places:
             raise refusal(

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.api.core import Namespace
 from controller.api.references import GATEWAY_GROUP, ParentReference
 from controller.api.routes import AnyRoute, hostnames_of
 from controller.graph import View
 from controller.store import Key
 from controller.translate.conditions import Problem
-from controller.translate.listeners import Attachable, Parent, covers
+from controller.translate.listeners import covers
+from controller.translate.namespaces import allows
 from controller.translate.objects import of_group
+from controller.translate.parents import Attachable, Parent
 from controller.translate.statuses import ObjectRef, RouteKind
 from gateway.ir.rule import Binding
-
-NAME_LABEL = "kubernetes.io/metadata.name"
-"""The label that every Namespace has, its name; a Namespace that no file gives has no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +28,14 @@ class Attachment:
     """
 
     parent: ObjectRef
+    named: Key
+    """The parent, a Gateway or a ListenerSet."""
     gateway: Key
+    """The Gateway itself, or that of the ListenerSet."""
     bindings: tuple[Binding, ...] = ()
     problem: Problem | None = None
     foreign: str = ""
     lost: str = ""
-
-
-def namespace_labels(name: str, view: View) -> tuple[tuple[str, str], ...]:
-    """Unit "namespace labels": the labels of a namespace, whether there is an object for it or not."""
-    namespace: Namespace | None = view.get("Namespace", "", name)
-    labels = {NAME_LABEL: name} | (namespace.metadata.labels if namespace is not None else {})
-    return tuple(sorted(labels.items()))
 
 
 def attachments(view: View, route: AnyRoute) -> tuple[Attachment, ...]:
@@ -52,25 +46,25 @@ def attachments(view: View, route: AnyRoute) -> tuple[Attachment, ...]:
 def _attach(view: View, route: AnyRoute, reference: ParentReference) -> Attachment:
     namespace = reference.namespace or route.namespace
     parent_ref = ObjectRef(reference.group, reference.kind, reference.name, reference.namespace, reference.section_name, reference.port)
-    gateway = ("Gateway", namespace, reference.name)
-    if (reference.group, reference.kind) != (GATEWAY_GROUP, "Gateway"):
+    key = (reference.kind, namespace, reference.name)
+    if reference.group != GATEWAY_GROUP or reference.kind not in ("Gateway", "ListenerSet"):
         kind = of_group(reference.kind, reference.group)
-        return Attachment(parent_ref, gateway, foreign=f"routes cannot be attached to a {kind}; name a Gateway")
-    parent: Parent = view.result("parent", gateway)
-    if parent.foreign:
-        return Attachment(parent_ref, gateway, foreign=parent.foreign)
+        return Attachment(parent_ref, key, key, foreign=f"routes cannot be attached to a {kind}; name a Gateway or a ListenerSet")
+    parent: Parent = view.result("parent", key)
+    if parent.foreign or parent.refusal is not None:
+        return Attachment(parent_ref, key, parent.gateway, problem=parent.refusal, foreign=parent.foreign)
     outcome = _bind(view, route, reference, parent)
     if isinstance(outcome, Problem):
-        return Attachment(parent_ref, gateway, problem=outcome)
-    return Attachment(parent_ref, gateway, outcome)
+        return Attachment(parent_ref, key, parent.gateway, problem=outcome)
+    return Attachment(parent_ref, key, parent.gateway, outcome)
 
 
 def _bind(view: View, route: AnyRoute, reference: ParentReference, parent: Parent) -> tuple[Binding, ...] | Problem:
     named = [listener for listener in parent.listeners if _is_named(listener, reference)]
     if not named:
-        return Problem("NoMatchingParent", f"the Gateway has no listener {_wanted(reference)}; it has {_listed(parent)}")
+        return Problem("NoMatchingParent", f"the {reference.kind} has no listener {_wanted(reference)}; it has {_listed(parent)}")
     kind = RouteKind(GATEWAY_GROUP, route.kind)
-    allowing = [listener for listener in named if kind in listener.kinds and _allows_namespace(view, listener, route.namespace)]
+    allowing = [listener for listener in named if kind in listener.kinds and allows(view, listener.namespaces, route.namespace)]
     if not allowing:
         refusals = ", ".join(f"{listener.name} ({_refusal(listener, kind)})" for listener in named)
         return Problem("NotAllowedByListeners", f"no listener takes {route.kind}s from namespace {route.namespace}: {refusals}")
@@ -90,16 +84,6 @@ def _is_named(listener: Attachable, reference: ParentReference) -> bool:
     return reference.section_name in (None, listener.name) and reference.port in (None, listener.port)
 
 
-def _allows_namespace(view: View, listener: Attachable, namespace: str) -> bool:
-    match listener.namespaces:
-        case "All":
-            return True
-        case "Same":
-            return namespace == listener.key.split("/")[0]
-        case "Selector":
-            return listener.selector is not None and listener.selector.selects(dict(view.result("namespace labels", namespace)))
-
-
 def _wanted(reference: ParentReference) -> str:
     wanted = [f"called {reference.section_name}"] if reference.section_name is not None else []
     return " ".join([*wanted, f"on port {reference.port}"] if reference.port is not None else wanted)
@@ -112,7 +96,7 @@ def _listed(parent: Parent) -> str:
 def _refusal(listener: Attachable, kind: RouteKind) -> str:
     if kind not in listener.kinds:
         return f"protocol {listener.protocol}, kinds {', '.join(taken.kind for taken in listener.kinds) or 'none'}"
-    return f"allowedRoutes.namespaces.from {listener.namespaces}"
+    return f"allowedRoutes.namespaces.from {listener.namespaces.origin}"
 
 
 def intersection(listener: str, route: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from controller.api.backend_policy import BackendPolicy, BackendPolicySpec
 from controller.api.core import Service
 from controller.graph import View
@@ -10,6 +12,9 @@ from controller.translate.backend_traffic_policies import backend_traffic
 from controller.translate.policies import ancestor, attached, conflict_of, service_missing
 from controller.translate.statuses import Emission, PolicyStatus
 from gateway.ir.backend import BackendOptions, Balancing, Ejection, HashOn, HealthCheck, HttpCheck, Limits
+
+PROXY_VERSIONS: dict[str | None, Literal["", "v1", "v2"]] = {None: "", "V1": "v1", "V2": "v2"}
+"""BackendPolicy.proxyProtocol in the contract's words."""
 
 
 def backend_options(view: View, service: Service, section: str, backend: str) -> BackendOptions:
@@ -30,6 +35,7 @@ def backend_options(view: View, service: Service, section: str, backend: str) ->
         limits=Limits(spec.limits.connections, spec.limits.pending_requests, spec.limits.requests or 0),
         retry_budget=budget,
         persistence=persistence,
+        proxy_protocol=PROXY_VERSIONS[spec.proxy_protocol],
     )
 
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.api.backend_tls_policy import BackendTLSPolicy, BackendTLSPolicyValidation
-from controller.api.references import GATEWAY_GROUP, LocalPolicyTargetReference
+from controller.api.references import LocalPolicyTargetReference
 from controller.graph import View
 from controller.store import Key
 from controller.translate.conditions import Condition, Problem, combined, met
 from controller.translate.objects import called, of_group
-from controller.translate.policies import attached, conflict_of, gateways_of, service_missing, target_ref
-from controller.translate.statuses import AncestorStatus, Emission, ObjectRef, PolicyStatus
+from controller.translate.policies import attached, conflict_of, service_missing, told_to
+from controller.translate.statuses import AncestorStatus, Emission, Ignored, PolicyStatus
 from controller.translate.tls import Authorities
 from gateway.ir.backend import BackendTls, SubjectAltName
-
-MOST_ANCESTORS = 16
-"""PolicyStatus.ancestors holds no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +72,9 @@ def translate_backend_tls_policy(key: Key, view: View) -> Emission | None:
     if policy is None:
         return None
     validation = _validation(view, policy.namespace, policy.spec.validation)
-    gateways: dict[Key, list[LocalPolicyTargetReference]] = {}
-    ancestors: list[AncestorStatus] = []
-    for target in policy.spec.target_refs:
-        concerned = gateways_of(view, policy.namespace, target)
-        for gateway in concerned:
-            gateways.setdefault(gateway, []).append(target)
-        if not concerned:
-            ancestors.append(AncestorStatus(target_ref(target), _conditions(policy, _target_problem(view, policy, target), validation)))
-    for gateway in sorted(gateways):
-        problems = [_target_problem(view, policy, target) for target in gateways[gateway]]
-        problem = combined(problem for problem in problems if problem is not None)
-        reference = ObjectRef(GATEWAY_GROUP, "Gateway", gateway[2], gateway[1])
-        ancestors.append(AncestorStatus(reference, _conditions(policy, problem, validation)))
-    return Emission(statuses=(PolicyStatus(key, policy.metadata.generation, tuple(ancestors[:MOST_ANCESTORS])),))
+    told, untold = told_to(view, policy, [(target, _target_problem(view, policy, target)) for target in policy.spec.target_refs])
+    ancestors = tuple(AncestorStatus(reference, _conditions(policy, problem, validation)) for reference, problem in told)
+    return Emission(statuses=(PolicyStatus(key, policy.metadata.generation, ancestors),), ignored=(*untold, *_ignored(policy)))
 
 
 def _conditions(policy: BackendTLSPolicy, problem: Problem | None, validation: Validation) -> tuple[Condition, ...]:
@@ -100,3 +86,8 @@ def _target_problem(view: View, policy: BackendTLSPolicy, target: LocalPolicyTar
     if (target.group, target.kind) != ("", "Service"):
         return Problem("Invalid", f"a BackendTLSPolicy targets a Service of the core group, not a {of_group(target.kind, target.group)}")
     return service_missing(view, policy.namespace, target) or conflict_of(view, policy, target)
+
+
+def _ignored(policy: BackendTLSPolicy) -> tuple[Ignored, ...]:
+    names = ", ".join(policy.spec.options)
+    return ((policy.key, f"spec.options: {names} is not known; remove it"),) if names else ()

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from controller.api.backend_traffic_policy import BackendTrafficPolicyTarget, RetryConstraint, XBackendTrafficPolicy
 from controller.api.core import Service
-from controller.api.references import GATEWAY_GROUP
 from controller.graph import View
 from controller.store import Key
-from controller.translate.conditions import Problem, combined, met
+from controller.translate.conditions import Problem, met
 from controller.translate.objects import called, of_group
 from controller.translate.persistence import persistence_fault, translate_persistence
-from controller.translate.policies import ancestor, attached, conflict_of, gateways_of, service_missing
-from controller.translate.statuses import AncestorStatus, Emission, ObjectRef, PolicyStatus
+from controller.translate.policies import attached, conflict_of, service_missing, told_to
+from controller.translate.statuses import AncestorStatus, Emission, PolicyStatus
 from gateway.ir.backend import RetryBudget
 from gateway.ir.rule import Persistence
-
-MOST_ANCESTORS = 16
-"""PolicyStatus.ancestors holds no more."""
 
 
 def backend_traffic(view: View, service: Service, backend: str) -> tuple[RetryBudget | None, Persistence | None]:
@@ -59,20 +55,10 @@ def translate_backend_traffic_policy(key: Key, view: View) -> Emission | None:
     policy: XBackendTrafficPolicy | None = view.get(*key)
     if policy is None:
         return None
-    problems: dict[Key, list[Problem]] = {}
-    ancestors: list[AncestorStatus] = []
-    for target in policy.spec.target_refs:
-        problem = _target_problem(view, policy, target)
-        concerned = gateways_of(view, policy.namespace, target)
-        for gateway in concerned:
-            problems.setdefault(gateway, []).extend([problem] if problem is not None else [])
-        if not concerned:
-            ancestors.append(ancestor(policy, target, problem))
-    for gateway in sorted(problems):
-        reference = ObjectRef(GATEWAY_GROUP, "Gateway", gateway[2], gateway[1])
-        condition = met("Accepted", policy.metadata.generation, combined(problems[gateway]))
-        ancestors.append(AncestorStatus(reference, (condition,)))
-    return Emission(statuses=(PolicyStatus(key, policy.metadata.generation, tuple(ancestors[:MOST_ANCESTORS])),))
+    told, untold = told_to(view, policy, [(target, _target_problem(view, policy, target)) for target in policy.spec.target_refs])
+    generation = policy.metadata.generation
+    ancestors = tuple(AncestorStatus(reference, (met("Accepted", generation, problem),)) for reference, problem in told)
+    return Emission(statuses=(PolicyStatus(key, generation, ancestors),), ignored=untold)
 
 
 def _target_problem(view: View, policy: XBackendTrafficPolicy, target: BackendTrafficPolicyTarget) -> Problem | None:

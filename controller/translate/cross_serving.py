@@ -64,7 +64,7 @@ def without_rivals(view: View, route: AnyRoute, attachments: Iterable[Attachment
         return tuple(attachments)
     return tuple(
         _without_rivals(view, route, rival, attachment)
-        if attachment.bindings and view.result("has routes", (rival, attachment.gateway))
+        if attachment.bindings and view.result("has routes", (rival, attachment.named))
         else attachment
         for attachment in attachments
     )
@@ -84,7 +84,7 @@ def _without_rivals(view: View, route: AnyRoute, rival: str, attachment: Attachm
 
 def _winner(view: View, route: AnyRoute, rival: str, attachment: Attachment, binding: Binding) -> Key | None:
     """The oldest of the older routes that has hosts of the binding."""
-    for found in sorted(_candidates(view, rival, attachment.gateway, binding), key=age):
+    for found in sorted(_candidates(view, rival, attachment.named, binding), key=age):
         if not _precedes(found, route):
             return None
         emission: RouteEmission | None = view.result("route", found.key)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from controller.api.gateway import Gateway
 from controller.api.listener_policy import ListenerPolicy
 from controller.api.rate_limits import RateLimit
 from controller.graph import View
 from controller.store import Key
-from controller.translate.listeners import Parent
 from controller.translate.objects import called
+from controller.translate.parents import Parent
 from controller.translate.policies import ancestor, attached, conflict_of, missing
 from controller.translate.statuses import AncestorStatus, Emission, Ignored, PolicyStatus
 from gateway.ir.listener import ListenerOptions
 from gateway.ir.rate_limit import RateLimit as RateLimitResource
 
 
-def listener_options(view: View, gateway: Key, listener: str) -> ListenerOptions:
-    """The options of a listener, from the ListenerPolicy that holds for it."""
-    winner = attached(view, "ListenerPolicy", gateway).winner(listener)
+def listener_options(view: View, gateway: Key, owner: Key, listener: str) -> ListenerOptions:
+    """The options of a listener, from the ListenerPolicy that holds for it: for the ListenerSet that it is written in, else the Gateway."""
+    winner = attached(view, "ListenerPolicy", owner).winner(listener)
+    if winner is None and owner != gateway:
+        winner = attached(view, "ListenerPolicy", gateway).winner("")
     policy: ListenerPolicy | None = view.get(*winner) if winner is not None else None
     if policy is None:
         return ListenerOptions()
@@ -41,6 +42,12 @@ def listener_options(view: View, gateway: Key, listener: str) -> ListenerOptions
         merge_slashes=policy.spec.paths.merge_slashes,
         reason_header=policy.spec.reason_header,
         access_log=policy.spec.access_log,
+        proxy_protocol=policy.spec.proxy_protocol.mode,
+        proxy_protocol_addresses=policy.spec.proxy_protocol.addresses,
+        stream_idle_timeout=policy.spec.timeouts.stream_idle,
+        flow_idle_timeout=policy.spec.timeouts.flow_idle,
+        most_flows=policy.spec.limits.flows,
+        most_streams_per_connection=policy.spec.limits.streams_per_connection,
     )
 
 
@@ -66,13 +73,14 @@ def translate_listener_policy(key: Key, view: View) -> Emission | None:
     ancestors: list[AncestorStatus] = []
     ignored: list[Ignored] = []
     for index, target in enumerate(policy.spec.target_refs):
-        gateway: Gateway | None = view.get("Gateway", policy.namespace, target.name)
-        parent: Parent = view.result("parent", ("Gateway", policy.namespace, target.name))
-        if gateway is not None and parent.foreign:
+        found = (target.kind, policy.namespace, target.name)
+        exists = view.get(*found) is not None
+        parent: Parent = view.result("parent", found)
+        if exists and parent.foreign:
             ignored.append((key, f"spec.targetRefs[{index}]: {parent.foreign}"))
             continue
         names = [listener.name for listener in parent.listeners]
-        absent = missing(called("Gateway", policy.namespace, target.name), gateway is not None, target.section_name, names)
+        absent = missing(called(*found), exists, target.section_name, names)
         ancestors.append(ancestor(policy, target, absent or conflict_of(view, policy, target)))
     statuses = (PolicyStatus(key, policy.metadata.generation, tuple(ancestors)),) if ancestors else ()
     return Emission(statuses=statuses, ignored=tuple(ignored))

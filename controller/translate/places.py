@@ -1,7 +1,7 @@
 """Where listeners are bound, and who wins where two Gateways want the same: the older Gateway, then the first by name.
 
-In standalone all Gateways share one address, so that one listener can stand in another's way. Inside a Gateway no winner
-is chosen (`listeners.protocol_conflict`). Also: what no backend may lead to, since it would lead back to us.
+In standalone all Gateways share one address, so that one listener can stand in another's way. What stands in another's way inside a
+Gateway and its ListenerSets is found before (`merging`). Also: what no backend may lead to, since it would lead back to us.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ import ipaddress
 from dataclasses import dataclass
 
 from controller.api.gateway import Gateway
+from controller.api.listener_set import ListenerSet
 from controller.api.listeners import Listener
 from controller.graph import View
 from controller.store import Key
 from controller.translate.classes import ClassVerdict
 from controller.translate.conditions import Problem
-from controller.translate.listeners import conflict, listener_key, protocol_conflict, unsupported_protocol
+from controller.translate.facing import Port
+from controller.translate.listeners import unsupported_protocol
+from controller.translate.merging import Merged
 from controller.translate.objects import Age, age
 from controller.translate.options import HIGHEST_PORT, Options
+from controller.translate.parents import gateway_of
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names them, binds nothing
 
@@ -42,9 +46,9 @@ class Places:
     places: tuple[Place, ...]
 
 
-def bind_ports(options: Options, gateway: Gateway) -> frozenset[int]:
-    """The ports at which listeners of a Gateway would be bound: the index "bind port"."""
-    return frozenset(options.bind_port(listener.port) for listener in gateway.spec.listeners)
+def bind_ports(options: Options, owner: Gateway | ListenerSet) -> frozenset[int]:
+    """The ports at which listeners of a Gateway or a ListenerSet would be bound: the index "bind port"."""
+    return frozenset(options.bind_port(listener.port) for listener in owner.spec.listeners)
 
 
 def bind_address(options: Options, gateway: Gateway) -> str:
@@ -72,7 +76,7 @@ def _unsupported_address(gateway: Gateway) -> Problem | None:
 
 
 def translate_places(options: Options, key: Key, view: View) -> Places | None:
-    """Unit "places": what a Gateway of ours claims, without the listeners that are refused whatever others claim."""
+    """Unit "places": what a Gateway of ours claims, for its ListenerSets too, without what is refused whatever others claim."""
     gateway: Gateway | None = view.get(*key)
     if gateway is None:
         return None
@@ -80,21 +84,18 @@ def translate_places(options: Options, key: Key, view: View) -> Places | None:
     if verdict.foreign or gateway_problem(view, gateway) is not None:
         return None
     address = bind_address(options, gateway)
+    merged: Merged = view.result("merged listeners", key)
     places = tuple(
-        Place(
-            listener_key(key, listener.name), address, options.bind_port(listener.port), listener.port, listener.protocol,
-            listener.hostname or "",
-        )
-        for listener in gateway.spec.listeners
-        if unclaimable(options, gateway, listener) is None
-    )  # fmt: skip
+        Place(member.key, address, options.bind_port(member.listener.port), member.listener.port, *member.facing)
+        for member in merged.members
+        if unclaimable(options, gateway, member.listener, merged.conflicts.get(member.key)) is None
+    )
     return Places(age(gateway), places)
 
 
-def unclaimable(options: Options, gateway: Gateway, listener: Listener) -> Problem | None:
-    """Why a listener of an accepted Gateway is refused whatever other Gateways claim."""
-    problem = unsupported_protocol(listener) or protocol_conflict(listener, gateway.spec.listeners)
-    if problem is not None:
+def unclaimable(options: Options, gateway: Gateway, listener: Listener, conflict: Problem | None) -> Problem | None:
+    """Why a listener of an accepted Gateway is refused whatever other Gateways claim; `conflict` is that with others of its own."""
+    if (problem := unsupported_protocol(listener) or conflict) is not None:
         return problem
     bind_port = options.bind_port(listener.port)
     if bind_port > HIGHEST_PORT:
@@ -107,26 +108,52 @@ def unclaimable(options: Options, gateway: Gateway, listener: Listener) -> Probl
 
 def translate_claims(bind_port: int, view: View) -> tuple[tuple[str, Place], ...]:
     """Unit "claims": the listeners that lose a bound port, each with the place that stands in its way."""
-    found = [view.result("places", gateway.key) for gateway in view.select("bind port", bind_port)]
-    ranked = sorted((places for places in found if places is not None), key=lambda places: places.age)
-    winners: list[Place] = []
+    standing = Standing()
     losers: list[tuple[str, Place]] = []
-    for place in (place for places in ranked for place in places.places if place.bind_port == bind_port):
-        winner = next((winner for winner in winners if _clash(winner, place)), None)
+    for place in _claimed(view, bind_port):
+        winner = standing.rival(place)
         if winner is None:
-            winners.append(place)
+            standing.add(place)
         else:
             losers.append((place.listener, winner))
     return tuple(losers)
 
 
-def _clash(one: Place, other: Place) -> bool:
-    """UDP has sockets of its own, and those of different addresses may be of different ports and protocols."""
-    if (one.protocol == "UDP") != (other.protocol == "UDP"):
-        return False
-    if one.address != other.address:
-        return _covers(one.address, other.address) or _covers(other.address, one.address)
-    return one.port != other.port or conflict((one.protocol, one.hostname), (other.protocol, other.hostname)) is not None
+def _claimed(view: View, bind_port: int) -> list[Place]:
+    """What Gateways claim at a bound port, those of the oldest first."""
+    owners: tuple[Gateway | ListenerSet, ...] = view.select("bind port", bind_port)
+    gateways = dict.fromkeys(gateway_of(owner) if isinstance(owner, ListenerSet) else owner.key for owner in owners)
+    found: list[Places | None] = [view.result("places", gateway) for gateway in gateways if gateway is not None]
+    ranked = sorted((places for places in found if places is not None), key=lambda places: places.age)
+    return [place for places in ranked for place in places.places if place.bind_port == bind_port]
+
+
+class Standing:
+    """The places at one bound port that are taken: of each address its port and what stands on it. UDP has sockets of its own."""
+
+    __slots__ = ("_taken",)
+
+    def __init__(self) -> None:
+        self._taken: dict[tuple[bool, str], tuple[Place, Port[Place]]] = {}
+
+    def add(self, place: Place) -> None:
+        """One more that has no rival."""
+        _, port = self._taken.setdefault((place.protocol == "UDP", place.address), (place, Port()))
+        port.add((place.protocol, place.hostname), place)
+
+    def rival(self, place: Place) -> Place | None:
+        """What stands in the way. Different addresses may have different ports and protocols, unless one of them is all addresses."""
+        for (udp, address), (first, port) in self._taken.items():
+            if udp != (place.protocol == "UDP"):
+                continue
+            if address != place.address:
+                if _covers(address, place.address) or _covers(place.address, address):
+                    return first
+            elif first.port != place.port:
+                return first
+            elif (found := port.rival((place.protocol, place.hostname))) is not None:
+                return found[0]
+        return None
 
 
 def _covers(wildcard: str, address: str) -> bool:
@@ -140,7 +167,7 @@ def lost(view: View, listener: str, bind_port: int) -> Problem | None:
     winner = dict(losers).get(listener)
     if winner is None:
         return None
-    namespace, gateway, name = winner.listener.split("/")
+    namespace, gateway, name = winner.listener.split("/", 2)
     hosts = f"hostname {winner.hostname}" if winner.hostname else "all hostnames"
     traffic = winner.protocol if winner.protocol in ("TCP", "UDP") else f"{winner.protocol} for {hosts}"
     owner = f"listener {name} of Gateway {namespace}/{gateway}"
@@ -151,9 +178,7 @@ def lost(view: View, listener: str, bind_port: int) -> Problem | None:
 def translate_bound(key: tuple[int, bool], view: View) -> tuple[str, ...]:
     """Unit "bound": the addresses on which Gateways of ours listen at a port, for UDP or for all else."""
     bind_port, udp = key
-    found = [view.result("places", gateway.key) for gateway in view.select("bind port", bind_port)]
-    places = [place for gateway_places in found if gateway_places is not None for place in gateway_places.places]
-    return tuple(sorted({place.address for place in places if place.bind_port == bind_port and (place.protocol == "UDP") is udp}))
+    return tuple(sorted({place.address for place in _claimed(view, bind_port) if (place.protocol == "UDP") is udp}))
 
 
 def leads_back(options: Options, view: View, address: str, port: int, udp: bool) -> str:

@@ -6,7 +6,7 @@ Of several policies on one target the oldest wins, then the first by name; the o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controller.api.backend_policy import BackendPolicy
@@ -18,17 +18,20 @@ from controller.api.listener_policy import ListenerPolicy
 from controller.api.references import GATEWAY_GROUP, LocalPolicyTargetReference
 from controller.graph import View
 from controller.store import Key
-from controller.translate.conditions import Problem, met
-from controller.translate.objects import age, called
-from controller.translate.statuses import AncestorStatus, ObjectRef
+from controller.translate.conditions import Problem, combined, met
+from controller.translate.objects import Age, age, called
+from controller.translate.statuses import AncestorStatus, Ignored, ObjectRef
 
 AnyPolicy = BackendTLSPolicy | BackendPolicy | ListenerPolicy | XBackendTrafficPolicy
 
 TargetKey = tuple[str, str, str, str, str]
 """Kind of the policy; group, kind, namespace and name of the target: a value of the index "target of policy"."""
 
-GROUPS = {"Gateway": GATEWAY_GROUP, "Service": ""}
+GROUPS = {"Gateway": GATEWAY_GROUP, "ListenerSet": GATEWAY_GROUP, "Service": ""}
 """The group of each kind that policies are attached to."""
+
+MOST_ANCESTORS = 16
+"""PolicyStatus.ancestors holds no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +95,34 @@ def service_missing(view: View, namespace: str, target: LocalPolicyTargetReferen
     return missing(called("Service", namespace, target.name), service is not None, target.section_name, names)
 
 
-def gateways_of(view: View, namespace: str, target: LocalPolicyTargetReference) -> list[Key]:
+def told_to(
+    view: View, policy: AnyPolicy, judged: Iterable[tuple[LocalPolicyTargetReference, Problem | None]]
+) -> tuple[list[tuple[ObjectRef, Problem | None]], tuple[Ignored, ...]]:
+    """The ancestors of a policy for Services, each with what is wrong there: the Gateways with routes to a target, the oldest first,
+    then the targets that concern no Gateway. Of those that find no room in the status nothing can be told; the policy holds there too.
+    """
+    problems: dict[Age, list[Problem]] = {}
+    alone: list[tuple[ObjectRef, Problem | None]] = []
+    for target, problem in judged:
+        concerned = _gateways_of(view, policy.namespace, target)
+        for gateway in concerned:
+            problems.setdefault(gateway, []).extend([problem] if problem is not None else [])
+        if not concerned:
+            alone.append((target_ref(target), problem))
+    gateways = [(ObjectRef(GATEWAY_GROUP, "Gateway", found[2], found[1]), combined(problems[found])) for found in sorted(problems)]
+    told = [*gateways, *alone]
+    rest = (reference for reference, _ in told[MOST_ANCESTORS:])
+    untold = ", ".join(called(reference.kind, reference.namespace or policy.namespace, reference.name) for reference in rest)
+    message = f"status.ancestors holds {MOST_ANCESTORS} entries at most, so that it does not name {untold}, where the policy holds too"
+    return told[:MOST_ANCESTORS], ((policy.key, message),) if untold else ()
+
+
+def _gateways_of(view: View, namespace: str, target: LocalPolicyTargetReference) -> list[Age]:
     """The Gateways with routes that refer to a target: found by tally, whatever the number of routes."""
     if (target.group, target.kind) != ("", "Service"):
         return []
     gateways: tuple[Gateway, ...] = view.select("kind", "Gateway")
-    return [gateway.key for gateway in gateways if view.tally("routes of gateway to service", (gateway.key, (namespace, target.name)))]
+    return [age(gateway) for gateway in gateways if view.tally("routes of gateway to service", (gateway.key, (namespace, target.name)))]
 
 
 def missing(target: str, exists: bool, section: str | None, sections: Sequence[str]) -> Problem | None:

@@ -48,7 +48,7 @@ class GatewayClassStatus(msgspec.Struct, frozen=True):
 
 
 class ListenerStatus(msgspec.Struct, frozen=True):
-    """ListenerStatus. `key` is that of the Listener resource, "" where the listener is not served."""
+    """ListenerStatus, of a ListenerSet ListenerEntryStatus. `key` is that of the Listener resource, "" where it is not served."""
 
     name: str
     conditions: tuple[Condition, ...]
@@ -68,6 +68,18 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     listeners: tuple[ListenerStatus, ...] = ()
     address: str = ""
     client_certificate: str | None = None
+    listener_sets: tuple[tuple[str, ...], ...] = ()
+    """Of each ListenerSet that is attached the keys of its listeners that are served."""
+
+
+class ListenerSetStatus(msgspec.Struct, frozen=True):
+    """ListenerSetStatus. `gateway` is the key of the Gateway resource that its listeners are added to."""
+
+    object: Key
+    generation: int
+    conditions: tuple[Condition, ...]
+    listeners: tuple[ListenerStatus, ...] = ()
+    gateway: str = ""
 
 
 class ParentStatus(msgspec.Struct, frozen=True):
@@ -106,7 +118,7 @@ class PolicyStatus(msgspec.Struct, frozen=True):
     ancestors: tuple[AncestorStatus, ...]
 
 
-Status = GatewayClassStatus | GatewayStatus | RouteStatus | PolicyStatus
+Status = GatewayClassStatus | GatewayStatus | ListenerSetStatus | RouteStatus | PolicyStatus
 
 Ignored = tuple[Key, str]
 """An object, or a part of it, that gets no status and has no effect, and why."""

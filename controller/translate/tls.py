@@ -8,6 +8,7 @@ the old one.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -143,23 +144,26 @@ def emit_trust_bundle(key: Name, view: View) -> Emission:
     return Emission((authorities.bundle,) if authorities.bundle is not None else ())
 
 
-def certificate_at(view: View, gateway: Key, reference: SecretObjectReference, reason: str) -> tuple[Certificate | None, Problem | None]:
-    """The certificate that a Gateway refers to, if there is one to send, and the problem with it (`reason` unless it is not permitted)."""
+def certificate_at(view: View, owner: Key, reference: SecretObjectReference, reason: str) -> tuple[Certificate | None, Problem | None]:
+    """The certificate that an object refers to, if there is one to send, and the problem with it (`reason` unless it is not permitted)."""
     if (reference.group, reference.kind) != ("", "Secret"):
         return None, Problem(reason, f"a certificate is a Secret of the core group, not a {of_group(reference.kind, reference.group)}")
-    target = Target("Secret", reference.namespace or gateway[1], reference.name)
-    if (refusal := refused(view, gateway, target)) is not None:
+    target = Target("Secret", reference.namespace or owner[1], reference.name)
+    if (refusal := refused(view, owner, target)) is not None:
         return None, refusal
     pair: Pair = view.result("pair", (target.namespace, target.name))
     return pair.certificate, Problem(reason, pair.fault) if pair.fault else None
 
 
-def listener_tls(view: View, gateway: Gateway, listener: Listener) -> ListenerTls:
-    """Certificates of a listener that terminates TLS, and of one of HTTPS how clients are validated."""
+def listener_tls(view: View, gateway: Gateway, owner: Key, listener: Listener) -> ListenerTls:
+    """Certificates of a listener that terminates TLS, and of one of HTTPS how clients are validated.
+
+    Its own references are those of the object that it is written in; how clients are validated is the Gateway's word for all.
+    """
     certificates: list[str] = []
     unresolved: list[Problem] = []
     for index, reference in enumerate(listener.tls.certificate_refs if listener.tls is not None else ()):
-        certificate, problem = certificate_at(view, gateway.key, reference, "InvalidCertificateRef")
+        certificate, problem = certificate_at(view, owner, reference, "InvalidCertificateRef")
         if certificate is not None:
             certificates.append(certificate.key)
         if problem is not None:
@@ -186,9 +190,8 @@ def client_validation(gateway: Gateway, port: int) -> tuple[str, FrontendTLSVali
     return "spec.tls.frontend.default.validation", frontend.default.validation
 
 
-def allows_insecure(gateway: Gateway) -> Problem | None:
-    """ConfigurationChanged where clients without a valid certificate are let in (AllowInsecureFallback)."""
-    ports = sorted({listener.port for listener in gateway.spec.listeners if listener.protocol == "HTTPS"})
+def allows_insecure(gateway: Gateway, ports: Iterable[int]) -> Problem | None:
+    """ConfigurationChanged where clients without a valid certificate are let in (AllowInsecureFallback), of the ports of HTTPS."""
     insecure = [
         str(port)
         for port in ports

@@ -11,11 +11,11 @@ from controller.api.gateway import Gateway
 from controller.api.grpc_route import GRPCRoute
 from controller.api.http_route import HTTPRoute
 from controller.api.kinds import kind_of
+from controller.api.listener_set import ListenerSet
 from controller.api.reference_grant import ReferenceGrant
 from controller.api.routes import ROUTES
 from controller.graph import Unit
 from controller.store import Index, Tally
-from controller.translate.attachment import namespace_labels
 from controller.translate.backend_policies import translate_backend_policy
 from controller.translate.backend_tls_policies import translate_backend_tls_policy
 from controller.translate.backend_traffic_policies import translate_backend_traffic_policy
@@ -26,8 +26,11 @@ from controller.translate.destinations import application_protocol, judge_destin
 from controller.translate.endpoints import translate_endpoints
 from controller.translate.gateways import translate_gateway, translate_gateway_status
 from controller.translate.listener_policies import translate_listener_policy
-from controller.translate.listeners import translate_parent
+from controller.translate.listener_sets import translate_listener_set, translate_listener_set_status
+from controller.translate.merging import translate_merged, translate_relations
+from controller.translate.namespaces import namespace_labels
 from controller.translate.options import Options
+from controller.translate.parents import gateway_of, translate_adoption, translate_parent
 from controller.translate.places import bind_ports, plain, translate_bound, translate_claims, translate_places
 from controller.translate.policies import AnyPolicy, policy_targets, translate_attached
 from controller.translate.references import granted_names
@@ -44,7 +47,10 @@ def indexes(options: Options) -> dict[str, Index]:
     """What objects are found by, besides their keys."""
 
     def bind_port(obj: Any) -> Iterable[Hashable]:
-        return bind_ports(options, obj) if isinstance(obj, Gateway) else ()
+        return bind_ports(options, obj) if isinstance(obj, Gateway | ListenerSet) else ()
+
+    def sets_of_gateway(obj: Any) -> Iterable[Hashable]:
+        return (gateway_of(obj),) if isinstance(obj, ListenerSet) else ()
 
     def address_of_gateway(obj: Any) -> Iterable[Hashable]:
         return {plain(address.value) for address in obj.spec.addresses} if isinstance(obj, Gateway) else ()
@@ -66,6 +72,7 @@ def indexes(options: Options) -> dict[str, Index]:
 
     return {
         "bind port": bind_port,
+        "sets of Gateway": sets_of_gateway,
         "address of Gateway": address_of_gateway,
         "namespace of grant": namespace_of_grant,
         "target of policy": target_of_policy,
@@ -80,6 +87,9 @@ def _units_of_gateways(options: Options) -> tuple[Unit, ...]:
         Unit("class", partial(judge_class, options)),
         Unit("gateway class", translate_gateway_class, roots=("GatewayClass",)),
         Unit("parent", translate_parent),
+        Unit("adoption", translate_adoption),
+        Unit("merged listeners", translate_merged),
+        Unit("relations", translate_relations),
         Unit("places", partial(translate_places, options)),
         Unit("claims", translate_claims),
         Unit("bound", translate_bound),
@@ -89,6 +99,8 @@ def _units_of_gateways(options: Options) -> tuple[Unit, ...]:
         Unit("trust bundle", emit_trust_bundle),
         Unit("gateway", partial(translate_gateway, options), roots=("Gateway",)),
         Unit("gateway status", translate_gateway_status, roots=("Gateway",), late=True),
+        Unit("listener set", partial(translate_listener_set, options), roots=("ListenerSet",)),
+        Unit("listener set status", translate_listener_set_status, roots=("ListenerSet",), late=True),
         Unit("listener policy", translate_listener_policy, roots=("ListenerPolicy",)),
     )
 

@@ -100,10 +100,11 @@ class ListenerOptions(Value, frozen=True):
 
 
 class Listener(Resource, frozen=True, tag="Listener"):
-    """Key gateway/listener, that is namespace/name/listener. One listener of a Gateway that may serve."""
+    """Key gateway/listener, that is namespace/name/listener. One listener of a Gateway, or of one of its ListenerSets, that may serve."""
 
     gateway: str
     name: str
+    """Of a listener that is written in a ListenerSet the set's namespace, its name and the listener's, with slashes between."""
     address: str
     """Address to bind, '0.0.0.0' and '::' for all."""
     port: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from controller.api.references import GATEWAY_GROUP
 from controller.status import BindFailure, Live, faults, notes, programmed, summary, to_json
@@ -14,6 +15,7 @@ from controller.translate.statuses import (
     AncestorStatus,
     GatewayClassStatus,
     GatewayStatus,
+    ListenerSetStatus,
     ListenerStatus,
     ObjectRef,
     ParentStatus,
@@ -36,6 +38,7 @@ ROUTE = RouteStatus(
 )
 ANCESTOR = ObjectRef(GATEWAY_GROUP, "Gateway", "web", "default")
 POLICY = PolicyStatus(("BackendTLSPolicy", "default", "tls"), 3, (AncestorStatus(ANCESTOR, GOOD),))
+EXTRA = ListenerStatus("extra", GOOD, (), 2, "default/web/default/more/extra")
 GATEWAY_CLASS = GatewayClassStatus(("GatewayClass", "", "tidegate"), 3, (met("Accepted", 3),), ("Gateway", "HTTPRoute"))
 LIVE = Live(revision=5, applied=5)
 
@@ -44,9 +47,13 @@ def gateway(*listeners: ListenerStatus, client_certificate: str | None = None) -
     return GatewayStatus(("Gateway", "default", "web"), 3, GOOD, listeners, "127.0.0.1", client_certificate)
 
 
+def listener_set(*listeners: ListenerStatus, accepted: Problem | None = None) -> ListenerSetStatus:
+    return ListenerSetStatus(("ListenerSet", "default", "more"), 3, (met("Accepted", 3, accepted),), listeners, "default/web")
+
+
 def told(status: Status, listener: str | None = None) -> dict[str, str]:
-    """The conditions of a Gateway or one of its listeners, each as "status reason"."""
-    assert isinstance(status, GatewayStatus)
+    """The conditions of a Gateway or a ListenerSet, or one of its listeners, each as "status reason"."""
+    assert isinstance(status, GatewayStatus | ListenerSetStatus)
     found = status.conditions if listener is None else next(each.conditions for each in status.listeners if each.name == listener)
     assert len({condition.type for condition in found}) == len(found)
     return {condition.type: f"{condition.status} {condition.reason}" for condition in found}
@@ -138,6 +145,46 @@ def test_a_refused_listener_or_gateway_is_not_programmed(kind: str, key: str) ->
     assert told(programmed(gateway(HTTP), rejecting(kind, key)))["Programmed"] == "False Invalid"
 
 
+def test_a_listener_set_is_programmed_by_its_own_listeners() -> None:
+    """ListenerSetStatus.conditions: Accepted and Programmed, with the reason ListenersNotValid for what is not served."""
+    assert told(programmed(listener_set(EXTRA), LIVE)) == {"Accepted": "True Accepted", "Programmed": "True Programmed"}
+    status = programmed(listener_set(EXTRA, CLOSED), LIVE)
+    assert told(status) == {"Accepted": "True ListenersNotValid", "Programmed": "True Programmed"}
+    assert told(status, "extra")["Programmed"] == "True Programmed"
+    assert told(programmed(listener_set(EXTRA), Live(revision=6, applied=5)))["Programmed"] == "False Pending"
+    assert told(programmed(listener_set(EXTRA), rejecting("Listener", EXTRA.key)))["Programmed"] == "False ListenersNotValid"
+    assert told(programmed(listener_set(EXTRA), rejecting("Gateway", "default/web")))["Programmed"] == "False ParentNotProgrammed"
+
+
+@pytest.mark.parametrize(("accepted", "programmed_reason"), [
+    ("NotAllowed", "NotAllowed"), ("ParentNotAccepted", "ParentNotProgrammed"),
+])  # fmt: skip
+def test_a_listener_set_that_is_not_accepted_is_not_programmed(accepted: str, programmed_reason: str) -> None:
+    """Programmed says the same as Accepted, which stays as translation has it."""
+    status = programmed(listener_set(CLOSED, accepted=Problem(accepted, "no")), LIVE)
+    assert told(status) == {"Accepted": f"False {accepted}", "Programmed": f"False {programmed_reason}"}
+
+
+def test_a_listener_set_without_a_listener_that_is_served_is_not_valid() -> None:
+    """A set whose listeners are all closed is not accepted, and so is one whose ports cannot be bound; its Gateway does not count it."""
+    taken = Live(5, 5, {EXTRA.key: BindFailure("port 81 is in use")})
+    for status in (programmed(listener_set(CLOSED), LIVE), programmed(listener_set(EXTRA), taken)):
+        assert told(status) == {"Accepted": "False ListenersNotValid", "Programmed": "False ListenersNotValid"}
+    counting = replace(gateway(HTTP), listener_sets=((EXTRA.key,), ("default/web/team/a/b", "default/web/team/a/c")))
+    assert to_json(programmed(counting, LIVE))["attachedListenerSets"] == 2
+    assert to_json(programmed(counting, taken))["attachedListenerSets"] == 1
+
+
+def test_a_conflict_is_why_a_listener_is_not_programmed() -> None:
+    """Conflicted, Accepted and Programmed of a listener that conflicts have one reason."""
+    conflict = Problem("HostnameConflict", "taken")
+    lost = ListenerStatus("lost", (met("Accepted", 3, conflict), met("ResolvedRefs", 3), warned("Conflicted", 3, conflict)))
+    found = told(programmed(listener_set(EXTRA, lost), LIVE), "lost")
+    assert (found["Accepted"], found["Conflicted"], found["Programmed"]) == (
+        "False HostnameConflict", "True HostnameConflict", "False HostnameConflict"
+    )  # fmt: skip
+
+
 def test_translation_knows_the_cause_better() -> None:
     """Where translation has a reason already, the proxy's refusal does not replace it."""
     mixed = ListenerStatus(
@@ -216,6 +263,17 @@ def test_json_of_a_gateway() -> None:
     }  # fmt: skip
 
 
+def test_json_of_a_listener_set() -> None:
+    """ListenerSetStatus: conditions, and an entry for each listener; addresses are the Gateway's."""
+    assert to_json(listener_set(EXTRA)) == {
+        "conditions": [condition_json("Accepted")],
+        "listeners": [{
+            "name": "extra", "supportedKinds": [], "attachedRoutes": 2,
+            "conditions": [condition_json("Accepted"), condition_json("ResolvedRefs")],
+        }],
+    }  # fmt: skip
+
+
 def test_json_of_a_route() -> None:
     """RouteParentStatus: the parentRef as written, group and kind explicit, and our controllerName (reference 2.4)."""
     assert to_json(ROUTE, now="2026-01-01T00:00:00Z") == {"parents": [{
@@ -244,6 +302,7 @@ def test_json_of_a_class() -> None:
 @pytest.mark.parametrize(("status", "line"), [
     (programmed(gateway(HTTP), LIVE), "Gateway default/web: programmed, http with 1 route"),
     (gateway(HTTP, HTTPS), "Gateway default/web: accepted, http with 1 route, https with 0 routes"),
+    (programmed(listener_set(EXTRA), LIVE), "ListenerSet default/more: programmed, extra with 2 routes"),
     (ROUTE, "HTTPRoute default/shop: attached to Gateway web, http"),
     (POLICY, "BackendTLSPolicy default/tls: holds for Gateway default/web"),
     (GATEWAY_CLASS, "GatewayClass tidegate: accepted"),

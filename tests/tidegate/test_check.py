@@ -182,6 +182,39 @@ def test_a_route_to_a_gateway_that_is_nowhere_is_a_problem(files: Files) -> None
     assert "problem HTTPRoute default/shop  all.yaml:1\n        spec.parentRefs[0]: Gateway default/web does not exist" in lines
 
 
+LISTENER_SET = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: more}
+spec:
+  parentRef: {name: web}
+  listeners:
+    - {name: extra, port: 8081, protocol: HTTP}
+    - {name: tls, port: 8443, protocol: HTTPS,
+       tls: {certificateRefs: [{name: missing}]}}
+"""
+
+
+def test_a_listener_set_is_judged_with_its_listeners(files: Files) -> None:
+    """ListenerEntryStatus.conditions: a fault inside an entry is found at its line; the Gateway counts what is attached."""
+    allowing = GATEWAY.replace("spec:\n", "spec:\n  allowedListeners: {namespaces: {from: Same}}\n", 1)
+    good, lines = files.judged(allowing, LISTENER_SET, ROUTE.replace("{name: web}", "{kind: ListenerSet, name: more}"), SERVICE, SLICE)
+    assert not good
+    assert "fault   ListenerSet default/more  all.yaml:10\n" in lines
+    assert "listener extra: Accepted True, ResolvedRefs True, Programmed True; 1 route" in lines
+    assert "all.yaml:18 InvalidCertificateRef: tls.certificateRefs[0]: Secret default/missing does not exist" in lines
+
+
+def test_a_listener_set_of_no_gateway_is_a_problem(files: Files) -> None:
+    """As with a route whose parent is nowhere; and a route whose ListenerSet is nowhere is one too."""
+    good, lines = files.judged(LISTENER_SET)
+    assert not good
+    assert "problem ListenerSet default/more  all.yaml:1\n        spec.parentRef: Gateway default/web does not exist" in lines
+    good, lines = files.judged(ROUTE.replace("{name: web}", "{kind: ListenerSet, name: more}"), SERVICE, SLICE)
+    assert not good
+    assert "spec.parentRefs[0]: ListenerSet default/more does not exist" in lines
+
+
 def test_a_gateway_of_another_class_is_ignored_and_listed(files: Files) -> None:
     """Issue 3: Gateways of other classes are listed as ignored; that is no error, and --class serves them."""
     other = GATEWAY.replace("gatewayClassName: tidegate", "gatewayClassName: other")

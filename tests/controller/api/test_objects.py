@@ -97,6 +97,7 @@ def test_every_kind_has_a_model_in_each_version() -> None:
     assert {kind_of(model) for model in KINDS} == {
         "GatewayClass",
         "Gateway",
+        "ListenerSet",
         "HTTPRoute",
         "GRPCRoute",
         "TLSRoute",

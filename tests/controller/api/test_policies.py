@@ -8,7 +8,7 @@ from controller.api.backend_policy import BackendPolicy, BackendPolicySpec
 from controller.api.backend_protection import Ejection, HealthCheck, HTTPCheck, Limits
 from controller.api.backend_traffic_policy import XBackendTrafficPolicy
 from controller.api.balancing import Balancing, HashOn
-from controller.api.listener_policy import ListenerPolicy, ListenerPolicySpec, ListenerTimeouts, PathRules
+from controller.api.listener_policy import ConnectionLimits, ListenerPolicy, ListenerPolicySpec, ListenerTimeouts, PathRules, ProxyProtocol
 from tests.controller.api.objects import object_of, read, refused, refused_fields
 
 TIDEGATE = "tidegate.dev/v1alpha1"
@@ -25,7 +25,7 @@ def backend_policy(**spec: Any) -> dict[str, Any]:
 
 
 def test_listener_policy_defaults() -> None:
-    """Trust in nobody, 10 s for a head, 60 s idle, escaped slashes kept, none merged, no reason header, an access log."""
+    """Trust in nobody, 10 s for a head, 60 s idle, 1 h for streams, 60 s for flows, slashes kept, no PROXY header, an access log."""
     found = read(listener_policy())
     assert isinstance(found, ListenerPolicy)
     spec = found.spec
@@ -34,6 +34,9 @@ def test_listener_policy_defaults() -> None:
     assert (spec.timeouts.body, spec.timeouts.send, spec.timeouts.tunnel_idle) == (30_000, 30_000, 3_600_000)
     assert (spec.minimum_rates.body, spec.minimum_rates.send, spec.minimum_rates.grace) == (240, 240, 10_000)
     assert spec.limits.connections is spec.limits.connections_per_client is spec.limits.requests_per_connection is None
+    assert (spec.timeouts.stream_idle, spec.timeouts.flow_idle) == (3_600_000, 60_000)
+    assert (spec.limits.flows, spec.limits.streams_per_connection) == (10_000, 100)
+    assert (spec.proxy_protocol.mode, spec.proxy_protocol.addresses) == ("Off", ())
     assert (spec.paths.escaped_slashes, spec.paths.merge_slashes) == ("Keep", False)
     assert (spec.target_refs[0].group, spec.target_refs[0].kind) == ("gateway.networking.k8s.io", "Gateway")
 
@@ -44,6 +47,7 @@ def test_backend_policy_defaults() -> None:
     assert isinstance(found, BackendPolicy)
     ejection, limits = found.spec.ejection, found.spec.limits
     assert (ejection.consecutive_errors, ejection.base_time, ejection.max_time, ejection.connect_failures) == (5, 1_000, 2_000, True)
+    assert found.spec.proxy_protocol is None
     assert (found.spec.health_check, found.spec.panic_threshold) == (None, 50)
     assert (limits.connections, limits.pending_requests, limits.requests) == (10_000, 1_024, None)
     assert (found.spec.balancing.type, found.spec.connect_timeout, found.spec.send_timeout) == ("RoundRobin", 5_000, 60_000)
@@ -70,6 +74,17 @@ def test_backend_policy_defaults() -> None:
             ["limits.connections", "limits.connectionsPerClient", "limits.requestsPerConnection"],
         ),
         ({"limits": {"connectionsPerClients": 10}}, ["limits.connectionsPerClients"]),
+        ({"timeouts": {"streamIdle": "0s", "flowIdle": "1ms"}}, []),
+        ({"timeouts": {"streamIdle": 5, "flowIdle": "0s"}}, ["timeouts.streamIdle", "timeouts.flowIdle"]),
+        ({"limits": {"flows": 1, "streamsPerConnection": 1}}, []),
+        ({"limits": {"flows": 0, "streamsPerConnection": 0}}, ["limits.streamsPerConnection", "limits.flows"]),
+        ({"proxyProtocol": {"mode": "Accept", "addresses": ["10.0.0.0/8", "fd00::1"]}}, []),
+        ({"proxyProtocol": {"mode": "Require"}}, []),
+        ({"proxyProtocol": {"mode": "Require", "addresses": ["10.0.0.1/8"]}}, ["proxyProtocol.addresses[0]"]),
+        ({"proxyProtocol": {"mode": "Accept"}}, ["proxyProtocol.addresses"]),
+        ({"proxyProtocol": {"addresses": ["10.0.0.0/8"]}}, ["proxyProtocol.mode"]),
+        ({"proxyProtocol": {"mode": "accept"}}, ["proxyProtocol.mode"]),
+        ({"proxyProtocol": "Accept"}, ["proxyProtocol"]),
         ({"paths": {"escapedSlashes": "Unescape", "mergeSlashes": True}}, []),
         ({"paths": {"escapedSlashes": "keep"}}, ["paths.escapedSlashes"]),
         ({"reasonHeader": "yes"}, ["reasonHeader"]),
@@ -104,6 +119,9 @@ def test_listener_policies(spec: dict[str, Any], fields: list[str]) -> None:
         ({"balancing": {"type": "Maglev", "hashOn": [{"type": "Path", "name": "a"}]}}, ["balancing.hashOn[0].name"]),
         ({"balancing": {"type": "Maglev", "hashOn": [{"type": "Path"}, {"type": "Path"}]}}, ["balancing.hashOn[1]"]),
         ({"balancing": {"type": "Maglev", "hashOn": [{"type": "Header", "name": "a b"}]}}, ["balancing.hashOn[0].name"]),
+        ({"proxyProtocol": "V1"}, []),
+        ({"proxyProtocol": "V2"}, []),
+        ({"proxyProtocol": "V3"}, ["proxyProtocol"]),
         ({"ejection": {"consecutiveErrors": 0, "connectFailures": False}}, []),
         ({"ejection": {"consecutiveErrors": -1}}, ["ejection.consecutiveErrors"]),
         ({"ejection": {"baseTime": "0s"}}, ["ejection.baseTime"]),
@@ -184,8 +202,11 @@ def test_traffic_policies(spec: dict[str, Any], fields: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "model",
-    [ListenerPolicySpec, BackendPolicySpec, ListenerTimeouts, PathRules, Balancing, HashOn, Ejection, HealthCheck, HTTPCheck, Limits],
-)
+    [
+        ListenerPolicySpec, BackendPolicySpec, ListenerTimeouts, ConnectionLimits, PathRules, ProxyProtocol, Balancing, HashOn, Ejection,
+        HealthCheck, HTTPCheck, Limits,
+    ],
+)  # fmt: skip
 def test_each_field_of_ours_is_described(model: type[ListenerPolicySpec]) -> None:
     """Options that no other project documents carry their description."""
     assert all(field.description for field in model.model_fields.values())

@@ -21,7 +21,16 @@ from controller.api.metadata import Object
 from controller.translate.conditions import Condition
 from controller.translate.objects import called
 from controller.translate.options import Options
-from controller.translate.statuses import GatewayClassStatus, GatewayStatus, ObjectRef, PolicyStatus, RouteStatus, Status
+from controller.translate.statuses import (
+    GatewayClassStatus,
+    GatewayStatus,
+    ListenerSetStatus,
+    ListenerStatus,
+    ObjectRef,
+    PolicyStatus,
+    RouteStatus,
+    Status,
+)
 from controller.translator import Translator
 from gateway.ir.batch import AnyResource
 from gateway.ir.listener import Certificate, TrustBundle
@@ -143,15 +152,22 @@ def _status(status: Status) -> dict[str, Any]:
             return _conditions(status.conditions) | {"features": len(status.supported_features)}
         case GatewayStatus():
             address = {"address": status.address} if status.address else {}
-            return address | _conditions(status.conditions) | {
-                f"listener {listener.name}": {"routes": listener.attached_routes, "kinds": [kind.kind for kind in listener.supported_kinds]}
-                | _conditions(listener.conditions)
-                for listener in status.listeners
-            }  # fmt: skip
+            sets = {"listener sets": len(status.listener_sets)} if status.listener_sets else {}
+            return address | sets | _conditions(status.conditions) | _listeners(status.listeners)
+        case ListenerSetStatus():
+            return _conditions(status.conditions) | _listeners(status.listeners)
         case RouteStatus():
             return {_reference(parent.parent): _conditions(parent.conditions) for parent in status.parents}
         case PolicyStatus():
             return {_reference(ancestor.ancestor): _conditions(ancestor.conditions) for ancestor in status.ancestors}
+
+
+def _listeners(listeners: tuple[ListenerStatus, ...]) -> dict[str, Any]:
+    return {
+        f"listener {listener.name}": {"routes": listener.attached_routes, "kinds": [kind.kind for kind in listener.supported_kinds]}
+        | _conditions(listener.conditions)
+        for listener in listeners
+    }
 
 
 def _conditions(conditions: tuple[Condition, ...]) -> dict[str, Any]:

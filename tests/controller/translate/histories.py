@@ -70,7 +70,7 @@ grpc_rule = some(
     sessionPersistence=st.just({}),
 )  # fmt: skip
 stream_rule = always(backendRefs=few(backend, least=1))
-parent = always({"sectionName": NAMES, "namespace": NAMESPACES}, name=NAMES)
+parent = always({"kind": st.just("ListenerSet"), "sectionName": NAMES, "namespace": NAMESPACES}, name=NAMES)
 validation = always({"mode": st.sampled_from(("AllowValidOnly", "AllowInsecureFallback"))}, caCertificateRefs=few(ca_reference, least=1))
 allowed = some(
     namespaces=st.sampled_from(({"from": "All"}, {"from": "Same"}, {"from": "Selector", "selector": {"matchLabels": {"tier": "edge"}}})),
@@ -92,12 +92,12 @@ listeners = few(
     st.one_of(plain, secure, passed, streamed), least=1, most=3,
     unique_by=(lambda found: found["name"], lambda found: (found["port"], found["protocol"], found.get("hostname"))),
 )  # fmt: skip
-parents = few(parent, least=1, unique_by=lambda found: (found["name"], found.get("namespace")))
+parents = few(parent, least=1, unique_by=lambda found: (found["name"], found.get("namespace"), found.get("kind")))
 controller = st.sampled_from(("tidegate.dev/gateway-controller", "example.test/x"))
-referrers = st.sampled_from(("Gateway", "HTTPRoute", "GRPCRoute", "TCPRoute"))
+referrers = st.sampled_from(("Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute", "TCPRoute"))
 referrer = always(group=st.just("gateway.networking.k8s.io"), kind=referrers, namespace=NAMESPACES)
 referred = always({"name": NAMES}, group=st.just(""), kind=st.sampled_from(("Service", "Secret", "ConfigMap")))
-listener_target = always({"sectionName": NAMES}, name=NAMES)
+listener_target = always({"kind": st.just("ListenerSet"), "sectionName": NAMES}, name=NAMES)
 target = always({"sectionName": st.just("http")}, group=st.just(""), kind=st.just("Service"), name=NAMES)
 whole_target = always(group=st.just(""), kind=st.just("Service"), name=NAMES)
 
@@ -105,10 +105,17 @@ DOCUMENTS = st.one_of(
     documents("GatewayClass", False, st.just("own"), spec=always(controllerName=controller)),
     documents("Gateway", spec=always(
         {
+            "allowedListeners": st.fixed_dictionaries({"namespaces": st.sampled_from((
+                {"from": "All"}, {"from": "All"}, {"from": "Same"}, {"from": "Selector", "selector": {"matchLabels": {"tier": "edge"}}}
+            ))}),
             "addresses": st.sampled_from(([{"value": "127.0.0.2"}], [{"type": "Hostname", "value": "x.test"}])),
             "tls": some(backend=always(clientCertificateRef=reference), frontend=always(default=some(validation=validation))),
         },
         gatewayClassName=st.sampled_from(("tidegate", "tidegate", "own")),
+        listeners=listeners,
+    )),
+    documents("ListenerSet", spec=always(
+        parentRef=always({"namespace": NAMESPACES, "kind": st.sampled_from(("Gateway", "Gateway", "Service"))}, name=NAMES),
         listeners=listeners,
     )),
     documents("HTTPRoute", spec=always(
@@ -173,7 +180,8 @@ OBJECTS = st.one_of(DOCUMENTS, DOCUMENTS, DOCUMENTS, LABELLED).map(parse)
 
 
 SCENE = """
-{kind: Gateway, metadata: {name: a, namespace: one}, spec: {gatewayClassName: tidegate, listeners: [
+{kind: Gateway, metadata: {name: a, namespace: one}, spec: {
+  gatewayClassName: tidegate, allowedListeners: {namespaces: {from: All}}, listeners: [
   {name: a, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}},
   {name: b, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}},
   {name: c, port: 443, protocol: TLS, hostname: "*.test", tls: {mode: Passthrough}}, {name: d, port: 80, protocol: UDP}]}}
@@ -181,8 +189,11 @@ SCENE = """
 {kind: HTTPRoute, metadata: {name: a, namespace: one}, spec: {parentRefs: [{name: a}], rules: [
   {backendRefs: [{name: a, port: 80}, {name: b, port: 80}]}, {backendRefs: [{name: a, namespace: two, port: 80}]}]}}
 ---
-{kind: HTTPRoute, metadata: {name: b, namespace: two}, spec: {parentRefs: [{name: a, namespace: one}], rules: [
-  {backendRefs: [{name: a, port: 80}]}]}}
+{kind: ListenerSet, metadata: {name: a, namespace: two}, spec: {parentRef: {name: a, namespace: one}, listeners: [
+  {name: a, port: 81, protocol: HTTP}, {name: b, port: 80, protocol: HTTP, hostname: x.test}]}}
+---
+{kind: HTTPRoute, metadata: {name: b, namespace: two}, spec: {
+  parentRefs: [{name: a, namespace: one}, {kind: ListenerSet, name: a}], rules: [{backendRefs: [{name: a, port: 80}]}]}}
 ---
 {kind: GRPCRoute, metadata: {name: b, namespace: one}, spec: {parentRefs: [{name: a}], hostnames: [x.test], rules: [
   {backendRefs: [{name: a, port: 80}, {name: b, port: 80}]}]}}

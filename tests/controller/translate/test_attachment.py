@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.translate.attachment import intersection
+from controller.translate.facing import covering
 from controller.translate.listeners import covers, overlaps
 
 LABELS = st.sampled_from(("a", "b"))
@@ -39,6 +40,15 @@ def test_overlapping_hostnames_have_a_host_in_common(one: str, other: str, host:
     assert overlaps(one, other) == overlaps(other, one)
     if covered(one, host) and covered(other, host):
         assert overlaps(one, other)
+
+
+@given(HOSTNAMES, HOSTNAMES)
+def test_what_covers_a_hostname(one: str, other: str) -> None:
+    """Itself, the wildcards above it, and '' for all; of two that overlap one covers the other."""
+    assert (one in covering(other)) == (one == other or covers(one, other))
+    assert overlaps(one, other) == (one in covering(other) or other in covering(one))
+    assert covering(one)[0] == one
+    assert covering(one)[-1] == ""
 
 
 @pytest.mark.parametrize(("wildcard", "hostname", "expected"), [

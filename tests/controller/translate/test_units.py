@@ -44,12 +44,20 @@ class Runs:
 
 def gateway(port: int = 80) -> Object:
     listeners = [{"name": "http", "port": port, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}]
-    return parse({"kind": "Gateway", "metadata": {"name": "web"}, "spec": {"gatewayClassName": "tidegate", "listeners": listeners}})
+    spec = {"gatewayClassName": "tidegate", "listeners": listeners, "allowedListeners": {"namespaces": {"from": "Same"}}}
+    return parse({"kind": "Gateway", "metadata": {"name": "web"}, "spec": spec})
 
 
-def route(number: int, service: str = "shop") -> Object:
+def listener_set(number: int, hostname: str = "") -> Object:
+    listeners = [{"name": "http", "port": 80, "protocol": "HTTP", "hostname": hostname or f"a{number}.test"}]
+    spec = {"parentRef": {"name": "web"}, "listeners": listeners}
+    return parse({"kind": "ListenerSet", "metadata": {"name": f"set-{number}"}, "spec": spec})
+
+
+def route(number: int, service: str = "shop", parent: dict[str, str] | None = None) -> Object:
     rules = [{"backendRefs": [{"name": service, "port": 80}]}]
-    return parse({"kind": "HTTPRoute", "metadata": {"name": f"route-{number}"}, "spec": {"parentRefs": [{"name": "web"}], "rules": rules}})
+    spec = {"parentRefs": [parent or {"name": "web"}], "rules": rules}
+    return parse({"kind": "HTTPRoute", "metadata": {"name": f"route-{number}"}, "spec": spec})
 
 
 def service(target: int = 8080, protocol: str | None = "http") -> Object:
@@ -131,3 +139,32 @@ def test_routes_of_both_kinds_wake_only_those_of_the_same_hosts() -> None:
     assert found.of(grpc_route("more", "more.test"))["route"] == 1
     assert found.of(http_route("clash", "more.test"))["route"] == 2
     assert found.of(grpc_route("wide", "*.test"))["route"] == 1 + 11
+
+
+@pytest.fixture(scope="module")
+def with_sets() -> Runs:
+    routes = (route(number, parent={"kind": "ListenerSet", "name": f"set-{number}"}) for number in range(MANY))
+    return Runs([gateway(), service(), *(listener_set(number) for number in range(MANY)), *routes])
+
+
+def test_a_listener_set_wakes_no_routes_of_others(with_sets: Runs) -> None:
+    """A ListenerSet that is added is judged itself; of the others it is only looked at whether they conflict with it."""
+    ran = with_sets.of(listener_set(MANY))
+    assert ran.pop("relations") == MANY + 2
+    of_the_gateway = ("merged listeners", "places", "claims", "gateway status")
+    assert ran == dict.fromkeys((*of_the_gateway, "adoption", "attached policies", "listener set", "listener set status"), 1)
+
+
+def test_a_listener_set_that_takes_a_hostname_runs_the_one_that_loses_it(with_sets: Runs) -> None:
+    """Where a ListenerSet gets in the way of a later one, that one is judged anew; of routes its own, for its hostnames."""
+    ran = with_sets.of(listener_set(0, "a1.test"))
+    assert ran["listener set"] == 2
+    assert ran["route"] == 1
+
+
+def test_a_policy_of_a_listener_set_runs_no_route(with_sets: Runs) -> None:
+    """Options of listeners are no business of routes."""
+    spec = {"targetRefs": [{"kind": "ListenerSet", "name": "set-5"}], "trustedHops": 1}
+    ran = with_sets.of(parse({"kind": "ListenerPolicy", "metadata": {"name": "edge"}, "spec": spec}))
+    assert ran["listener set"] == 1
+    assert not {"route", "gateway", "merged listeners"} & ran.keys()

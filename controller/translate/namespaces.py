@@ -1,0 +1,48 @@
+"""Which namespaces something may come from: routes to a listener, ListenerSets to a Gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from controller.api.core import Namespace
+from controller.api.listeners import ListenerNamespaces, RouteNamespaces
+from controller.api.selectors import LabelSelector
+from controller.graph import View
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+"""The label that every Namespace has, its name; a Namespace that no file gives has no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The namespaces that are allowed; `own` is that of the object which allows."""
+
+    origin: Literal["All", "Selector", "Same", "None"]
+    selector: LabelSelector | None
+    own: str
+
+
+def allowed_by(own: str, namespaces: RouteNamespaces | ListenerNamespaces) -> Allowed:
+    """What an object of the namespace `own` allows."""
+    return Allowed(namespaces.from_, namespaces.selector, own)
+
+
+def allows(view: View, allowed: Allowed, namespace: str) -> bool:
+    """Whether a namespace is among those allowed. Labels are only read where they matter."""
+    match allowed.origin:
+        case "All":
+            return True
+        case "Same":
+            return namespace == allowed.own
+        case "Selector":
+            return allowed.selector is not None and allowed.selector.selects(dict(view.result("namespace labels", namespace)))
+        case "None":
+            return False
+
+
+def namespace_labels(name: str, view: View) -> tuple[tuple[str, str], ...]:
+    """Unit "namespace labels": the labels of a namespace, whether there is an object for it or not."""
+    namespace: Namespace | None = view.get("Namespace", "", name)
+    labels = {NAME_LABEL: name} | (namespace.metadata.labels if namespace is not None else {})
+    return tuple(sorted(labels.items()))

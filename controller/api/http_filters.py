@@ -1,6 +1,7 @@
-"""Filters of HTTPRoute rules and backends (apis/v1/httproute_types.go): one class a type, `HTTPRouteFilter` holds one of them."""
+"""Filters of rules and backends of HTTPRoutes and GRPCRoutes (apis/v1/httproute_types.go, grpcroute_types.go): one class a type;
+`HTTPRouteFilter` and `GRPCRouteFilter` hold one of them."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
@@ -165,8 +166,38 @@ class HTTPExternalAuthFilter(Model):
         return self
 
 
-class HTTPRouteFilter(Model):
-    """One filter: the field of its type is given, the others are not."""
+class RouteFilter(Model):
+    """The filters that HTTPRoutes and GRPCRoutes have in common: the field of its type is given, the others are not."""
+
+    type: Text
+    request_header_modifier: HTTPHeaderFilter | None = None
+    response_header_modifier: HTTPHeaderFilter | None = None
+    request_mirror: HTTPRequestMirrorFilter | None = None
+    extension_ref: LocalObjectReference | None = None
+
+    @model_validator(mode="after")
+    def _field_of_type(self) -> Self:
+        _check_field_of_type(self.type, self._fields())
+        return self
+
+    def _fields(self) -> dict[str, tuple[str, Any]]:
+        """Of each type its field and what that holds."""
+        return {
+            "RequestHeaderModifier": ("requestHeaderModifier", self.request_header_modifier),
+            "ResponseHeaderModifier": ("responseHeaderModifier", self.response_header_modifier),
+            "RequestMirror": ("requestMirror", self.request_mirror),
+            "ExtensionRef": ("extensionRef", self.extension_ref),
+        }
+
+
+class GRPCRouteFilter(RouteFilter):
+    """One filter of a GRPCRoute (apis/v1/grpcroute_types.go)."""
+
+    type: Literal["RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "ExtensionRef"]
+
+
+class HTTPRouteFilter(RouteFilter):
+    """One filter of an HTTPRoute."""
 
     type: Literal[
         "RequestHeaderModifier",
@@ -178,29 +209,18 @@ class HTTPRouteFilter(Model):
         "ExternalAuth",
         "ExtensionRef",
     ]
-    request_header_modifier: HTTPHeaderFilter | None = None
-    response_header_modifier: HTTPHeaderFilter | None = None
-    request_mirror: HTTPRequestMirrorFilter | None = None
     request_redirect: HTTPRequestRedirectFilter | None = None
     url_rewrite: HTTPURLRewriteFilter | None = None
     cors: HTTPCORSFilter | None = None
     external_auth: HTTPExternalAuthFilter | None = None
-    extension_ref: LocalObjectReference | None = None
 
-    @model_validator(mode="after")
-    def _field_of_type(self) -> Self:
-        fields = {
-            "RequestHeaderModifier": ("requestHeaderModifier", self.request_header_modifier),
-            "ResponseHeaderModifier": ("responseHeaderModifier", self.response_header_modifier),
-            "RequestMirror": ("requestMirror", self.request_mirror),
+    def _fields(self) -> dict[str, tuple[str, Any]]:
+        return super()._fields() | {
             "RequestRedirect": ("requestRedirect", self.request_redirect),
             "URLRewrite": ("urlRewrite", self.url_rewrite),
             "CORS": ("cors", self.cors),
             "ExternalAuth": ("externalAuth", self.external_auth),
-            "ExtensionRef": ("extensionRef", self.extension_ref),
         }
-        _check_field_of_type(self.type, fields)
-        return self
 
     @property
     def path_modifier(self) -> HTTPPathModifier | None:
@@ -213,7 +233,10 @@ class HTTPRouteFilter(Model):
 _REPEATABLE = frozenset(("RequestMirror", "ExtensionRef"))
 
 
-def check_filters(filters: tuple[HTTPRouteFilter, ...]) -> tuple[HTTPRouteFilter, ...]:
+Filters = TypeVar("Filters", bound=tuple[RouteFilter, ...])
+
+
+def check_filters(filters: Filters) -> Filters:
     """Each type at most once, mirrors and extensions apart; a redirect and a rewrite exclude each other (CEL)."""
     seen: dict[str, int] = {}
     for index, entry in enumerate(filters):

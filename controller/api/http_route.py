@@ -5,12 +5,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, Strict, model_validator
 
 from controller.api.base import Model, refusal
+from controller.api.common_route import CommonRouteSpec, check_rules
 from controller.api.durations import Duration
 from controller.api.http_filters import HTTPRouteFilter, check_filters
 from controller.api.http_matches import HTTPRouteMatch
 from controller.api.metadata import Object
 from controller.api.names import Hostname, SectionName
-from controller.api.references import BackendRef, ParentReference, check_parents
+from controller.api.references import BackendRef
 from controller.api.session_persistence import SessionPersistence
 
 Filters = Annotated[tuple[HTTPRouteFilter, ...], Field(max_length=16), AfterValidator(check_filters)]
@@ -86,23 +87,13 @@ class HTTPRouteRule(Model):
 
 
 def _check_rules(rules: tuple[HTTPRouteRule, ...]) -> tuple[HTTPRouteRule, ...]:
-    seen: dict[str, int] = {}
-    for index, rule in enumerate(rules):
-        if rule.name is not None and rule.name in seen:
-            message = f"the name {rule.name!r} is already that of rules[{seen[rule.name]}]"
-            raise refusal(f"[{index}].name", message, "Give each rule its own name.")
-        if rule.name is not None:
-            seen[rule.name] = index
-    if (total := sum(len(rule.matches) for rule in rules)) > 128:
-        raise refusal("", f"the rules have {total} matches together, at most 128 are allowed", "Split the route into several.")
+    check_rules(rules)
     return rules
 
 
-class HTTPRouteSpec(Model):
+class HTTPRouteSpec(CommonRouteSpec):
     """Parents, hostnames and rules of a route."""
 
-    parent_refs: Annotated[tuple[ParentReference, ...], Field(max_length=32), AfterValidator(check_parents)] = ()
-    use_default_gateways: Literal["All", "None"] | None = None
     hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
     rules: Annotated[tuple[HTTPRouteRule, ...], Field(min_length=1, max_length=16), AfterValidator(_check_rules)] = (HTTPRouteRule(),)
 

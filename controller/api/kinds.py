@@ -11,15 +11,15 @@ from controller.api.core import ConfigMap, Namespace, Secret, Service
 from controller.api.endpoint_slice import EndpointSlice
 from controller.api.gateway import Gateway
 from controller.api.gateway_class import GatewayClass
-from controller.api.http_route import HTTPRoute
 from controller.api.listener_policy import ListenerPolicy
 from controller.api.metadata import Object
 from controller.api.reference_grant import ReferenceGrant
+from controller.api.routes import ROUTES
 
 KINDS: tuple[type[Object], ...] = (
     GatewayClass,
     Gateway,
-    HTTPRoute,
+    *ROUTES,
     ReferenceGrant,
     BackendTLSPolicy,
     XBackendTrafficPolicy,

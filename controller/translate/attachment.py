@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.api.core import Namespace
-from controller.api.http_route import HTTPRoute
 from controller.api.references import GATEWAY_GROUP, ParentReference
+from controller.api.routes import AnyRoute, hostnames_of
 from controller.graph import View
 from controller.store import Key
 from controller.translate.conditions import Problem
-from controller.translate.listeners import HTTP_ROUTE, Attachable, Parent, covers
+from controller.translate.listeners import Attachable, Parent, covers
 from controller.translate.objects import of_group
-from controller.translate.statuses import ObjectRef
+from controller.translate.statuses import ObjectRef, RouteKind
 from gateway.ir.rule import Binding
 
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -40,12 +40,12 @@ def namespace_labels(name: str, view: View) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(labels.items()))
 
 
-def attachments(view: View, route: HTTPRoute) -> tuple[Attachment, ...]:
+def attachments(view: View, route: AnyRoute) -> tuple[Attachment, ...]:
     """What becomes of each parentRef of a route, in their order."""
     return tuple(_attach(view, route, reference) for reference in route.spec.parent_refs)
 
 
-def _attach(view: View, route: HTTPRoute, reference: ParentReference) -> Attachment:
+def _attach(view: View, route: AnyRoute, reference: ParentReference) -> Attachment:
     namespace = reference.namespace or route.namespace
     parent_ref = ObjectRef(reference.group, reference.kind, reference.name, reference.namespace, reference.section_name, reference.port)
     gateway = ("Gateway", namespace, reference.name)
@@ -61,19 +61,23 @@ def _attach(view: View, route: HTTPRoute, reference: ParentReference) -> Attachm
     return Attachment(parent_ref, gateway, outcome)
 
 
-def _bind(view: View, route: HTTPRoute, reference: ParentReference, parent: Parent) -> tuple[Binding, ...] | Problem:
+def _bind(view: View, route: AnyRoute, reference: ParentReference, parent: Parent) -> tuple[Binding, ...] | Problem:
     named = [listener for listener in parent.listeners if _is_named(listener, reference)]
     if not named:
         return Problem("NoMatchingParent", f"the Gateway has no listener {_wanted(reference)}; it has {_listed(parent)}")
-    allowing = [listener for listener in named if HTTP_ROUTE in listener.kinds and _allows_namespace(view, listener, route.namespace)]
+    kind = RouteKind(GATEWAY_GROUP, route.kind)
+    allowing = [listener for listener in named if kind in listener.kinds and _allows_namespace(view, listener, route.namespace)]
     if not allowing:
-        refusals = ", ".join(f"{listener.name} ({_refusal(listener)})" for listener in named)
-        return Problem("NotAllowedByListeners", f"no listener takes HTTPRoutes from namespace {route.namespace}: {refusals}")
-    found = [Binding(listener.key, intersection(listener.hostname, route.spec.hostnames)) for listener in allowing]
+        refusals = ", ".join(f"{listener.name} ({_refusal(listener, kind)})" for listener in named)
+        return Problem("NotAllowedByListeners", f"no listener takes {route.kind}s from namespace {route.namespace}: {refusals}")
+    hostnames = hostnames_of(route)
+    if hostnames is None:
+        return tuple(Binding(listener.key, ("",)) for listener in allowing)
+    found = [Binding(listener.key, intersection(listener.hostname, hostnames)) for listener in allowing]
     bindings = tuple(binding for binding in found if binding.hostnames)
     if not bindings:
-        hostnames = ", ".join(f"{listener.name} ({listener.hostname})" for listener in allowing)
-        message = f"no hostname of the route ({', '.join(route.spec.hostnames)}) is among those of the listeners {hostnames}"
+        offered = ", ".join(f"{listener.name} ({listener.hostname})" for listener in allowing)
+        message = f"no hostname of the route ({', '.join(hostnames)}) is among those of the listeners {offered}"
         return Problem("NoMatchingListenerHostname", message)
     return bindings
 
@@ -101,9 +105,9 @@ def _listed(parent: Parent) -> str:
     return ", ".join(f"{listener.name} on port {listener.port}" for listener in parent.listeners)
 
 
-def _refusal(listener: Attachable) -> str:
-    if HTTP_ROUTE not in listener.kinds:
-        return f"protocol {listener.protocol}, kinds {', '.join(kind.kind for kind in listener.kinds) or 'none'}"
+def _refusal(listener: Attachable, kind: RouteKind) -> str:
+    if kind not in listener.kinds:
+        return f"protocol {listener.protocol}, kinds {', '.join(taken.kind for taken in listener.kinds) or 'none'}"
     return f"allowedRoutes.namespaces.from {listener.namespaces}"
 
 

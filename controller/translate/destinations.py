@@ -1,25 +1,46 @@
 """From a reference of a route to a port of a Service: whether it is valid, and the key of its Backend.
 
-Only what routes must know is read here, so that endpoints and policies wake no routes.
+Only what routes must know is read here, so that endpoints and policies wake no routes as long as they change nothing of that.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from controller.api.core import Service, ServicePort
+from controller.api.endpoint_slice import EndpointSlice
 from controller.api.references import BackendObjectReference
 from controller.graph import View
 from controller.store import Key
 from controller.translate.conditions import Problem
 from controller.translate.objects import called, of_group
+from controller.translate.policies import attached
 from controller.translate.references import Target, refused
 
-Destination = tuple[str, str, int]
-"""Namespace and name of a Service, number of the port."""
+H2C, WS, WSS = "kubernetes.io/h2c", "kubernetes.io/ws", "kubernetes.io/wss"
+"""The values of appProtocol that Kubernetes defines (KEP-3726). Any other is as good as none."""
 
-UNSUPPORTED_PROTOCOLS = frozenset({"kubernetes.io/h2c", "kubernetes.io/wss"})
-"""Standard values of appProtocol that Tidegate does not speak. Others, known or not, are spoken to as HTTP/1.1."""
+Use = Literal["HTTP", "GRPC", "TCP", "UDP"]
+"""What a route does with a port. A TLSRoute uses it as a TCPRoute does: bytes are relayed as they are."""
+
+USES: dict[str, Use] = {"HTTPRoute": "HTTP", "GRPCRoute": "GRPC", "TLSRoute": "TCP", "TCPRoute": "TCP", "UDPRoute": "UDP"}
+
+UseKey = tuple[str, str, int, Use]
+"""Namespace and name of a Service, number of the port, and what it is used for."""
+
+
+class Destination(NamedTuple):
+    """A port of a Service in one of the ways in which it is spoken to, each a Backend of its own.
+
+    `variant` is "udp" for a UDP port, and "h2c" for one that a GRPCRoute uses and that does not say itself that it speaks HTTP/2:
+    others may speak HTTP/1.1 to it. All else is "".
+    """
+
+    namespace: str
+    service: str
+    port: int
+    variant: Literal["", "h2c", "udp"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +48,7 @@ class Judgement:
     """What routes must know of a destination: what is wrong with it, and what of the Service concerns their rules."""
 
     problem: Problem | None = None
+    variant: Literal["", "h2c", "udp"] = ""
     external: bool = False
     """Whether it is a name or address of its own instead of endpoints (ExternalName)."""
     has_affinity: bool = False
@@ -35,35 +57,60 @@ class Judgement:
 
 def backend_key(destination: Destination) -> str:
     """The key of a Backend and its EndpointSet."""
-    namespace, service, port = destination
-    return f"{namespace}/{service}:{port}"
+    namespace, service, port, variant = destination
+    return f"{namespace}/{service}:{port}/{variant}" if variant else f"{namespace}/{service}:{port}"
 
 
-def judge_destination(key: Destination, view: View) -> Judgement:
-    """Unit "destination": whether a port of a Service can be spoken to."""
-    namespace, name, number = key
+def judge_destination(key: UseKey, view: View) -> Judgement:
+    """Unit "destination": whether a port of a Service can be spoken to as its use demands."""
+    namespace, name, number, use = key
     service: Service | None = view.get("Service", namespace, name)
     if service is None:
         return Judgement(Problem("BackendNotFound", f"{called('Service', namespace, name)} does not exist"))
-    if service.spec.type == "ExternalName":
-        port = service_port(service, number)
-        return Judgement(_protocol_problem(key, port) if port is not None else None, external=True)
-    port = service_port(service, number)
-    if port is None:
-        numbers = ", ".join(str(other.port) for other in service.spec.ports if other.protocol == "TCP") or "none"
-        return Judgement(Problem("BackendNotFound", f"{called(*service.key)} has no TCP port {number}; it has {numbers}"))
-    return Judgement(_protocol_problem(key, port), has_affinity=service.spec.session_affinity != "None")
+    protocol: Literal["TCP", "UDP"] = "UDP" if use == "UDP" else "TCP"
+    external = service.spec.type == "ExternalName"
+    port = service_port(service, number, protocol)
+    if port is None and not external:
+        numbers = ", ".join(str(other.port) for other in service.spec.ports if other.protocol == protocol) or "none"
+        return Judgement(Problem("BackendNotFound", f"{called(*service.key)} has no {protocol} port {number}; it has {numbers}"))
+    affinity = not external and service.spec.session_affinity != "None"
+    if use in ("TCP", "UDP"):
+        return Judgement(None, "udp" if use == "UDP" else "", external, affinity)
+    application: str | None = view.result("application protocol", key[:3])
+    problem = _protocol_problem(view, key, application, port.name or "" if port is not None else "")
+    return Judgement(problem, "h2c" if use == "GRPC" and application != H2C else "", external, affinity)
 
 
-def service_port(service: Service, number: int) -> ServicePort | None:
-    """The TCP port of that number."""
-    return next((port for port in service.spec.ports if (port.port, port.protocol) == (number, "TCP")), None)
+def service_port(service: Service, number: int, protocol: Literal["TCP", "UDP"]) -> ServicePort | None:
+    """The port of that number and transport."""
+    return next((port for port in service.spec.ports if (port.port, port.protocol) == (number, protocol)), None)
 
 
-def _protocol_problem(key: Destination, port: ServicePort) -> Problem | None:
-    if port.app_protocol not in UNSUPPORTED_PROTOCOLS:
+def application_protocol(key: tuple[str, str, int], view: View) -> str | None:
+    """Unit "application protocol": the appProtocol of a Service's TCP port, or that of its EndpointSlices where it has none."""
+    namespace, name, number = key
+    service: Service | None = view.get("Service", namespace, name)
+    port = service_port(service, number, "TCP") if service is not None else None
+    if port is None or port.app_protocol is not None:
+        return port.app_protocol if port is not None else None
+    slices: tuple[EndpointSlice, ...] = view.select("slices of service", (namespace, name))
+    ports = (found for each in slices for found in each.ports if (found.name, found.protocol) == (port.name or "", "TCP"))
+    return next((found.app_protocol for found in ports if found.app_protocol is not None), None)
+
+
+def _protocol_problem(view: View, key: UseKey, application: str | None, section: str) -> Problem | None:
+    """UnsupportedProtocol where the port says that it speaks something else than its use or its BackendTLSPolicy demands."""
+    if application not in (H2C, WS, WSS):
         return None
-    return Problem("UnsupportedProtocol", f"Service {key[0]}/{key[1]}: appProtocol {port.app_protocol} of port {key[2]} is not supported")
+    told = f"Service {key[0]}/{key[1]}: appProtocol {application} of port {key[2]}"
+    if key[3] == "GRPC" and application != H2C:
+        return Problem("UnsupportedProtocol", f"{told} is not what gRPC is spoken over; use {H2C}, or an HTTPRoute")
+    secured = attached(view, "BackendTLSPolicy", ("Service", key[0], key[1])).winner(section) is not None
+    if application == WSS and not secured:
+        return Problem("UnsupportedProtocol", f"{told} is spoken over TLS, which needs a BackendTLSPolicy; attach one, or use {WS}")
+    if application != WSS and secured:
+        return Problem("UnsupportedProtocol", f"{told} is spoken without TLS, which its BackendTLSPolicy demands; remove one of the two")
+    return None
 
 
 def target_of(namespace: str, reference: BackendObjectReference) -> Target:
@@ -71,13 +118,14 @@ def target_of(namespace: str, reference: BackendObjectReference) -> Target:
     return Target(reference.kind, reference.namespace or namespace, reference.name, reference.group)
 
 
-def resolve(view: View, route: Key, reference: BackendObjectReference) -> tuple[Destination, Judgement] | Problem:
+def resolve(view: View, route: Key, reference: BackendObjectReference, use: Use) -> tuple[Destination, Judgement] | Problem:
     """Where a reference leads. The kind is judged first, then the permission, and only then whether the target exists."""
     target = target_of(route[1], reference)
     if (target.group, target.kind) != ("", "Service") or reference.port is None:
         return Problem("InvalidKind", f"a backend is a Service of the core group, not a {of_group(target.kind, target.group)}")
     if (refusal := refused(view, route, target)) is not None:
         return refusal
-    destination = (target.namespace, target.name, reference.port)
-    judgement: Judgement = view.result("destination", destination)
-    return judgement.problem if judgement.problem is not None else (destination, judgement)
+    judgement: Judgement = view.result("destination", (target.namespace, target.name, reference.port, use))
+    if judgement.problem is not None:
+        return judgement.problem
+    return Destination(target.namespace, target.name, reference.port, judgement.variant), judgement

@@ -7,13 +7,14 @@ One changed slice runs the one unit of its Service again and no other.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from controller.api.core import Service
 from controller.api.endpoint_slice import Endpoint as SliceEndpoint
 from controller.api.endpoint_slice import EndpointSlice
 from controller.graph import View
 from controller.store import Key
-from controller.translate.destinations import Destination, backend_key
+from controller.translate.destinations import Destination, backend_key, service_port
 from controller.translate.objects import called, source_of
 from controller.translate.options import Options
 from controller.translate.places import leads_back
@@ -21,6 +22,9 @@ from controller.translate.statuses import Emission, Ignored
 from gateway.ir.backend import Endpoint, EndpointSet
 
 Found = tuple[EndpointSlice, Endpoint]
+
+_VARIANTS: dict[str, tuple[Literal["", "h2c", "udp"], ...]] = {"TCP": ("", "h2c"), "UDP": ("udp",)}
+"""The ways in which a port can be spoken to, by its transport."""
 
 
 def translate_endpoints(options: Options, key: Key, view: View) -> Emission | None:
@@ -31,24 +35,34 @@ def translate_endpoints(options: Options, key: Key, view: View) -> Emission | No
     slices: tuple[EndpointSlice, ...] = view.select("slices of service", key[1:])
     ignored: dict[Ignored, None] = {}
     resources = []
-    for port in service.spec.ports:
-        if port.protocol != "TCP" or not view.tally("references", (*key[1:], port.port)):
-            continue
+    for destination in referred(view, service):
+        protocol: Literal["TCP", "UDP"] = "UDP" if destination.variant == "udp" else "TCP"
+        port = service_port(service, destination.port, protocol)
         usable: dict[tuple[str, int], Endpoint] = {}
-        for found, endpoint in _of_one_family(service, list(_endpoints(slices, port.name or ""))):
-            if reason := leads_back(options, view, endpoint.address, endpoint.port):
+        for found, endpoint in _of_one_family(service, list(_endpoints(slices, port.name or "" if port is not None else "", protocol))):
+            if reason := leads_back(options, view, endpoint.address, endpoint.port, protocol == "UDP"):
                 ignored[found.key, f"{reason}, where no backend may be"] = None
             else:
                 _add(usable, endpoint)
         endpoints = tuple(usable[place] for place in sorted(usable))
-        resources.append(EndpointSet(backend_key((*key[1:], port.port)), source_of(service), endpoints))
+        resources.append(EndpointSet(backend_key(destination), source_of(service), endpoints))
     return Emission(tuple(resources), ignored=tuple(ignored))
 
 
-def _endpoints(slices: tuple[EndpointSlice, ...], port_name: str) -> Iterator[Found]:
+def referred(view: View, service: Service) -> tuple[Destination, ...]:
+    """The ports of a Service that attached routes refer to, in each way in which they do."""
+    ways = [
+        Destination(service.namespace, service.name, port.port, variant)
+        for port in service.spec.ports
+        for variant in _VARIANTS.get(port.protocol, ())
+    ]
+    return tuple(way for way in ways if view.tally("references", way))
+
+
+def _endpoints(slices: tuple[EndpointSlice, ...], port_name: str, protocol: str) -> Iterator[Found]:
     for found in slices:
         for port in found.ports:
-            if port.name == port_name and port.protocol == "TCP" and port.port is not None:
+            if (port.name, port.protocol) == (port_name, protocol) and port.port is not None:
                 read = (_endpoint(endpoint, port.port) for endpoint in found.endpoints)
                 yield from ((found, endpoint) for endpoint in read if endpoint.ready or not endpoint.terminating)
 
@@ -82,6 +96,6 @@ def external_endpoints(options: Options, view: View, service: Service, key: Dest
     """The one endpoint of an ExternalName: its name or address, and the port that the route names."""
     name = service.spec.external_name or ""
     source = source_of(service)
-    if reason := leads_back(options, view, name, key[2]):
+    if reason := leads_back(options, view, name, key.port, key.variant == "udp"):
         return EndpointSet(backend_key(key), source), ((service.key, f"{reason}, where {called(*service.key)} may not lead"),)
-    return EndpointSet(backend_key(key), source, (Endpoint(name, key[2]),)), ()
+    return EndpointSet(backend_key(key), source, (Endpoint(name, key.port),)), ()

@@ -6,8 +6,8 @@ What cannot be resolved is never skipped: requests that would pass it get 500. O
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from controller.api.http_filters import (
     HTTPCORSFilter,
@@ -17,9 +17,11 @@ from controller.api.http_filters import (
     HTTPRequestMirrorFilter,
     HTTPRequestRedirectFilter,
     HTTPRouteFilter,
+    RouteFilter,
 )
 from controller.api.references import BackendObjectReference, LocalObjectReference
 from controller.translate.conditions import Problem
+from controller.translate.destinations import Use
 from controller.translate.objects import of_group
 from gateway.ir.filters import (
     AnyFilter,
@@ -39,8 +41,11 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _AMBIGUOUS = re.compile(r"/(?:\.|%2[eE]){0,2}/|%(?:2[fF]|5[cC]|00)")
 """What servers read differently: empty and dot segments, escaped slashes, NUL."""
 
-Resolve = Callable[[BackendObjectReference], str | Problem]
-"""From a reference to a backend to its key, or why there is none."""
+
+class Resolve(Protocol):
+    """From a reference to a backend to its key, or why there is none; without a use it is used as the route uses its backends."""
+
+    def __call__(self, reference: BackendObjectReference, use: Use | None = None) -> str | Problem: ...
 
 
 @dataclass(slots=True)
@@ -52,31 +57,35 @@ class FilterFindings:
     invalid: list[Problem] = field(default_factory=list)
 
 
-def translate_filters(
-    filters: tuple[HTTPRouteFilter, ...], place: str, resolve: Resolve, findings: FilterFindings
-) -> tuple[AnyFilter, ...]:
+def translate_filters(filters: tuple[RouteFilter, ...], place: str, resolve: Resolve, findings: FilterFindings) -> tuple[AnyFilter, ...]:
     """The filters in their order; `place` is their field in the rule, for messages."""
     found = [_translate(entry, f"{place}[{index}]", resolve, findings) for index, entry in enumerate(filters)]
     return tuple(entry for entry in found if entry is not None)
 
 
-def _translate(entry: HTTPRouteFilter, place: str, resolve: Resolve, findings: FilterFindings) -> AnyFilter | None:
+def _translate(entry: RouteFilter, place: str, resolve: Resolve, findings: FilterFindings) -> AnyFilter | None:
     if (edit := entry.request_header_modifier) is not None:
         return RequestHeaderModifier(_fields(edit.set), _fields(edit.add), _names(edit.remove))
     if (edit := entry.response_header_modifier) is not None:
         return ResponseHeaderModifier(_fields(edit.set), _fields(edit.add), _names(edit.remove))
+    if (mirror := entry.request_mirror) is not None:
+        return _mirror(mirror, place, resolve, findings)
+    if entry.extension_ref is not None:
+        return _extension(entry.extension_ref, place, findings)
+    assert isinstance(entry, HTTPRouteFilter)
+    return _translate_http(entry, place, resolve, findings)
+
+
+def _translate_http(entry: HTTPRouteFilter, place: str, resolve: Resolve, findings: FilterFindings) -> AnyFilter:
+    """The filters that only HTTPRoutes have."""
     if (redirect := entry.request_redirect) is not None:
         return _redirect(redirect, place, findings)
     if (rewrite := entry.url_rewrite) is not None:
         return UrlRewrite(rewrite.hostname, _path(rewrite.path, f"{place}.urlRewrite", findings))
-    if (mirror := entry.request_mirror) is not None:
-        return _mirror(mirror, place, resolve, findings)
     if (cors := entry.cors) is not None:
         return _cors(cors)
-    if (question := entry.external_auth) is not None:
-        return _external_auth(question, f"{place}.externalAuth", resolve, findings)
-    assert entry.extension_ref is not None
-    return _extension(entry.extension_ref, place, findings)
+    assert entry.external_auth is not None
+    return _external_auth(entry.external_auth, f"{place}.externalAuth", resolve, findings)
 
 
 def _extension(extension: LocalObjectReference, place: str, findings: FilterFindings) -> Unresolved:

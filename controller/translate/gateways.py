@@ -7,6 +7,7 @@ no more than writing its Gateway's status anew.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, cast
 
 import msgspec
 
@@ -18,12 +19,15 @@ from controller.translate import tls
 from controller.translate.classes import ClassVerdict
 from controller.translate.conditions import Condition, Problem, combined, met, warned
 from controller.translate.listener_policies import listener_options
-from controller.translate.listeners import ROUTE_KINDS, listener_key, overlapping_tls, protocol_conflict, supported_kinds
+from controller.translate.listeners import ROUTE_KINDS, listener_key, overlapping_tls, protocol_conflict, supported_kinds, terminates
 from controller.translate.objects import source_of
 from controller.translate.options import Options
 from controller.translate.places import bind_address, gateway_problem, lost, unclaimable
 from controller.translate.statuses import Emission, GatewayStatus, Ignored, ListenerStatus
 from gateway.ir import listener as resources
+
+Protocol = Literal["HTTP", "HTTPS", "TLS", "TCP", "UDP"]
+"""What ROUTE_KINDS knows: a listener of any other protocol is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +105,17 @@ def _ignored(gateway: Gateway) -> tuple[Ignored, ...]:
 
 
 def _judge(options: Options, view: View, gateway: Gateway, listener: Listener, gateway_accepted: bool) -> _Judged:
-    """One listener. It is served if it and its Gateway are accepted, and if HTTPS has a certificate to show."""
+    """One listener. It is served if it and its Gateway are accepted, and if it has a certificate to show where it must."""
     key = listener_key(gateway.key, listener.name)
     kinds, kinds_problem = supported_kinds(listener)
-    secured = tls.listener_tls(view, gateway, listener) if listener.protocol == "HTTPS" else tls.ListenerTls()
+    secured = tls.listener_tls(view, gateway, listener) if terminates(listener) else tls.ListenerTls()
     refusal = unclaimable(options, gateway, listener)
     if refusal is None and gateway_accepted:
         refusal = lost(view, key, options.bind_port(listener.port))
     refusal = refusal or secured.refused
     conditions = _listener_conditions(gateway, listener, refusal, combined(filter(None, (kinds_problem, *secured.unresolved))))
     status = ListenerStatus(listener.name, conditions, kinds)
-    if not gateway_accepted or refusal is not None or (listener.protocol == "HTTPS" and not secured.certificates):
+    if not gateway_accepted or refusal is not None or (terminates(listener) and not secured.certificates):
         return _Judged(status)
     tls.emit(view, secured.certificates, secured.validation)
     bundles = secured.validation.trust_bundles if secured.validation is not None else ()
@@ -143,8 +147,9 @@ def _resource(options: Options, view: View, gateway: Gateway, listener: Listener
         port=listener.port,
         bind_port=options.bind_port(listener.port),
         location_port=options.location_port(listener.port),
-        protocol="HTTPS" if listener.protocol == "HTTPS" else "HTTP",
+        protocol=cast(Protocol, listener.protocol),
         hostname=listener.hostname or "",
+        tls_mode=listener.tls.mode if listener.tls is not None else "Terminate",
         certificates=secured.certificates,
         client_validation=secured.validation,
         options=listener_options(view, gateway.key, listener.name),

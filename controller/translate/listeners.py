@@ -21,10 +21,17 @@ from controller.translate.conditions import Problem
 from controller.translate.objects import called
 from controller.translate.statuses import RouteKind
 
-HTTP_ROUTE = RouteKind(GATEWAY_GROUP, "HTTPRoute")
+ROUTE_KINDS: dict[str, tuple[str, ...]] = {
+    "HTTP": ("HTTPRoute", "GRPCRoute"),
+    "HTTPS": ("HTTPRoute", "GRPCRoute"),
+    "TLS": ("TLSRoute",),
+    "TCP": ("TCPRoute",),
+    "UDP": ("UDPRoute",),
+}
+"""The kinds of routes that a listener of each served protocol takes. One of TLS that terminates takes TCPRoutes as well."""
 
-ROUTE_KINDS: dict[str, tuple[RouteKind, ...]] = {"HTTP": (HTTP_ROUTE,), "HTTPS": (HTTP_ROUTE,)}
-"""The kinds of routes that a listener of each served protocol takes."""
+ENCRYPTED = frozenset({"HTTPS", "TLS"})
+"""Protocols that choose a listener by server name, so that they can share a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,43 +81,77 @@ def _attachable(gateway: Key, listener: Listener) -> Attachable:
     )  # fmt: skip
 
 
+def terminates(listener: Listener) -> bool:
+    """Whether TLS ends at a listener."""
+    return listener.protocol in ENCRYPTED and listener.tls is not None and listener.tls.mode == "Terminate"
+
+
+def _kinds(listener: Listener) -> tuple[RouteKind, ...]:
+    names = ROUTE_KINDS.get(listener.protocol, ())
+    if listener.protocol == "TLS" and terminates(listener):
+        names = (*names, "TCPRoute")
+    return tuple(RouteKind(GATEWAY_GROUP, name) for name in names)
+
+
 def supported_kinds(listener: Listener) -> tuple[tuple[RouteKind, ...], Problem | None]:
     """ListenerStatus.supportedKinds, and InvalidRouteKinds if others are asked for."""
-    known = ROUTE_KINDS.get(listener.protocol, ())
+    known = _kinds(listener)
     asked = tuple(dict.fromkeys(RouteKind(kind.group, kind.kind) for kind in listener.allowed_routes.kinds))
     if not asked or not known:
         return known, None
     unknown = [f"{kind.group}/{kind.kind}" if kind.group else kind.kind for kind in asked if kind not in known]
-    problem = Problem(
-        "InvalidRouteKinds",
-        f"allowedRoutes.kinds: a listener of protocol {listener.protocol} takes HTTPRoute of {GATEWAY_GROUP}, not {', '.join(unknown)}",
-    )
+    taken = " and ".join(kind.kind for kind in known)
+    mode = f" and tls.mode {listener.tls.mode}" if listener.protocol == "TLS" and listener.tls is not None else ""
+    message = f"a listener of protocol {listener.protocol}{mode} takes {taken} of {GATEWAY_GROUP}, not {', '.join(unknown)}"
+    problem = Problem("InvalidRouteKinds", f"allowedRoutes.kinds: {message}")
     return tuple(kind for kind in asked if kind in known), problem if unknown else None
 
 
+Facing = tuple[str, str]
+"""Protocol and hostname of a listener: what it shows to those that share its port."""
+
+
+def conflict(one: Facing, other: Facing) -> Literal["ProtocolConflict", "HostnameConflict"] | None:
+    """Why two listeners on one port cannot be told apart. UDP has ports of its own; HTTPS and TLS are told apart by server name."""
+    protocols = {one[0], other[0]}
+    if len(protocols) == 1:
+        return "HostnameConflict" if one[1] == other[1] else None
+    if "UDP" in protocols:
+        return None
+    return None if protocols == ENCRYPTED and one[1] != other[1] else "ProtocolConflict"
+
+
 def protocol_conflict(listener: Listener, siblings: Sequence[Listener]) -> Problem | None:
-    """ProtocolConflict if listeners of another served protocol stand on the same port: no winner is chosen, all are refused.
+    """ProtocolConflict if listeners of another served protocol stand in the way on the same port: no winner is chosen, all are refused.
 
     Hostnames cannot clash inside a Gateway: an object with one port, protocol and hostname twice is not readable.
     """
+    facing = (listener.protocol, listener.hostname or "")
     others = [
-        sibling.name
+        sibling
         for sibling in siblings
-        if sibling.port == listener.port and sibling.protocol in ROUTE_KINDS and sibling.protocol != listener.protocol
+        if sibling.port == listener.port
+        and sibling.protocol in ROUTE_KINDS
+        and conflict(facing, (sibling.protocol, sibling.hostname or "")) == "ProtocolConflict"
     ]
     if not others:
         return None
-    message = f"port {listener.port} cannot serve {listener.protocol} and the protocol of {', '.join(others)}; use another port for one"
+    names = ", ".join(sibling.name for sibling in others)
+    message = f"port {listener.port} cannot serve {listener.protocol} and the protocol of {names}; use another port for one"
+    if all({sibling.protocol, listener.protocol} == ENCRYPTED for sibling in others):
+        message += ", or another hostname"
     return Problem("ProtocolConflict", message)
 
 
 def overlapping_tls(listener: Listener, siblings: Sequence[Listener]) -> Problem | None:
-    """OverlappingHostnames if other HTTPS listeners of the port cover some of the same hosts."""
+    """OverlappingHostnames if listeners of the port cover some of the same hosts by TLS, this one or the other being of HTTPS."""
     others = [
         sibling.name
         for sibling in siblings
         if sibling is not listener
-        and (sibling.port, sibling.protocol, listener.protocol) == (listener.port, "HTTPS", "HTTPS")
+        and sibling.port == listener.port
+        and "HTTPS" in (protocols := {sibling.protocol, listener.protocol})
+        and protocols <= ENCRYPTED
         and overlaps(sibling.hostname or "", listener.hostname or "")
     ]
     if not others:
@@ -130,7 +171,8 @@ def covers(wildcard: str, hostname: str) -> bool:
 
 
 def unsupported_protocol(listener: Listener) -> Problem | None:
-    """UnsupportedProtocol for all that is neither HTTP nor HTTPS."""
+    """UnsupportedProtocol for all that is not of the core."""
     if listener.protocol in ROUTE_KINDS:
         return None
-    return Problem("UnsupportedProtocol", f"protocol {listener.protocol} is not served; {' and '.join(ROUTE_KINDS)} are")
+    served = " and ".join(", ".join(ROUTE_KINDS).rsplit(", ", 1))
+    return Problem("UnsupportedProtocol", f"protocol {listener.protocol} is not served; {served} are")

@@ -1,31 +1,13 @@
-"""The matches of an HTTPRoute rule, with regular expressions proved to be ones that RE2 takes.
-
-As in the proxies an expression of ASCII characters works on bytes, any other on UTF-8: paths, fields and queries have no
-character set of their own.
-"""
+"""The matches of an HTTPRoute rule, with regular expressions proved to be ones that RE2 takes."""
 
 from __future__ import annotations
 
-import re2
-
+from controller.api.grpc_route import GRPCHeaderMatch
 from controller.api.http_matches import HTTPHeaderMatch, HTTPPathMatch, HTTPQueryParamMatch, HTTPRouteMatch
 from controller.api.http_route import HTTPRouteRule
 from controller.translate.conditions import Problem
+from controller.translate.expressions import expression_fault
 from gateway.ir.rule import HeaderMatch, Match, PathMatch, QueryMatch
-
-LONGEST_EXPRESSION = 1024
-
-
-def _options(encoding: re2.Options.Encoding) -> re2.Options:
-    options = re2.Options()
-    options.log_errors = False
-    options.never_capture = True
-    options.encoding = encoding
-    return options
-
-
-_BYTES = _options(re2.Options.Encoding.LATIN1)
-_UTF8 = _options(re2.Options.Encoding.UTF8)
 
 
 def matches_of(rule: HTTPRouteRule) -> tuple[Match, ...]:
@@ -37,7 +19,7 @@ def bad_expression(rule: HTTPRouteRule) -> Problem | None:
     """UnsupportedValue if RE2 refuses a regular expression of the rule."""
     for index, match in enumerate(rule.matches):
         for field, expression in _expressions(match):
-            if fault := _fault(expression):
+            if fault := expression_fault(expression):
                 return Problem("UnsupportedValue", f"matches[{index}].{field}: {fault}")
     return None
 
@@ -49,24 +31,11 @@ def _expressions(match: HTTPRouteMatch) -> list[tuple[str, str]]:
     return [(field, entry.value) for field, entry in found if entry.type == "RegularExpression"]
 
 
-def _fault(expression: str) -> str:
-    if len(expression) > LONGEST_EXPRESSION:
-        return f"the regular expression has {len(expression)} characters, at most {LONGEST_EXPRESSION} are allowed"
-    try:
-        re2.compile(expression.encode(), _BYTES if expression.isascii() else _UTF8)
-    except UnicodeEncodeError:
-        return f"the regular expression {expression!r} is no text"
-    except re2.error as error:
-        words = error.args[0]
-        return f"RE2 refuses {expression!r}: {words.decode(errors='replace') if isinstance(words, bytes) else words}"
-    return ""
-
-
 def _match(match: HTTPRouteMatch) -> Match:
     return Match(
         _path(match.path),
         match.method,
-        _headers(match.headers),
+        headers_of(match.headers),
         tuple(QueryMatch(entry.name, entry.value, entry.type) for entry in match.query_params),
     )
 
@@ -77,8 +46,8 @@ def _path(path: HTTPPathMatch) -> PathMatch:
     return PathMatch(path.type, value)
 
 
-def _headers(entries: tuple[HTTPHeaderMatch, ...]) -> tuple[HeaderMatch, ...]:
-    """Of entries with equivalent names only the first counts (HTTPHeaderMatch.name)."""
+def headers_of(entries: tuple[HTTPHeaderMatch, ...] | tuple[GRPCHeaderMatch, ...]) -> tuple[HeaderMatch, ...]:
+    """Of entries with equivalent names only the first counts (HTTPHeaderMatch.name, GRPCHeaderMatch.name)."""
     first: dict[str, HeaderMatch] = {}
     for entry in entries:
         first.setdefault(entry.name.lower(), HeaderMatch(entry.name.lower(), entry.value, entry.type))

@@ -15,7 +15,7 @@ from controller.graph import View
 from controller.store import Key
 from controller.translate.classes import ClassVerdict
 from controller.translate.conditions import Problem
-from controller.translate.listeners import listener_key, protocol_conflict, unsupported_protocol
+from controller.translate.listeners import conflict, listener_key, protocol_conflict, unsupported_protocol
 from controller.translate.objects import Age, age
 from controller.translate.options import HIGHEST_PORT, Options
 
@@ -100,7 +100,7 @@ def unclaimable(options: Options, gateway: Gateway, listener: Listener) -> Probl
     if bind_port > HIGHEST_PORT:
         message = f"port {listener.port} would be bound at {bind_port}, which is no port; lower --port-offset, or the port"
         return Problem("PortUnavailable", message)
-    if is_admin(options, bind_address(options, gateway), bind_port):
+    if listener.protocol != "UDP" and is_admin(options, bind_address(options, gateway), bind_port):
         return Problem("PortUnavailable", f"port {bind_port} is that of the administration server; change the port, or --admin")
     return None
 
@@ -121,9 +121,12 @@ def translate_claims(bind_port: int, view: View) -> tuple[tuple[str, Place], ...
 
 
 def _clash(one: Place, other: Place) -> bool:
+    """UDP has sockets of its own, and those of different addresses may be of different ports and protocols."""
+    if (one.protocol == "UDP") != (other.protocol == "UDP"):
+        return False
     if one.address != other.address:
         return _covers(one.address, other.address) or _covers(other.address, one.address)
-    return (one.protocol, one.port) != (other.protocol, other.port) or one.hostname == other.hostname
+    return one.port != other.port or conflict((one.protocol, one.hostname), (other.protocol, other.hostname)) is not None
 
 
 def _covers(wildcard: str, address: str) -> bool:
@@ -139,25 +142,27 @@ def lost(view: View, listener: str, bind_port: int) -> Problem | None:
         return None
     namespace, gateway, name = winner.listener.split("/")
     hosts = f"hostname {winner.hostname}" if winner.hostname else "all hostnames"
+    traffic = winner.protocol if winner.protocol in ("TCP", "UDP") else f"{winner.protocol} for {hosts}"
     owner = f"listener {name} of Gateway {namespace}/{gateway}"
-    message = f"port {bind_port} of {winner.address} is taken by {owner}: {winner.protocol} for {hosts}"
+    message = f"port {bind_port} of {winner.address} is taken by {owner}: {traffic}"
     return Problem("PortUnavailable", message)
 
 
-def translate_bound(bind_port: int, view: View) -> tuple[str, ...]:
-    """Unit "bound": the addresses on which Gateways of ours listen at a port."""
+def translate_bound(key: tuple[int, bool], view: View) -> tuple[str, ...]:
+    """Unit "bound": the addresses on which Gateways of ours listen at a port, for UDP or for all else."""
+    bind_port, udp = key
     found = [view.result("places", gateway.key) for gateway in view.select("bind port", bind_port)]
     places = [place for gateway_places in found if gateway_places is not None for place in gateway_places.places]
-    return tuple(sorted({place.address for place in places if place.bind_port == bind_port}))
+    return tuple(sorted({place.address for place in places if place.bind_port == bind_port and (place.protocol == "UDP") is udp}))
 
 
-def leads_back(options: Options, view: View, address: str, port: int) -> str:
+def leads_back(options: Options, view: View, address: str, port: int, udp: bool) -> str:
     """Why no endpoint may have this address and port, "" if it may: it would lead to a listener of ours or to administration."""
-    if is_admin(options, address, port):
+    if not udp and is_admin(options, address, port):
         return f"{address} port {port} is the administration server"
     if not is_loopback(address) and plain(address) != options.bind_address and not view.select("address of Gateway", plain(address)):
         return ""
-    bound: tuple[str, ...] = view.result("bound", port)
+    bound: tuple[str, ...] = view.result("bound", (port, udp))
     if any(_reaches(address, place) for place in bound):
         return f"{address} port {port} is a listener of this proxy"
     return ""

@@ -1,18 +1,19 @@
-"""An HTTPRoute: its rules where it is attached, and its status on each parent that is ours."""
+"""A route of any kind: its rules where it is attached, and its status on each parent that is ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from controller.api.http_route import HTTPRoute
+from controller.api.routes import AnyRoute
 from controller.graph import View
 from controller.store import Key
 from controller.translate.attachment import Attachment, attachments
 from controller.translate.conditions import Condition, Problem, combined, met, warned
 from controller.translate.destinations import Destination
-from controller.translate.rules import RuleVerdict, read_rules
+from controller.translate.rules import read_rules
 from controller.translate.statuses import Emission, Ignored, ParentStatus, RouteStatus
+from controller.translate.verdicts import RuleVerdict
 
 ServiceOfGateway = tuple[Key, tuple[str, str]]
 """A Gateway, and namespace and name of a Service that a route attached to it refers to."""
@@ -29,14 +30,15 @@ class RouteEmission(Emission):
 
 def translate_route(key: Key, view: View) -> RouteEmission | None:
     """Unit "route": a route with all its rules. It serves if it is attached somewhere and one rule at least is valid."""
-    route: HTTPRoute | None = view.get(*key)
+    route: AnyRoute | None = view.get(*key)
     if route is None:
         return None
     parents = attachments(view, route)
     bindings = tuple({binding.listener: binding for parent in parents for binding in parent.bindings}.values())
     verdicts = read_rules(view, route, bindings)
     accepted, partial = _accepted(verdicts)
-    served = [verdict for verdict in verdicts if verdict.dropped is None] if bindings and accepted is None else []
+    attached = bindings if accepted is None else ()
+    served = [verdict for verdict in verdicts if verdict.dropped is None] if attached else []
     destinations = dict(destination for verdict in served for destination in verdict.destinations)
     for destination, external in destinations.items():
         if external:
@@ -53,7 +55,7 @@ def translate_route(key: Key, view: View) -> RouteEmission | None:
         tuple(verdict.rule for verdict in served),
         (RouteStatus(key, generation, ours, tuple(verdict.rule.key for verdict in served)),) if ours else (),
         tuple(_ignored(route, parents)),
-        tuple(binding.listener for binding in bindings) if served else (),
+        tuple(binding.listener for binding in attached),
         tuple(destination for destination, external in destinations.items() if not external),
         tuple((parent.gateway, service) for parent in parents if parent.bindings for service in services),
     )
@@ -80,7 +82,7 @@ def _conditions(generation: int, refusal: Problem | None, resolved: Problem | No
     return (*conditions, warned("PartiallyInvalid", generation, partial))
 
 
-def _ignored(route: HTTPRoute, parents: Iterable[Attachment]) -> Iterator[Ignored]:
+def _ignored(route: AnyRoute, parents: Iterable[Attachment]) -> Iterator[Ignored]:
     for index, parent in enumerate(parents):
         if parent.foreign:
             yield route.key, f"spec.parentRefs[{index}]: {parent.foreign}"

@@ -58,7 +58,7 @@ class Authorities:
 
 @dataclass(frozen=True, slots=True)
 class ListenerTls:
-    """What an HTTPS listener has to terminate TLS with. Without certificates, or with `refused`, it is not served."""
+    """What a listener has to terminate TLS with. Without certificates, or with `refused`, it is not served."""
 
     certificates: tuple[str, ...] = ()
     validation: ClientValidation | None = None
@@ -155,7 +155,7 @@ def certificate_at(view: View, gateway: Key, reference: SecretObjectReference, r
 
 
 def listener_tls(view: View, gateway: Gateway, listener: Listener) -> ListenerTls:
-    """Certificates and client validation of an HTTPS listener."""
+    """Certificates of a listener that terminates TLS, and of one of HTTPS how clients are validated."""
     certificates: list[str] = []
     unresolved: list[Problem] = []
     for index, reference in enumerate(listener.tls.certificate_refs if listener.tls is not None else ()):
@@ -166,7 +166,7 @@ def listener_tls(view: View, gateway: Gateway, listener: Listener) -> ListenerTl
             unresolved.append(problem.at(f"tls.certificateRefs[{index}]"))
     if not certificates and not unresolved:
         unresolved.append(Problem("InvalidCertificateRef", "tls.certificateRefs is empty; name a Secret of type kubernetes.io/tls"))
-    place, wanted = client_validation(gateway, listener.port)
+    place, wanted = client_validation(gateway, listener.port) if listener.protocol == "HTTPS" else ("", None)
     if wanted is None:
         return ListenerTls(tuple(dict.fromkeys(certificates)), None, tuple(unresolved))
     bundles, problems = _authorities_of(view, gateway.key, wanted, place)
@@ -200,9 +200,7 @@ def allows_insecure(gateway: Gateway) -> Problem | None:
     return Problem("ConfigurationChanged", message)
 
 
-def _authorities_of(
-    view: View, gateway: Key, validation: FrontendTLSValidation, field: str
-) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
+def _authorities_of(view: View, gateway: Key, validation: FrontendTLSValidation, field: str) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
     bundles: list[str] = []
     problems: list[Problem] = []
     for index, reference in enumerate(validation.ca_certificate_refs):

@@ -8,7 +8,9 @@ from typing import Any
 
 from controller.api.endpoint_slice import EndpointSlice
 from controller.api.gateway import Gateway
+from controller.api.kinds import kind_of
 from controller.api.reference_grant import ReferenceGrant
+from controller.api.routes import ROUTES
 from controller.graph import Unit
 from controller.store import Index, Tally
 from controller.translate.attachment import namespace_labels
@@ -17,7 +19,7 @@ from controller.translate.backend_tls_policies import translate_backend_tls_poli
 from controller.translate.backend_traffic_policies import translate_backend_traffic_policy
 from controller.translate.backends import translate_backends, translate_external
 from controller.translate.classes import judge_class, translate_gateway_class
-from controller.translate.destinations import judge_destination
+from controller.translate.destinations import application_protocol, judge_destination
 from controller.translate.endpoints import translate_endpoints
 from controller.translate.gateways import translate_gateway, translate_gateway_status
 from controller.translate.listener_policies import translate_listener_policy
@@ -37,6 +39,7 @@ def units(options: Options) -> tuple[Unit, ...]:
 
 def indexes(options: Options) -> dict[str, Index]:
     """What objects are found by, besides their keys."""
+
     def bind_port(obj: Any) -> Iterable[Hashable]:
         return bind_ports(options, obj) if isinstance(obj, Gateway) else ()
 
@@ -84,7 +87,8 @@ def _units_of_routes(options: Options) -> tuple[Unit, ...]:
         Unit("grant", granted_names),
         Unit("namespace labels", namespace_labels),
         Unit("destination", judge_destination),
-        Unit("route", translate_route, roots=("HTTPRoute",)),
+        Unit("application protocol", application_protocol),
+        Unit("route", translate_route, roots=tuple(kind_of(model) for model in ROUTES)),
         Unit("external backend", partial(translate_external, options)),
         Unit("backends", translate_backends, roots=("Service",), late=True),
         Unit("endpoints", partial(translate_endpoints, options), roots=("Service",), late=True),

@@ -9,10 +9,13 @@ from gateway.ir.value import Resource, Value
 
 
 class PathMatch(Value, frozen=True):
-    """HTTPPathMatch. The value of a PathPrefix has no trailing slash except '/' itself."""
+    """HTTPPathMatch, or GRPCMethodMatch as the path /service/method. The value of a PathPrefix has no trailing slash except '/' itself."""
 
     type: Literal["Exact", "PathPrefix", "RegularExpression"] = "PathPrefix"
     value: str = "/"
+    weights: tuple[int, int] | None = None
+    """Of a GRPCMethodMatch that is a RegularExpression here: how much it says of the service and of the method, 0 for nothing; more goes
+    first. Such an expression comes after the exact paths and the prefixes of services, and before the prefix '/'."""
 
 
 class HeaderMatch(Value, frozen=True):

@@ -36,8 +36,8 @@ BAD = {
     "unknown kind": (
         "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n",
         "f.yaml:3: Deployment default/a: kind: the kind Deployment of apps/v1 is not known. Kinds that are read: GatewayClass, Gateway,"
-        " HTTPRoute, ReferenceGrant, BackendTLSPolicy, XBackendTrafficPolicy, ListenerPolicy, BackendPolicy, Service, EndpointSlice,"
-        " Secret, ConfigMap, Namespace. Move other objects to files that are not given.",
+        " HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, UDPRoute, ReferenceGrant, BackendTLSPolicy, XBackendTrafficPolicy, ListenerPolicy,"
+        " BackendPolicy, Service, EndpointSlice, Secret, ConfigMap, Namespace. Move other objects to files that are not given.",
     ),
     "unknown version": (
         HEAD.replace("/v1", "/v1alpha2") + "spec: {}\n",

@@ -52,7 +52,7 @@ def route(number: int, service: str = "shop") -> Object:
     return parse({"kind": "HTTPRoute", "metadata": {"name": f"route-{number}"}, "spec": {"parentRefs": [{"name": "web"}], "rules": rules}})
 
 
-def service(target: int = 8080, protocol: str = "http") -> Object:
+def service(target: int = 8080, protocol: str | None = "http") -> Object:
     ports = [{"name": "http", "port": 80, "targetPort": target, "appProtocol": protocol}]
     return parse({"kind": "Service", "metadata": {"name": "shop"}, "spec": {"ports": ports}})
 
@@ -91,13 +91,20 @@ def test_a_changed_route_runs_one_unit(runs: Runs) -> None:
 
 def test_a_service_that_stays_what_routes_know_of_it_runs_no_route(runs: Runs) -> None:
     """A Service whose port changes its target concerns no route."""
-    assert runs.of(service(target=9090)) == {"destination": 1, "backends": 1, "endpoints": 1}
+    assert runs.of(service(target=9090)) == {"destination": 1, "application protocol": 1, "backends": 1, "endpoints": 1}
 
 
 def test_a_service_that_becomes_unusable_runs_the_routes_that_refer_to_it(runs: Runs) -> None:
     """Each route that refers to a Service has to say that its protocol is not supported."""
     found = Runs([gateway(), service(), *(route(number) for number in range(3)), route(3, "other")])
-    assert found.of(service(protocol="kubernetes.io/h2c")) == {"destination": 1, "route": 3, "backends": 1, "endpoints": 1}
+    ran = found.of(service(protocol="kubernetes.io/wss"))
+    assert ran == {"destination": 1, "application protocol": 1, "route": 3, "backends": 1, "endpoints": 1}
+
+
+def test_a_slice_that_says_no_other_protocol_runs_no_route() -> None:
+    """What slices of a Service without appProtocol say is looked at, and concerns routes only where it is another protocol."""
+    found = Runs([gateway(), service(protocol=None), endpoints("10.0.0.1"), route(0)])
+    assert found.of(endpoints("10.0.0.2")) == {"application protocol": 1, "endpoints": 1}
 
 
 def test_a_namespace_whose_labels_do_not_matter_runs_no_route(runs: Runs) -> None:

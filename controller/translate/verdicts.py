@@ -1,0 +1,77 @@
+"""What is found out about one rule of a route of any kind: its resource, what is wrong with it, and where it leads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.api.references import BackendObjectReference
+from controller.graph import View
+from controller.store import Key
+from controller.translate.conditions import Problem
+from controller.translate.destinations import USES, Destination, Use, backend_key, resolve
+from gateway.ir.rule import HttpRule, TcpRule, TlsRule, UdpRule
+
+AnyRule = HttpRule | TlsRule | TcpRule | UdpRule
+
+
+@dataclass(frozen=True, slots=True)
+class RuleVerdict:
+    """A rule and what is wrong with it as a whole and with its references."""
+
+    rule: AnyRule
+    dropped: Problem | None = None
+    """Why the rule is not served."""
+    closed: Problem | None = None
+    """Why the rule is served with 500 only."""
+    unresolved: tuple[Problem, ...] = ()
+    destinations: tuple[tuple[Destination, bool], ...] = ()
+    """The valid ones, each with whether it is an ExternalName."""
+    services: tuple[tuple[str, str], ...] = ()
+    """Namespace and name of all Services that the rule may refer to, whether they are there or not."""
+
+    @property
+    def invalid(self) -> Problem | None:
+        """Why the rule does not do what it says."""
+        return self.dropped or self.closed
+
+
+class References:
+    """Resolves the references of one rule and collects where they lead."""
+
+    __slots__ = ("_affine", "_destinations", "_route", "_services", "_view")
+
+    def __init__(self, view: View, route: Key) -> None:
+        self._view = view
+        self._route = route
+        self._destinations: dict[Destination, bool] = {}
+        self._services: dict[tuple[str, str], None] = {}
+        self._affine: set[str] = set()
+
+    def resolve(self, reference: BackendObjectReference, use: Use | None = None) -> str | Problem:
+        """The key of the Backend, or why there is none. `use` is that of the route unless it is given."""
+        found = resolve(self._view, self._route, reference, use or USES[self._route[0]])
+        if isinstance(found, Problem) and found.reason in ("InvalidKind", "RefNotPermitted"):
+            return found
+        self._services[reference.namespace or self._route[1], reference.name] = None
+        if isinstance(found, Problem):
+            return found
+        destination, judgement = found
+        self._destinations[destination] = judgement.external
+        key = backend_key(destination)
+        if judgement.has_affinity:
+            self._affine.add(key)
+        return key
+
+    def has_affinity(self, backend: str) -> bool:
+        """Whether a Backend that was found belongs to a Service with a sessionAffinity."""
+        return backend in self._affine
+
+    @property
+    def destinations(self) -> tuple[tuple[Destination, bool], ...]:
+        """Where references lead, each with whether it is an ExternalName."""
+        return tuple(self._destinations.items())
+
+    @property
+    def services(self) -> tuple[tuple[str, str], ...]:
+        """The Services that are referred to, those that are not there included."""
+        return tuple(self._services)

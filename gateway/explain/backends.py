@@ -100,7 +100,7 @@ def _portion(way: Way, share: Share, percent: float) -> Portion:
             said = msgspec.structs.replace(said, balancing=balancing_of(backend), tls="" if tls is None else tls.hostname)
             return msgspec.structs.replace(said, forwarded=request, endpoints=endpoints)
         reply = backend
-    return msgspec.structs.replace(said, reply=finished(reply, way.listener, passage))
+    return msgspec.structs.replace(said, reply=finished(reply, way.listener, passage, head.grpc))
 
 
 def _backend(way: Way, share: Share) -> Backend | LocalReply:

@@ -68,12 +68,14 @@ def explain_in_steps(core: Core, ports: Mapping[Place, Port], argument: Any) -> 
 class _Explaining:
     """One request on its way; `_said` is what has been decided so far."""
 
-    __slots__ = ("_listener", "_passage", "_question", "_said", "_searched")
+    __slots__ = ("_grpc", "_listener", "_passage", "_question", "_said", "_searched")
 
     def __init__(self, question: Question) -> None:
         self._question = question
         self._listener: LiveListener | None = None
         self._passage: Passage | None = None
+        self._grpc = b""
+        """Of the request's head: our own answers to a gRPC call have another form."""
         self._searched: tuple[RouteTable[Rule], RequestHead] | None = None
         """The table of routes that was searched, and for what."""
         asked = question.argument
@@ -83,7 +85,7 @@ class _Explaining:
         self._said = msgspec.structs.replace(self._said, **fields)
 
     def _reply(self, reply: LocalReply) -> None:
-        self._say(reply=finished(reply, self._listener, self._passage))
+        self._say(reply=finished(reply, self._listener, self._passage, self._grpc))
 
     def run(self, ports: Mapping[Place, Port]) -> Explanation:
         found = find_port(ports, self._question.host, self._question.port)
@@ -138,6 +140,7 @@ class _Explaining:
         sent = self._question.head
         head = parse_request(sent, sent.index(b"\r\n\r\n"))
         self._listener = shown
+        self._grpc = head.grpc
         listener = self._choose_listener(port, shown, head, why)
         if listener is None:
             return

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from gateway.explain.explanation import Header, Reply
 from gateway.filters.passage import Passage, RequestFilter
-from gateway.http.head import Fields, LocalReply, RequestHead, ResponseHead
+from gateway.http.head import Fields, LocalReply, RequestHead
+from gateway.http.local_reply import written
 from gateway.proxy.port import LiveListener
 
 
@@ -19,15 +20,12 @@ def filtered(filters: Iterable[RequestFilter], head: RequestHead, passage: Passa
     return None
 
 
-def finished(reply: LocalReply, listener: LiveListener | None, passage: Passage | None) -> Reply:
-    """With the listener's reason header, and as the filters that ran edit it."""
-    fields = list(reply.fields)
-    if listener is not None and listener.options.reason_header and reply.status >= 400:
-        fields.append((b"x-tidegate-reason", reply.reason.encode("latin-1", "replace")))
-    response = ResponseHead(reply.status, b"", fields, len(reply.body))
+def finished(reply: LocalReply, listener: LiveListener | None, passage: Passage | None, grpc: bytes = b"") -> Reply:
+    """With the listener's reason header, and as the filters that ran edit it. `grpc` is that of the request's head."""
+    response, _ = written(reply, grpc, listener is not None and listener.options.reason_header)
     for edit in passage.edits if passage is not None else ():
         edit(response)
-    return Reply(reply.status, reply.reason, reply.flag, shown_fields(response.fields))
+    return Reply(response.status, reply.reason, reply.flag, shown_fields(response.fields))
 
 
 def shown_fields(fields: Fields) -> tuple[Header, ...]:

@@ -23,6 +23,8 @@ IDENTITY: Final = 10
 """Set by us and stripped from whoever is not trusted (design.md section 7)."""
 KEEP_ALIVE: Final = 11
 """Connection with the one option that HTTP/1.1 means anyway; many clients and servers send it each time."""
+GRPC: Final = 12
+"""Content-Type of gRPC or gRPC-Web: passed on like any other, and the sign of a call."""
 
 KINDS: Final[dict[bytes, int]] = {
     b"host": HOST,
@@ -78,6 +80,7 @@ _SECRET: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie",
 
 _is_token = re.compile(TOKEN).fullmatch
 _VALUE_BYTES: Final = bytes((9, *range(0x20, 0x7F), *range(0x80, 0x100)))
+is_grpc = re.compile(rb"application/grpc(?:-web(?:-text)?)?(?:[ \t]*[+;].*)?", re.IGNORECASE).fullmatch
 find_fields = re.compile(rb"(?<=\n)(" + TOKEN + rb"):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n").findall
 """(name, value) of each well-formed field line; a value may still end in white space. The count must equal that of the line feeds.
 
@@ -102,6 +105,8 @@ def read_line(line: bytes) -> FieldLine:
     kind = kind_of(name)
     if kind == CONNECTION and value.lower() == b"keep-alive":
         kind = KEEP_ALIVE
+    elif not kind and len(name) == 12 and name.lower() == b"content-type" and is_grpc(value):
+        kind = GRPC
     read = kind, name, value, b"%b: %b\r\n" % (name, value)
     if len(line) <= _LONGEST_LINE and name.lower() not in _SECRET:
         if len(LINES) >= _MOST_LINES:

@@ -52,6 +52,7 @@ class RequestHead(FieldSection):
     host          lower case, without port and trailing dot; what is matched
     length        body length in bytes; None when the length is not known beforehand (chunked), 0 without a body
     version       b'1.1', b'1.0' or b'2'
+    grpc          content type of a call of gRPC or gRPC-Web, lower case, without parameters; b'' for other requests
     upgrade       the lower-case protocol the client asks to upgrade to (only b'websocket' is kept), else None
     expects       whether the client waits for 100 (Continue)
     trailers      whether the client takes trailers (TE: trailers)
@@ -67,6 +68,7 @@ class RequestHead(FieldSection):
         "expects",
         "forwarded",
         "forwarded_for",
+        "grpc",
         "host",
         "identity",
         "keep_alive",
@@ -85,6 +87,7 @@ class RequestHead(FieldSection):
         self.edited = None
         self.length: int | None = 0
         self.version = b"1.1"
+        self.grpc = b""
         self.upgrade: bytes | None = None
         self.expects = self.trailers = False
         self.keep_alive = True
@@ -138,7 +141,7 @@ class RequestHead(FieldSection):
             self.expects,
             self.trailers,
         )
-        head.forwarded = self.forwarded
+        head.forwarded, head.grpc = self.forwarded, self.grpc
         return head
 
     def changed(self) -> None:

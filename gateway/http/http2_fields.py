@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.http.fields import TOKEN, FieldLine, kind_of
+from gateway.http.fields import GRPC, TOKEN, FieldLine, is_grpc, kind_of
 from gateway.http.request import VALUE_LIMIT, VISIBLE
 
 METHOD: Final = 20
@@ -68,6 +68,8 @@ def field_line(name: bytes, value: bytes) -> FieldLine:
         kind = MALFORMED
     elif len(value) > VALUE_LIMIT and kind in (0, COOKIE):
         kind = OVERSIZED
+    elif name == b"content-type" and is_grpc(value):
+        kind = GRPC
     return kind, name, value, b"%b: %b\r\n" % (name, value)
 
 

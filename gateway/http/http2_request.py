@@ -132,6 +132,8 @@ def _read_special(head: RequestHead, special: SpecialFields, scheme: bytes, ende
         if any(value.lower() != b"trailers" for value in found[kinds.TE]):
             raise StreamFault(PROTOCOL_ERROR, "TE is not trailers")
         head.trailers = True
+    if kinds.GRPC in found:
+        head.trailers = True  # no client of gRPC can do without them
 
 
 def _read_host(head: RequestHead, hosts: list[bytes], scheme: bytes) -> None:

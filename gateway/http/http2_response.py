@@ -30,7 +30,7 @@ def read_response(entries: list[FieldLine] | None, method: bytes, ended: bool) -
     length: int | None = None
     for entry in entries[1:]:
         kind = entry[0]
-        if kind in (0, 1, 10, 30, 33):  # HOST, IDENTITY, COOKIE and OVERSIZED mean nothing in a response
+        if kind in (0, 1, 10, 12, 30, 33):  # HOST, IDENTITY, GRPC, COOKIE and OVERSIZED mean nothing in a response
             passed.append(entry[3])
         elif kind == 2:  # CONTENT_LENGTH
             value = entry[2]

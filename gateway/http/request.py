@@ -168,8 +168,8 @@ def _read_special(head: RequestHead, special: SpecialFields) -> None:
 
 
 def sort_special(head: RequestHead, special: SpecialFields) -> dict[int, list[bytes]]:
-    """Puts into a head what means the same in every version: identity, the chain of clients, the expectation. Returns the values of each
-    kind. Raises Refused."""
+    """Puts into a head what means the same in every version: identity, the chain of clients, the expectation, the type of a call. Returns
+    the values of each kind. Raises Refused."""
     found: dict[int, list[bytes]] = {}
     for kind, name, value in special:
         if kind == kinds.IDENTITY:
@@ -178,6 +178,9 @@ def sort_special(head: RequestHead, special: SpecialFields) -> dict[int, list[by
             found.setdefault(kind, []).append(value)
     if kinds.FORWARDED_FOR in found:
         head.forwarded_for = b", ".join(found[kinds.FORWARDED_FOR])
+    if kinds.GRPC in found:
+        head.grpc = found[kinds.GRPC][0].lower().partition(b";")[0].rstrip(b" \t")
+        head.lines += [b"content-type: %b\r\n" % value for value in found[kinds.GRPC]]
     if kinds.EXPECT in found:
         if any(value.lower() != b"100-continue" for value in found[kinds.EXPECT]):
             raise Refused(417, "unknown expectation")

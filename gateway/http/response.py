@@ -67,7 +67,7 @@ def parse_response(data: bytes, end: int, method: bytes) -> tuple[ResponseHead, 
         elif kind == 11:  # KEEP_ALIVE
             if old:
                 special = [*(special or ()), (kind, read[2])]
-        elif kind in (1, 10):  # HOST and IDENTITY mean nothing in a response
+        elif kind in (1, 10, 12):  # HOST, IDENTITY and GRPC mean nothing in a response
             passed.append(read[3])
         elif kind in (3, 4, 8):  # TRANSFER_ENCODING, CONNECTION, UPGRADE; the rest is dropped
             special = [*(special or ()), (kind, read[2])]

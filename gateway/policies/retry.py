@@ -1,7 +1,8 @@
 """Whether a try that failed is made again, and when (HTTPRouteRetry, RFC 9110 9.2.2).
 
 A rule with a retry repeats what it names: status codes, and also connection errors and timeouts of a try. A rule without one repeats
-once what the client cannot be blamed for: a connection that did not come about, or a kept-alive one that had ended meanwhile.
+once what the client cannot be blamed for: a connection that did not come about, a kept-alive one that had ended meanwhile, or a stream
+that the backend refused unseen.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ class Failure(Enum):
     """How a try failed before any byte of a response.
 
     CONNECT  no connection came about: refused, reset, unreachable, too slow, TLS failed
+    REFUSED  the backend says that it has not looked at the request (RFC 9113 8.7)
     STALE    a kept-alive connection that served before was reset or closed
     RESET    a fresh connection was reset or closed
     TIMEOUT  the rule's backendRequest timeout passed
     """
 
     CONNECT = "connect"
+    REFUSED = "refused"
     STALE = "stale"
     RESET = "reset"
     TIMEOUT = "timeout"
@@ -88,7 +91,7 @@ class RetryPolicy:
 
     def _repeats(self, attempt: Attempt) -> bool:
         match attempt.outcome:
-            case Failure.CONNECT:
+            case Failure.CONNECT | Failure.REFUSED:
                 return True
             case Failure.STALE:
                 return attempt.harmless or bool(self.codes)

@@ -11,7 +11,7 @@ from gateway.filters.passage import Passage
 from gateway.http.head import LocalReply, RequestHead
 from gateway.http.refused import Refused
 from gateway.http.target import AUTHORITIES, PathRules, parse_authority, parse_target
-from gateway.proxy import attempts
+from gateway.proxy import attempts, calls
 from gateway.proxy.authorization import authorize
 from gateway.proxy.forwarded import believed_lines, forwarded_lines
 from gateway.proxy.request_limits import refuses
@@ -75,6 +75,8 @@ def admit(exchange: Exchange, client: ClientStream) -> None:
         exchange.reply(NO_ROUTE)
         return
     rule = exchange.rule = entry.payload
+    if head.grpc:
+        calls.begin(exchange)
     if rule.plain:
         exchange.share = rule.shares[0]
         attempts.begin(exchange)
@@ -110,7 +112,7 @@ def _believe(exchange: Exchange, client: ClientStream, trust: Trust) -> None:
 def _apply_rule(exchange: Exchange, rule: Rule, prefix: bytes | None, listener: LiveListener) -> None:
     """Deadline and filters of a rule that has any."""
     if rule.request_timeout:
-        exchange.request_deadline = exchange.began + rule.request_timeout
+        exchange.request_deadline = min(exchange.request_deadline, exchange.began + rule.request_timeout)
         exchange.core.deadlines.set(exchange, exchange.request_deadline)
     head = exchange.head
     exchange.asked = (head.target, head.authority)

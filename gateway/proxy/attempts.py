@@ -31,15 +31,22 @@ _REPLIES: Final = {
     "connect": (503, "UF"),
     "identity": (503, "UF"),
     "stale": (503, "UC"),
+    "refused": (503, "UC"),
     "reset": (503, "UC"),
     "timeout": (504, "UT"),
     "malformed": (502, "UPE"),
     "truncated": (502, "UPE"),
 }
 """Status and flag of the reply when there is no other attempt, by failure."""
-_SAID_ALREADY: Final = frozenset({"connect", "stale", "timeout"})
-"""Failures that say nothing new of an endpoint's health: it was told when they came about, and a kept-alive connection may end."""
-_RETRIED: Final = {"connect": Failure.CONNECT, "stale": Failure.STALE, "reset": Failure.RESET, "timeout": Failure.TIMEOUT}
+_SAID_ALREADY: Final = frozenset({"connect", "stale", "refused", "timeout"})
+"""Failures that say nothing new of an endpoint's health: it was told when they came about, and a kept connection may end, or be full."""
+_RETRIED: Final = {
+    "connect": Failure.CONNECT,
+    "stale": Failure.STALE,
+    "refused": Failure.REFUSED,
+    "reset": Failure.RESET,
+    "timeout": Failure.TIMEOUT,
+}
 
 
 def choose_share(exchange: Exchange, rule: Rule) -> None:
@@ -276,14 +283,14 @@ def failed(exchange: Exchange, failure: str, reason: str) -> None:
     if outcome is not Failure.STALE and over_budget(exchange, reason):
         return
     exchange.fresh = failure == "stale"
-    if failure == "connect" and exchange.endpoint is not None:
+    if failure in ("connect", "refused") and exchange.endpoint is not None:
         exchange.tried = (*exchange.tried, exchange.endpoint)
     _again(exchange, wait)
 
 
 def _wait(exchange: Exchange, rule: Rule, outcome: int | Failure) -> float | None:
     head = exchange.head
-    sent = 0 if outcome is Failure.CONNECT else 1 + exchange.received
+    sent = 0 if outcome in (Failure.CONNECT, Failure.REFUSED) else 1 + exchange.received
     attempt = Attempt(outcome, exchange.attempt, head.method, sent, exchange.replayable)
     wait = rule.retry.decide(attempt, exchange.core.random.random())
     if wait is not None and monotonic() + wait >= exchange.request_deadline:

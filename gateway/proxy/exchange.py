@@ -10,12 +10,13 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from gateway.http.grpc import read_status
 from gateway.http.head import Fields, LocalReply, RequestHead, ResponseHead
-from gateway.http.phrases import phrase
+from gateway.http.local_reply import written
 from gateway.http.websocket import accepts
 from gateway.net.deadlines import NEVER
 from gateway.policies.retry import REPLAY_LIMIT
-from gateway.proxy import attempts, guarded
+from gateway.proxy import attempts, calls, guarded
 
 if TYPE_CHECKING:
     from gateway.filters.passage import Passage
@@ -52,6 +53,7 @@ class Exchange:
         "endpoint",
         "flag",
         "fresh",
+        "grpc_status",
         "head",
         "last_stream",
         "lease",
@@ -111,6 +113,8 @@ class Exchange:
         # the response
         self.responded = False
         self.status = 0
+        self.grpc_status: str | None = None
+        """Of a call, '' while or where there is none; None when it is no call."""
         self.flag = self.reason = ""
         self.backend_began = self.backend_milliseconds = 0.0
         self.request_id = b""
@@ -203,6 +207,9 @@ class Exchange:
             return
         if self.lease is not None:
             guarded.answered(self, self.lease, head)
+        if self.grpc_status is not None:
+            calls.headed(self, head)
+            calls.ended(self, [])
         self.status = status
         self.responded = True
         self.sent = len(body)
@@ -229,6 +236,8 @@ class Exchange:
         if status == 101:
             self.core.deadlines.set(self, NEVER)  # a tunnel lasts as long as its two ends want
             self.request_deadline = NEVER
+        if self.grpc_status is not None:
+            calls.headed(self, head)
         self.status = status
         self.responded = True
         self.replayable = False
@@ -275,6 +284,8 @@ class Exchange:
     def response_end(self, trailers: Fields) -> None:
         self.backend = None
         client = self.client
+        if self.grpc_status is not None:
+            calls.ended(self, trailers)
         self.finish()
         if client is not None:
             client.send_end(trailers if self.head.trailers else ())
@@ -296,25 +307,25 @@ class Exchange:
         if client is None:
             self.finish()
             return
-        self.status, self.reason, self.flag = reply.status, reply.reason, reply.flag
+        self.reason, self.flag = reply.reason, reply.flag
         if reply.flag == "DPE":
             self.core.count_refusal(reply.reason)
-        fields = list(reply.fields)
-        if self.listener is not None and self.listener.options.reason_header and reply.status >= 400:
-            fields.append((b"x-tidegate-reason", reply.reason.encode("latin-1", "replace")))
-        response = ResponseHead(reply.status, phrase(reply.status), fields, reply.length)
+        told = self.listener is not None and self.listener.options.reason_header
+        response, body = written(reply, head.grpc, told)
+        self.status = response.status
+        if head.grpc:
+            self.grpc_status = read_status(response.fields)
+            if head.version == b"2":
+                response.length = None  # what ends with its head needs none, and a client would take it for one of the trailers
         if self.passage is not None:
             for edit in self.passage.edits:
                 edit(response)
         self.responded = True
         if not head.keep_alive or not self.continued:
             client.close_after()  # after an unanswered expectation nobody knows whether the body will come
-        client.send_head(response)
-        if reply.body:
-            client.send_data(reply.body)
-        self.sent = len(reply.body)
+        self.sent = len(body)
         self.finish()
-        client.send_end()
+        client.send_whole(response, body)
 
     def cut_off(self, reason: str, flag: str = "SI") -> None:
         """One of the two sides does not keep up."""
@@ -325,8 +336,11 @@ class Exchange:
         self._leave_backend()
         self.flag, self.reason = flag, reason
         client = self.client
+        trailers = calls.cut(self, flag, reason) if self.grpc_status is not None else []
         self.finish()
-        if client is not None:
+        if trailers and client is not None:
+            client.send_end(trailers)
+        elif client is not None:
             client.abort()
 
     def _leave_backend(self) -> None:
@@ -386,4 +400,4 @@ class Exchange:
             account = self.account = known or (listener.account if rule is None else rule.account(listener.resource, share))
             if listener.options.access_log:
                 core.log.append(self)
-        account.counters.record((self.status, self.flag, self.head.version), milliseconds, self.received, self.sent)
+        account.counters.record((self.status, self.flag, self.head.version, self.grpc_status), milliseconds, self.received, self.sent)

@@ -104,8 +104,8 @@ def pin(exchange: Exchange, sessions: Sessions[Endpoint], head: ResponseHead) ->
 
 
 def answered(exchange: Exchange, held: Lease, head: ResponseHead) -> None:
-    """An answer that the client gets, of an attempt with a lease."""
-    if head.status not in BAD_STATUSES:
+    """An answer that the client gets, of an attempt with a lease. That to a call is judged at its end."""
+    if head.status not in BAD_STATUSES and exchange.grpc_status is None:
         held.answered_well()
     if held.backend.sessions is not None and exchange.passage is None:
         pin(exchange, held.backend.sessions, head)  # otherwise when the filters are through

@@ -160,7 +160,8 @@ class BackendEvents(Protocol):
         """The response is complete and the stream is gone."""
 
     def response_failed(self, failure: str, reason: str) -> None:
-        """The stream broke: `failure` is 'connect', 'reset' (nothing of the answer came), 'malformed' or 'truncated'."""
+        """The stream broke: `failure` is 'connect', 'refused' (the backend did not look at the request), 'reset'
+        (nothing of the answer came), 'malformed' or 'truncated'."""
 
     def hold_request(self) -> None:
         """The backend takes no more for now."""

@@ -103,7 +103,7 @@ class LineFormat:
         target, authority = exchange.asked or (head.target, head.authority)
         assert account is not None
         return (
-            b'{"time":"%b","method":"%b","path":%b,"protocol":"HTTP/%b","status":%d,"flags":"%b","reason":%b,"bytes_received":%d,"bytes_sent":%d,'
+            b'{"time":"%b","method":"%b","path":%b,"protocol":"HTTP/%b","status":%d,"grpc_status":%b,"flags":"%b","reason":%b,"bytes_received":%d,"bytes_sent":%d,'
             b'"duration_ms":%.3f,"backend_ms":%.3f,"client":"%b","request_id":"%b","authority":%b,%b,"endpoint":%b,%b'
         ) % (
             moment,
@@ -112,6 +112,7 @@ class LineFormat:
             _QUOTED.get(target) or _quoted(target, plain=target is exchange.matched_path and exchange.request_id != b""),
             head.version,
             exchange.status,
+            exchange.grpc_status.encode() if exchange.grpc_status else b"null",
             exchange.flag.encode() or b"-",
             _quoted(exchange.reason.encode("latin-1", "replace")) if exchange.reason else b"null",
             exchange.received,

@@ -9,8 +9,8 @@ from gateway.telemetry.statistics import RequestSeries
 
 DURATION_BOUNDS: Final = tuple(map(float, (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1e3, 2_500, 5_000, 1e4, 3e4, 6e4, 3e5)))
 """Upper bounds in milliseconds; one more bucket holds what is longer. All of one type, since comparing an int with a float is slow."""
-SeriesKey = tuple[int, str, bytes]
-"""Status, flags, HTTP version."""
+SeriesKey = tuple[int, str, bytes, str | None]
+"""Status, flags, HTTP version, gRPC status: '' for a call that has none, None for what is no call."""
 
 
 class Series:
@@ -56,14 +56,15 @@ class Counters:
                 backend=labels.backend,
                 code=status,
                 flags=flags or "-",
-                protocol="http",
+                protocol="http" if grpc_status is None else "grpc",
                 count=series.count,
                 duration_buckets=tuple(series.buckets),
                 duration_sum=series.milliseconds,
                 request_bytes=series.received,
                 response_bytes=series.sent,
+                grpc_status=grpc_status or "",
             )
-            for (status, flags, _), series in self.series.items()
+            for (status, flags, _, grpc_status), series in self.series.items()
         ]
 
 

@@ -77,6 +77,7 @@ class Http2Plan:
     trailers       a section after the body
     early          the answer goes out with the head of the request, whatever of its body is still to come, and without `echo`
     resets         the stream is reset with this code where its end should be
+    unfinished     head and body are all that comes of the answer
     silent         no answer at all; with `resets`, the reset is all there is
     held           the answer waits for `Http2Echo.release`
     """
@@ -88,8 +89,14 @@ class Http2Plan:
     informational: tuple[int, ...] = ()
     early: bool = False
     resets: ErrorCodes | None = None
+    unfinished: bool = False
     silent: bool = False
     held: bool = False
+
+    @property
+    def ends(self) -> bool:
+        """Whether nothing follows the body."""
+        return not self.trailers and self.resets is None and not self.unfinished
 
 
 @dataclass(slots=True)
@@ -306,7 +313,7 @@ class _Link(asyncio.Protocol):
             for status in plan.informational:
                 self._h2.send_headers(stream, [(":status", str(status))])
             if not plan.silent:
-                ends = not plan.body and not plan.trailers and plan.resets is None
+                ends = not plan.body and plan.ends
                 mark = [("echo", f"{self._echo.name}/{number}")] if number is not None else []
                 head = [(":status", str(plan.status)), *mark, *plan.fields]
                 self._h2.send_headers(stream, head, end_stream=ends)
@@ -323,7 +330,7 @@ class _Link(asyncio.Protocol):
         body, plan = self._waiting[stream]
         while body and (room := min(self._h2.local_flow_control_window(stream), self._h2.max_outbound_frame_size)) > 0:
             piece, body = body[:room], body[room:]
-            self._h2.send_data(stream, piece, end_stream=not body and not plan.trailers and plan.resets is None)
+            self._h2.send_data(stream, piece, end_stream=not body and plan.ends)
         self._waiting[stream] = (body, plan)
         if body:
             return

@@ -414,4 +414,5 @@ def newly_counted(before: Statistics, after: Statistics) -> RequestSeries:
 
 
 def _labels(series: RequestSeries) -> tuple[object, ...]:
-    return series.listener, series.gateway, series.route, series.rule, series.backend, series.code, series.flags, series.protocol
+    names = (series.listener, series.gateway, series.route, series.rule, series.backend)
+    return *names, series.code, series.flags, series.protocol, series.grpc_status

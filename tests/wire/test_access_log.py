@@ -32,6 +32,7 @@ def test_fields_of_a_line(serve: Serve, blue: Echo) -> None:
         "path": "/buy?what=hat",
         "protocol": "HTTP/1.1",
         "status": 201,
+        "grpc_status": None,
         "flags": "-",
         "reason": None,
         "bytes_received": 6,

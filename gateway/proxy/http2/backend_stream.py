@@ -270,7 +270,7 @@ class Http2BackendStream(Http2Stream):
 
     def reset_by_peer(self, code: int) -> None:
         if code == frames.REFUSED_STREAM and not self._begun and self._head is None:
-            self._fail("stale", "backend refused the stream")
+            self._fail("refused", "backend refused the stream")
         else:
             name = frames.ERROR_NAMES.get(code, str(code))
             self._fail("truncated" if self._begun else "reset", f"backend reset the stream: {name}")

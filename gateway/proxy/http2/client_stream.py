@@ -11,6 +11,7 @@ from gateway.http.head import Fields, LocalReply, RequestHead, ResponseHead
 from gateway.http.refused import Refused
 from gateway.net.deadlines import NEVER
 from gateway.net.tcp_information import acknowledged
+from gateway.proxy import calls
 from gateway.proxy.admission import admit
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.http2.stream import Http2Stream
@@ -246,7 +247,8 @@ class Http2ClientStream(Http2Stream):
         exchange = self.exchange
         body = exchange is not None and not self.received_all
         held = self.paused or self.link.reading_paused or (exchange is not None and not exchange.continued)
-        return Waits(not self.writable, False, body, held, self.is_tunnel, False)
+        call = body and not held and exchange is not None and calls.lasts(exchange)
+        return Waits(not self.writable, False, body and not call, held, self.is_tunnel or call, False)
 
     def came(self, received: int) -> int:
         """Bytes of the body that have come, `received` of them passed on."""

@@ -22,6 +22,7 @@ def waits(
 MATRIX: list[tuple[str, Retry | None, int | Failure, bytes, int, bool]] = [
     ("connect failure, no retry given", None, Failure.CONNECT, b"GET", 0, True),
     ("connect failure of a POST, no retry given", None, Failure.CONNECT, b"POST", 0, True),
+    ("refused stream of a POST, no retry given", None, Failure.REFUSED, b"POST", 100, True),
     ("stale connection, no retry given", None, Failure.STALE, b"GET", 100, True),
     ("stale connection, POST not yet sent", None, Failure.STALE, b"POST", 0, True),
     ("stale connection, POST sent", None, Failure.STALE, b"POST", 100, False),

@@ -19,7 +19,7 @@ def test_the_series_of_many_rules_are_gathered_in_steps() -> None:
         core = Core(loop)
         for number in range(100):
             core.counters_for(CounterLabels("default/g", "http", "HTTPRoute", f"default/r{number}", "0", "default/s:80")).record(
-                (200, "", b"1.1"), 1.0, 10, 20
+                (200, "", b"1.1", None), 1.0, 10, 20
             )
         steps = requests_in_steps(core)
         taken = 0

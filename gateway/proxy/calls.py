@@ -1,0 +1,57 @@
+"""What an exchange does besides when it is a gRPC call: a deadline of the client's, a status of the call besides that of HTTP.
+
+Requests that are no calls pay for a look at `RequestHead.grpc`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.http.grpc import UNAVAILABLE, ending, read_status, read_timeout
+from gateway.proxy.guarded import answered_badly
+
+if TYPE_CHECKING:
+    from gateway.http.head import Fields, ResponseHead
+    from gateway.proxy.exchange import Exchange
+
+_BAD: Final = str(UNAVAILABLE)
+"""The status that speaks against an endpoint, as 503 does."""
+
+
+def begin(exchange: Exchange) -> None:
+    """The call has a rule. The shorter of its own time limit and the rule's holds, both from the request's head on."""
+    exchange.grpc_status = ""
+    limit = read_timeout(exchange.head.written())
+    if limit is not None:
+        exchange.request_deadline = exchange.began + limit
+        exchange.core.deadlines.set(exchange, exchange.request_deadline)
+
+
+def headed(exchange: Exchange, head: ResponseHead) -> None:
+    """The head of an answer, which has the status already if nothing else was to follow."""
+    exchange.grpc_status = read_status(head.fields)
+
+
+def ended(exchange: Exchange, trailers: Fields) -> None:
+    """The answer is complete: what its status says of the endpoint."""
+    status = exchange.grpc_status = read_status(trailers) or exchange.grpc_status
+    if status == _BAD:
+        answered_badly(exchange, "answered UNAVAILABLE")
+    elif exchange.lease is not None:
+        exchange.lease.answered_well()
+
+
+def cut(exchange: Exchange, flag: str, reason: str) -> Fields:
+    """Trailers that end an answer which cannot be completed; none where they would not reach the client soon."""
+    client, listener = exchange.client, exchange.listener
+    if client is None or not client.writable or not exchange.head.trailers or flag == "SI":
+        return []
+    trailers = ending(flag, reason, listener is not None and listener.options.reason_header)
+    exchange.grpc_status = read_status(trailers)
+    return trailers
+
+
+def lasts(exchange: Exchange) -> bool:
+    """Whether both directions may be silent for long, as in a tunnel: a call to a backend that can be asked over HTTP/2."""
+    stream = exchange.last_stream
+    return bool(exchange.head.grpc) and stream is not None and stream.pool.shared is not None

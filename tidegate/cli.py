@@ -163,7 +163,8 @@ def explain(
     url: Annotated[
         str,
         typer.Argument(
-            metavar="URL", help="As a client would write it, or tcp://HOST:PORT, tls://NAME:PORT, udp://HOST:PORT; its port chooses the listener."
+            metavar="URL",
+            help="As a client would write it, or tcp://HOST:PORT, tls://NAME:PORT, udp://HOST:PORT; its port chooses the listener.",
         ),
     ],
     *,

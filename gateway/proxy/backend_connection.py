@@ -164,6 +164,11 @@ class BackendConnection:
             self._paused = False
             self.transport.resume_reading()
 
+    @property
+    def unsent(self) -> int:
+        """Bytes of the request that the backend has not taken, as far as we keep them."""
+        return self.transport.get_write_buffer_size()
+
     def taken(self, sent: int) -> int:
         """A number that grows as the backend takes what is sent, `sent` bytes so far."""
         return acknowledged(self.transport, sent)

@@ -42,7 +42,7 @@ class Mirror:
         self._ended, self._over = exchange.request_ended, False
         self._waiting = exchange.body.copy()
         self._behind = exchange.body_size
-        """Bytes of body since the mirror last took what there was."""
+        """Bytes of body that wait for a connection."""
         self._trailers = exchange.trailers
         self.deadline, self.slot = NEVER, 0
         if len(self._core.mirrors) >= MOST_AT_ONCE:
@@ -114,12 +114,11 @@ class Mirror:
         stream = self._stream
         if self._over:
             return
-        if stream is None or stream.blocked:
-            self._behind += len(data)
-            if self._behind > BEHIND_LIMIT:
-                self._drop("slow")
-                return
         if stream is None:
+            self._behind += len(data)
+        if (self._behind if stream is None else stream.blocked and stream.unsent) > BEHIND_LIMIT:
+            self._drop("slow")
+        elif stream is None:
             self._waiting.append(data)
         else:
             stream.send_data(data)
@@ -176,4 +175,4 @@ class Mirror:
         """A slow mirror is never awaited: it may lag behind for a while."""
 
     def release_request(self) -> None:
-        self._behind = 0
+        """Nobody was held."""

@@ -20,6 +20,8 @@ from typing import Any, Self, TypeVar
 import uvicorn
 import uvloop
 
+from tests.wire.http2_asgi import Http2Server
+
 LIMIT = 10.0
 """Seconds that a test waits for what must come; reached only when it never does."""
 
@@ -112,12 +114,17 @@ class Planned:
 
 
 class Echo:
-    """One backend: the ASGI application and what it has received. Kept for the whole run, emptied before each test."""
+    """One backend: the ASGI application and what it has received. Kept for the whole run, emptied before each test.
+
+    It listens on a port for HTTP/1.1 and on one for HTTP/2; `port` is the one that is meant in this test.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.port: int = self.socket.getsockname()[1]
+        self.http2_socket = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.ports: dict[str, int] = {"HTTP/1.1": self.socket.getsockname()[1], "HTTP/2": self.http2_socket.getsockname()[1]}
+        self.port = self.ports["HTTP/1.1"]
         self.requests: list[Received] = []
         self.abandoned = 0
         """How many requests the proxy gave up before they were answered."""
@@ -179,7 +186,8 @@ class Echo:
     def _keep(self, scope: Message, body: bytes) -> int:
         query = "?" + scope["query_string"].decode() if scope["query_string"] else ""
         fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-        received = Received(self.name, scope["method"], scope["raw_path"].decode() + query, fields, body, self.port)
+        port: int = scope["server"][1]
+        received = Received(self.name, scope["method"], scope["raw_path"].decode() + query, fields, body, port)
         with self._changed:
             self.requests.append(received)
             self._changed.notify_all()
@@ -212,6 +220,9 @@ class Echoes:
             asyncio.run_coroutine_threadsafe(server.serve(sockets=[echo.socket]), self.thread.loop)
             for server, echo in zip(self._servers, self.echoes.values(), strict=True)
         ]
+        self._http2_servers = [Http2Server(echo) for echo in self.echoes.values()]
+        for http2_server, echo in zip(self._http2_servers, self.echoes.values(), strict=True):
+            self.thread.run(http2_server.serve(echo.http2_socket))
 
     def __enter__(self) -> Self:
         return self
@@ -221,6 +232,8 @@ class Echoes:
             server.should_exit = True
         for running in self._running:
             running.result(LIMIT)
+        for http2_server in self._http2_servers:
+            self.thread.run(http2_server.close())
         self.thread.close()
         assert not self.thread.faults, self.thread.faults
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.wire.backends import Echo, Echoes, Script, Scripted
 from tests.wire.http2_fixtures import grpc_client, grpc_echo, http2_client, http2_echo, nghttpd
+from tests.wire.pairings import HTTP1, Pairing
 from tests.wire.serving import Site
 
 __all__ = [
@@ -26,8 +27,16 @@ def running_echoes() -> Iterator[Echoes]:
 
 
 @pytest.fixture
-def echoes(running_echoes: Echoes) -> Iterator[dict[str, Echo]]:
+def pairing() -> Pairing:
+    """What clients and echo backends speak; `every_pairing` and `over_http2` give others."""
+    return HTTP1
+
+
+@pytest.fixture
+def echoes(running_echoes: Echoes, pairing: Pairing) -> Iterator[dict[str, Echo]]:
     """The echo backends by name, with nothing received and nothing planned."""
+    for echo in running_echoes.echoes.values():
+        echo.port = echo.ports[pairing.backend]
     yield running_echoes.echoes
     for echo in running_echoes.echoes.values():
         echo.clear()
@@ -49,14 +58,14 @@ def red(echoes: dict[str, Echo]) -> Echo:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, echoes: dict[str, Echo]) -> Iterator[Serve]:
+def serve(tmp_path: Path, echoes: dict[str, Echo], pairing: Pairing) -> Iterator[Serve]:
     """Makes a gateway that serves the given YAML texts over the base (see `serving.documents` for what may be left out)."""
     sites: list[Site] = []
 
     def make(*texts: str) -> Site:
         folder = tmp_path / f"site-{len(sites)}"
         folder.mkdir()
-        site = Site(folder, echoes)
+        site = Site(folder, echoes, pairing)
         sites.append(site)
         site.change(*texts)
         return site

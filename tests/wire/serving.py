@@ -31,11 +31,12 @@ from gateway.descriptors import Place
 from gateway.ir.batch import Batch, Rejection
 from gateway.options import RuntimeOptions
 from gateway.runtime import Runtime
-from gateway.telemetry.statistics import RequestSeries, Statistics
+from gateway.telemetry.statistics import RequestSeries, Statistics, merge
 from tests.certificates import Pair
 from tests.wire.agreement import Outcome, check
 from tests.wire.backends import LIMIT, Echo, LoopThread, Received
 from tests.wire.flights import Connection
+from tests.wire.pairings import HTTP1, Pairing
 
 Fields = Sequence[tuple[str, str]]
 TO_EXAMPLE: Fields = (("Host", "example.com"),)
@@ -96,6 +97,17 @@ def documents(text: str) -> list[dict[str, Any]]:
             document["spec"] = {"parentRefs": [{"name": "web"}], **document["spec"]}
         found.append(document)
     return found
+
+
+def _say_http2(objects: dict[tuple[str, str, str], dict[str, Any]], ports: set[int]) -> None:
+    """The Services with an endpoint on one of these ports say that they speak HTTP/2 with prior knowledge."""
+    for document in list(objects.values()):
+        if document["kind"] != "EndpointSlice" or not ports.intersection(port["port"] for port in document["ports"]):
+            continue
+        metadata = document["metadata"]
+        service = objects["Service", metadata.get("namespace", "default"), metadata["labels"]["kubernetes.io/service-name"]]
+        for port in service["spec"]["ports"]:
+            port.setdefault("appProtocol", "kubernetes.io/h2c")
 
 
 def _key(document: dict[str, Any]) -> tuple[str, str, str]:
@@ -204,8 +216,8 @@ class Keeping(Protocol):
 class Site:
     """A gateway that serves what its files say. Used by the thread of the test alone."""
 
-    def __init__(self, folder: Path, echoes: Mapping[str, Echo]) -> None:
-        self._echoes = echoes
+    def __init__(self, folder: Path, echoes: Mapping[str, Echo], pairing: Pairing = HTTP1) -> None:
+        self._echoes, self._pairing = echoes, pairing
         self._keeping: dict[str, Keeping] = dict(echoes)
         self._base = [GATEWAY, *(service(name, echo.port) for name, echo in echoes.items())]
         self._file = folder / "site.yaml"
@@ -237,6 +249,8 @@ class Site:
         for text in (*self._base, *texts, marker):
             ports = {name: echo.port for name, echo in self._echoes.items()}
             objects.update((_key(document), document) for document in documents(_Template(text).safe_substitute(ports)))
+        if self._pairing.backend == "HTTP/2":
+            _say_http2(objects, {echo.port for echo in self._echoes.values()})
         written = self._file.parent.with_suffix(".new")
         written.write_text("\n---\n".join(json.dumps(document) for document in objects.values()), encoding="utf-8")
         written.rename(self._file)
@@ -300,7 +314,7 @@ class Site:
     ) -> Answer:
         """One request, its target and fields exactly as given, and a check that `explain` says what happened.
 
-        `server_name` is the SNI of a TLS connection, by default the host; '' for none.
+        `server_name` is the SNI of a TLS connection, by default the host; '' for none. It goes out in what the site's pairing says.
         """
         client = self._client(tls)
         scheme = "http" if tls is None else "https"
@@ -319,6 +333,7 @@ class Site:
         client.cookies.clear()
         received = self.received(response.headers)
         series = newly_counted(before, self.statistics())
+        assert response.http_version == self._pairing.client
         check(explanation, Outcome(response.status_code, response.headers, received, series))
         return Answer(response.status_code, response.headers, response.content, received, explanation, series)
 
@@ -358,8 +373,10 @@ class Site:
     def _client(self, tls: ssl.SSLContext | None) -> httpx.Client:
         client = self._clients.get(tls)
         if client is None:
-            limits = httpx.Limits(max_connections=64)
-            client = self._clients[tls] = httpx.Client(verify=tls or _NO_TRUST, trust_env=False, timeout=LIMIT, limits=limits)
+            limits, http2 = httpx.Limits(max_connections=64), self._pairing.client == "HTTP/2"
+            client = self._clients[tls] = httpx.Client(
+                verify=tls or _NO_TRUST, trust_env=False, timeout=LIMIT, limits=limits, http1=not http2, http2=http2
+            )
         return client
 
     def forget_connections(self) -> None:
@@ -407,8 +424,8 @@ _NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 def newly_counted(before: Statistics, after: Statistics) -> RequestSeries:
     """The series in which the one exchange between two moments was counted."""
-    counts = {_labels(series): series.count for series in before.requests}
-    new = [series for series in after.requests if series.count != counts.get(_labels(series), 0)]
+    counts = {_labels(series): series.count for series in merge((before,)).requests}
+    new = [series for series in merge((after,)).requests if series.count != counts.get(_labels(series), 0)]
     assert len(new) == 1, f"one exchange was counted in {len(new)} series: {new}"
     return new[0]
 

@@ -10,8 +10,11 @@ import pytest
 
 from tests.wire.backends import LIMIT, Conversation, Echo, Scripted
 from tests.wire.conftest import Serve
+from tests.wire.pairings import every_pairing
 from tests.wire.peers import Wire, chunked, get, post
 from tests.wire.serving import Site, service
+
+pytestmark = every_pairing
 
 TO_BLUE = "- backendRefs: [{name: blue, port: 80}]\n"
 CHUNKED = b"Transfer-Encoding: chunked"

@@ -7,7 +7,10 @@ import pytest
 
 from tests.wire.backends import Echo, Planned
 from tests.wire.conftest import Serve
+from tests.wire.pairings import every_pairing
 from tests.wire.serving import Answer, Site
+
+pytestmark = every_pairing
 
 ALLOWED = tuple(f"access-control-allow-{what}" for what in ("origin", "credentials", "methods", "headers"))
 

@@ -7,6 +7,9 @@ import re
 import pytest
 
 from tests.wire.conftest import Serve
+from tests.wire.pairings import every_pairing
+
+pytestmark = every_pairing
 
 TO_BLUE = "- backendRefs: [{name: blue, port: 80}]"
 

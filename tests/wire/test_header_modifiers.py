@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tests.wire.backends import Echo, Planned
 from tests.wire.conftest import Serve
+from tests.wire.pairings import every_pairing
+
+pytestmark = every_pairing
 
 
 def test_set_replaces_and_adds(serve: Serve) -> None:

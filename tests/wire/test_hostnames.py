@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.wire.conftest import Serve
+from tests.wire.pairings import any_client
 from tests.wire.serving import Site
+
+pytestmark = any_client
 
 
 def gateway(*hostnames: str, port: int = 80) -> str:

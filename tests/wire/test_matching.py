@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.wire.conftest import Serve
+from tests.wire.pairings import any_client
+
+pytestmark = any_client
 
 TO_BLUE = "backendRefs: [{name: blue, port: 80}]"
 

@@ -12,7 +12,10 @@ import pytest
 from gateway.proxy import mirror as mirror_of_the_proxy
 from tests.wire.backends import LIMIT, Conversation, Echo, Planned, Scripted, closed_port
 from tests.wire.conftest import Serve
+from tests.wire.pairings import every_pairing
 from tests.wire.serving import Site, service
+
+pytestmark = every_pairing
 
 
 def mirrored(*mirrors: str, more: str = "") -> str:

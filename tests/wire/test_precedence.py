@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from tests.wire.conftest import Serve
+from tests.wire.pairings import any_client
 from tests.wire.serving import Site
+
+pytestmark = any_client
 
 
 def routes(**bodies: str) -> str:

@@ -7,8 +7,11 @@ import pytest
 from gateway.proxy import request_limits
 from tests.wire.backends import Echo, Planned
 from tests.wire.conftest import Serve
+from tests.wire.pairings import every_pairing
 from tests.wire.peers import Wire, get
 from tests.wire.serving import Site
+
+pytestmark = every_pairing
 
 TO_BLUE = "- backendRefs: [{name: blue, port: 80}]\n"
 BY_KEY = "{name: key, requests: 1, period: 1h, by: Header, header: X-Key}"

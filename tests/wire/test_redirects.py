@@ -9,7 +9,10 @@ import pytest
 from tests.certificates import Authority
 from tests.wire.backends import Echo
 from tests.wire.conftest import Serve
+from tests.wire.pairings import every_pairing
 from tests.wire.serving import certificate
+
+pytestmark = every_pairing
 
 THREE_LISTENERS = """
 kind: Gateway

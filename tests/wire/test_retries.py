@@ -9,7 +9,10 @@ import pytest
 from tests.wire.backends import Conversation, Echo, Planned, Scripted, closed_port
 from tests.wire.conftest import Serve
 from tests.wire.flights import CUT
+from tests.wire.pairings import every_pairing
 from tests.wire.serving import service
+
+pytestmark = every_pairing
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

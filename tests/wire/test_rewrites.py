@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.wire.conftest import Serve
+from tests.wire.pairings import every_pairing
+
+pytestmark = every_pairing
 
 
 def rewrite(fields: str, match: str = "{}", more: str = "") -> str:

@@ -14,7 +14,10 @@ from tests.certificates import Authority
 from tests.wire.backends import Conversation, Echo, Planned, Scripted
 from tests.wire.conftest import Serve
 from tests.wire.flights import Connection
+from tests.wire.pairings import any_client
 from tests.wire.serving import Answer, certificate, service
+
+pytestmark = any_client
 
 BACKENDS = "  backendRefs: [{name: blue, port: 80}, {name: green, port: 80}, {name: red, port: 80}]\n"
 COOKIE = "- sessionPersistence: {sessionName: shop}\n" + BACKENDS

@@ -7,7 +7,10 @@ import pytest
 from tests.wire.backends import Conversation, Echo, Planned, Scripted
 from tests.wire.conftest import Serve
 from tests.wire.flights import CUT
+from tests.wire.pairings import every_pairing
 from tests.wire.serving import service
+
+pytestmark = every_pairing
 
 
 def limited(timeouts: str, path: str = "/", backend: str = "blue") -> str:

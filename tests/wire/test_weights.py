@@ -8,7 +8,10 @@ from math import sqrt
 import pytest
 
 from tests.wire.conftest import Serve
+from tests.wire.pairings import every_pairing
 from tests.wire.serving import Answer, Site
+
+pytestmark = every_pairing
 
 REQUESTS = 500
 

@@ -153,6 +153,11 @@ class Http2Stream:
         """Whether something waits for room."""
         return self._queue is not None
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for room."""
+        return sum(map(len, self._queue)) if self._queue is not None else 0
+
     # receiving
 
     def took(self, size: int) -> None:

@@ -49,9 +49,7 @@ def _reachable(address: str) -> str:
     return "::1" if bound.version == 6 else "127.0.0.1"
 
 
-def route_urls(
-    rules: Iterable[Identity], resources: Mapping[Identity, AnyResource], listeners: Mapping[str, Listener]
-) -> tuple[str, ...]:
+def route_urls(rules: Iterable[Identity], resources: Mapping[Identity, AnyResource], listeners: Mapping[str, Listener]) -> tuple[str, ...]:
     """Where these rules are reached, each URL once, in the order of rules, hostnames and matches."""
     urls: dict[str, None] = {}
     for identity in rules:

@@ -44,7 +44,7 @@ def main() -> int:
         (port,) = free_ports(1)
         backend = processes.start("backend", program("moved", {"port": port}), core, working_folder=FOLDER)
         wait_for_port(backend, port)
-        return Stage(backend, port, tuple(moving(body, options.connections) for body in bodies))
+        return Stage(backend, (port,), tuple(moving(body, options.connections) for body in bodies))
 
     return compare(options, set_up, "large bodies")
 
@@ -65,7 +65,7 @@ def moving(body: Body, connections: int) -> Workload:
     def load(port: int, seconds: float, core: int) -> Load:
         return put("move", asked | {"port": port, "seconds": seconds}, seconds, core)
 
-    return Workload(str(body), False, load, partial(check, body=body), GOAL)
+    return Workload(str(body), "plain", load, partial(check, body=body), GOAL)
 
 
 def check(port: int, *, body: Body) -> str:

@@ -26,7 +26,7 @@ def main() -> int:
 
     def set_up(processes: Processes, core: int) -> Stage:
         backend = start_backend(processes, core)
-        return Stage(backend.program, backend.ports[0], tuple(dialling(tls, options.connections) for tls in modes))
+        return Stage(backend.program, backend.ports, tuple(dialling(tls, options.connections) for tls in modes))
 
     return compare(options, set_up, "a new connection a request, TLS 1.3 without resumption, ECDSA P-256")
 
@@ -44,7 +44,7 @@ def dialling(tls: bool, connections: int) -> Workload:
     def load(port: int, seconds: float, core: int) -> Load:
         return put("dial", {"port": port, "tls": tls, "connections": connections, "seconds": seconds}, seconds, core)
 
-    return Workload("new tls connection" if tls else "new connection", tls, load, partial(check, tls=tls), GOALS[tls])
+    return Workload("new tls connection" if tls else "new connection", "tls" if tls else "plain", load, partial(check, tls=tls), GOALS[tls])
 
 
 def check(port: int, *, tls: bool) -> str:

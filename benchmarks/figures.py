@@ -12,14 +12,19 @@ from pathlib import Path
 from measuring.script import GOOD, positive_integer, run_script, writable_file, write_json
 
 FOLDER = Path(__file__).resolve().parent
-SCRIPTS = {
-    "http1": ("--tls",),
-    "connections": (),
-    "bodies": (),
-    "workers": (),
-    "memory": (),
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    "http1": ("http1.py", "--tls"),
+    "http2": ("http2.py",),
+    "http2-backends": ("http2.py", "--backend", "http2"),
+    "grpc": ("grpc.py",),
+    "tcp": ("tcp.py",),
+    "udp": ("udp.py",),
+    "connections": ("connections.py",),
+    "bodies": ("bodies.py",),
+    "workers": ("workers.py",),
+    "memory": ("memory.py",),
 }
-"""By name, in their order, with the options each is run with."""
+"""By name, in their order: the script, and the options it is run with."""
 
 
 def arguments() -> argparse.Namespace:
@@ -39,10 +44,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tidegate-figures-") as folder:
         for name in dict.fromkeys(options.names or SCRIPTS):
             result = Path(folder) / f"{name}.json"
-            command = [sys.executable, str(FOLDER / f"{name}.py"), *SCRIPTS[name], "--json", str(result)]
+            script, *given = SCRIPTS[name]
+            command = [sys.executable, str(FOLDER / script), *given, "--json", str(result)]
             if options.rounds:
                 command += ["--rounds", str(options.rounds)]
-            print(f"\n== {name}: benchmarks/{name}.py\n", flush=True)
+            print(f"\n== {name}: benchmarks/{' '.join(SCRIPTS[name])}\n", flush=True)
             codes.append(_run(command))
             if result.exists():
                 found[name] = json.loads(result.read_text(encoding="utf-8"))

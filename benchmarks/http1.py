@@ -28,7 +28,7 @@ def main() -> int:
 
     def set_up(processes: Processes, core: int) -> Stage:
         backend = start_backend(processes, core)
-        return Stage(backend.program, backend.ports[0], tuple(keep_alive(tls, options.connections) for tls in modes))
+        return Stage(backend.program, backend.ports, tuple(keep_alive(tls, options.connections) for tls in modes))
 
     return compare(options, set_up, "keep-alive, small bodies, wrk")
 
@@ -46,7 +46,7 @@ def keep_alive(tls: bool, connections: int) -> Workload:
     def put(port: int, seconds: float, core: int) -> Load:
         return load(f"{'https' if tls else 'http'}://127.0.0.1:{port}/", connections, seconds, core)
 
-    return Workload("keep-alive tls" if tls else "keep-alive", tls, put, partial(check, tls=tls), GOALS[tls])
+    return Workload("keep-alive tls" if tls else "keep-alive", "tls" if tls else "plain", put, partial(check, tls=tls), GOALS[tls])
 
 
 def check(port: int, *, tls: bool) -> str:

@@ -118,8 +118,8 @@ class Measure:
     def once(self, name: str, *, tls: bool) -> Held:
         """A process from its start to its end."""
         with tempfile.TemporaryDirectory(prefix="tidegate-memory-") as folder, Processes(Path(folder)) as processes:
-            proxy = PROXIES[name](Surroundings(processes, self.core, self.backend.ports[0], self.certificate))
-            port = proxy.tls_port if tls else proxy.plain_port
+            proxy = PROXIES[name](Surroundings(processes, self.core, self.backend.ports, self.certificate))
+            port = proxy.ports["tls" if tls else "plain"]
             trouble = check(port, tls=tls)
             time.sleep(SETTLE)
             before = sum(map(resident_of, proxy.serving))

@@ -93,7 +93,8 @@ def serve(processes: Processes, certificate: Certificate, backend_port: int, wor
     folder = processes.folder / name
     folder.mkdir()
     plain, tls = free_ports(2)
-    fill("tidegate.yaml", folder, certificate.values() | {"PLAIN_PORT": plain, "TLS_PORT": tls, "BACKEND_PORT": backend_port})
+    ports = {"PLAIN_PORT": plain, "TLS_PORT": tls, "BACKEND_PORT": backend_port, "BACKEND_PROTOCOL": ""}
+    fill("tidegate.yaml", folder, certificate.values() | ports)
     tidegate = start_tidegate(processes, folder, workers, core, name)
     tidegate.wait_until_ready()
     return Subject(tidegate, plain)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring.configuration import TEMPLATES, fill
+from measuring.configuration import fill, places_of
 from measuring.processes import Processes, Program, free_ports, path_of, wait_for_port
 from measuring.script import CannotMeasure
 from measuring.tidegate import start_tidegate
@@ -30,8 +30,8 @@ def _prepare(processes: Processes, name: str, template: str, backend_port: int) 
     port, http2_port = free_ports(2)
     folder = processes.folder / name
     folder.mkdir()
-    file = fill(template, folder, {"PLAIN_PORT": port, "PORT_HTTP2": http2_port, "BACKEND_PORT": backend_port})
-    return file, (port, http2_port if "@PORT_HTTP2@" in (TEMPLATES / template).read_text(encoding="utf-8") else port)
+    file = fill(template, folder, {"PLAIN_PORT": port, "HTTP2_PORT": http2_port, "BACKEND_PORT": backend_port})
+    return file, (port, http2_port if "HTTP2_PORT" in places_of(template) else port)
 
 
 def _started(version: str, program: Program, ports: tuple[int, int]) -> Attacked:

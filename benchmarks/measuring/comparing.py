@@ -18,7 +18,7 @@ from pathlib import Path
 from measuring.configuration import make_certificate
 from measuring.load import Load
 from measuring.processes import Processes, Program, cores
-from measuring.proxies import PROXIES, Proxy, Surroundings
+from measuring.proxies import PROXIES, Kind, Port, Proxy, Surroundings
 from measuring.script import (
     GOOD,
     NOT_MEASURED,
@@ -44,14 +44,17 @@ SATURATED = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a proxy is put under. `load` takes the port, seconds and the load's core; `check` takes the port, and says what is wrong."""
+    """What a proxy is put under, on one of its ports. `load` takes the port, seconds and the load's core; `check` takes the port, and says
+    what is wrong. What is counted may be messages, of which no proxy logs each: then `logged` is off."""
 
     name: str
-    tls: bool
+    port: Port
     load: Callable[[int, float, int], Load]
     check: Callable[[int], str]
     goal: float | None = None
     """The ratio to the reference that is aimed at; none is printed without."""
+    reference: str = REFERENCE
+    logged: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Row:
     version: str
     workload: str
     goal: float | None
+    reference: str
     rounds: tuple[Round, ...]
     ratio: Spread | None
     """Its microseconds over the reference's, round by round."""
@@ -98,8 +102,9 @@ class Stage:
     """A running backend and what is asked of it through the proxies."""
 
     backend: Program
-    backend_port: int
+    backend_ports: tuple[int, ...]
     workloads: tuple[Workload, ...]
+    kind: Kind = "http"
 
 
 def compare(options: argparse.Namespace, set_up: Callable[[Processes, int], Stage], heading: str) -> int:
@@ -111,7 +116,9 @@ def compare(options: argparse.Namespace, set_up: Callable[[Processes, int], Stag
         processes = stack.enter_context(Processes(folder))
         os.sched_setaffinity(0, {load_core})
         stage = set_up(processes, load_core)
-        proxies, missing = start(Surroundings(processes, proxy_core, stage.backend_port, make_certificate(folder)), options.only)
+        surroundings = Surroundings(processes, proxy_core, stage.backend_ports, make_certificate(folder), stage.kind)
+        proxies, missing = start(surroundings, options.only)
+        missing |= lacking(stage, proxies)
         rows = list(_rows(_run(stage, proxies, load_core, options)))
     os.sched_setaffinity(0, {proxy_core, load_core})
     report(around, rows, missing, f"{heading}; proxies on core {proxy_core}, load and backend on core {load_core}", options)
@@ -149,8 +156,16 @@ def start(around: Surroundings, names: Sequence[str]) -> tuple[list[Proxy], dict
     return proxies, missing
 
 
+def lacking(stage: Stage, proxies: Sequence[Proxy]) -> dict[str, str]:
+    """What of the stage a proxy has no port for."""
+    pairs = [(proxy, load) for load in stage.workloads for proxy in proxies if proxy.port(load.port) is None]
+    return {f"{proxy.name}, {load.name}": "it does not do this" for proxy, load in pairs}
+
+
 def _run(stage: Stage, proxies: Sequence[Proxy], core: int, options: argparse.Namespace) -> list[tuple[Workload, Proxy, list[Round]]]:
-    subjects: list[tuple[Workload, Proxy, list[Round]]] = [(load, proxy, []) for load in stage.workloads for proxy in proxies]
+    subjects: list[tuple[Workload, Proxy, list[Round]]] = [
+        (load, proxy, []) for load in stage.workloads for proxy in proxies if proxy.port(load.port) is not None
+    ]
     for number in range(options.rounds + 1):
         for workload, proxy, rounds in subjects:
             try:
@@ -166,14 +181,15 @@ def _run(stage: Stage, proxies: Sequence[Proxy], core: int, options: argparse.Na
 
 def _measure(stage: Stage, workload: Workload, proxy: Proxy, core: int, seconds: float) -> Round:
     """One proxy under one workload for some seconds."""
-    port = proxy.tls_port if workload.tls else proxy.plain_port
+    port = proxy.port(workload.port)
+    assert port is not None
     trouble = workload.check(port)
     bystanders = Bystanders((*proxy.serving, *proxy.beside, stage.backend.pid, *stage.backend.children()))
     serving, beside = cpu_of(proxy.serving), cpu_of(proxy.beside)
     found = workload.load(port, seconds, core)
     serving, beside = cpu_of(proxy.serving) - serving, cpu_of(proxy.beside) - beside
     disturbed_by = bystanders.busy(found.seconds)
-    trouble = trouble or found.trouble or take_log(proxy.log, found.requests)
+    trouble = trouble or found.trouble or take_log(proxy.log, found.requests if workload.logged else 0)
     each = 1e6 / max(found.requests, 1)
     return Round(
         microseconds=serving.total * each,
@@ -203,11 +219,12 @@ def take_log(log: Path, requests: int) -> str:
 
 def _rows(subjects: Sequence[tuple[Workload, Proxy, list[Round]]]) -> Iterator[Row]:
     """With ratios to the reference of the same round and workload."""
-    references = {workload.name: rounds for workload, proxy, rounds in subjects if proxy.name == REFERENCE}
+    references = {workload.name: rounds for workload, proxy, rounds in subjects if proxy.name == workload.reference}
     for workload, proxy, rounds in subjects:
         reference = references.get(workload.name, ())
         ratios = [mine.microseconds / theirs.microseconds for mine, theirs in zip(rounds, reference, strict=False) if theirs.microseconds]
-        yield Row(proxy.name, proxy.version, workload.name, workload.goal, tuple(rounds), spread(ratios) if ratios else None)
+        ratio = spread(ratios) if ratios else None
+        yield Row(proxy.name, proxy.version, workload.name, workload.goal, workload.reference, tuple(rounds), ratio)
 
 
 def report(around: Conditions, rows: Sequence[Row], missing: dict[str, str], heading: str, options: argparse.Namespace) -> None:
@@ -235,12 +252,24 @@ def report(around: Conditions, rows: Sequence[Row], missing: dict[str, str], hea
 
 
 def _table(workload: str, rows: Sequence[Row]) -> None:
-    headings = (workload, "us/request", "user", "system", "beside", f"of {REFERENCE}", "requests/s", "p50 ms", "p99 ms", "core", "MiB")
+    headings = (
+        workload,
+        "us/request",
+        "user",
+        "system",
+        "beside",
+        f"of {rows[0].reference}",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "core",
+        "MiB",
+    )
     print_table(headings, [_cells(row) for row in rows if not row.trouble])
     for row in rows:
         if row.name.startswith(OURS) and not row.trouble and row.goal is not None and row.ratio is not None:
             held = "held" if row.ratio.median <= row.goal else "MISSED"
-            print(f"{row.name}: at most {row.goal:g} of {REFERENCE} is the goal: {row.ratio.median:.2f}, {held}")
+            print(f"{row.name}: at most {row.goal:g} of {row.reference} is the goal: {row.ratio.median:.2f}, {held}")
     print()
 
 

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 TEMPLATES = Path(__file__).resolve().parents[1] / "configurations"
 ROOT = TEMPLATES.parents[1]
 
-_PLACE = re.compile(r"@([A-Z]+(?:_[A-Z0-9]+)*)@")
+_PLACE = re.compile(r"@([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)@")
 
 
 def fill(template: str, folder: Path, values: Mapping[str, object]) -> Path:
@@ -30,6 +30,11 @@ def fill(template: str, folder: Path, values: Mapping[str, object]) -> Path:
     file = folder / template
     file.write_text(_PLACE.sub(lambda place: str(values[place[1]]), text), encoding="utf-8")
     return file
+
+
+def places_of(template: str) -> frozenset[str]:
+    """The names that a template has places for."""
+    return frozenset(_PLACE.findall((TEMPLATES / template).read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 NAMES = (
-    "http1.py", "connections.py", "bodies.py", "workers.py", "memory.py", "figures.py",
+    "http1.py", "http2.py", "grpc.py", "tcp.py", "udp.py", "connections.py", "bodies.py", "workers.py", "memory.py", "figures.py",
     "changes.py", "start.py", "scale.py", "attacks.py", "abuse.py", "amplification.py",
 )
 
@@ -39,11 +39,15 @@ def test_a_script_explains_itself(script: str) -> None:
         ("http1.py", ("--seconds", "2.5"), "argument --seconds: '2.5' is not a whole number of 1 or more"),
         ("http1.py", ("--only", "tidegate,apache"), "argument --only: there is no proxy 'apache': choose from tidegate,"),
         ("http1.py", ("--json", "/nowhere/result.json"), "argument --json: '/nowhere/result.json' cannot be written"),
+        ("http2.py", ("--streams", "0"), "argument --streams: '0' is not a whole number of 1 or more"),
+        ("http2.py", ("--backend", "http3"), "argument --backend: invalid choice: 'http3'"),
+        ("grpc.py", ("--kinds", "bidi"), "argument --kinds: invalid choice: 'bidi'"),
+        ("tcp.py", ("--kinds", "udp"), "argument --kinds: invalid choice: 'udp'"),
         ("connections.py", ("--kind", "quic"), "argument --kind: invalid choice: 'quic'"),
         ("bodies.py", ("--sizes", "2"), "argument --sizes: invalid choice: 2"),
         ("workers.py", ("--rate", "0"), "argument --rate: '0' is not a whole number of 1 or more"),
         ("memory.py", ("--only", "haproxy"), "argument --only: invalid choice: 'haproxy'"),
-        ("figures.py", ("http3",), "there is no script 'http3': choose from http1, connections"),
+        ("figures.py", ("http3",), "there is no script 'http3': choose from http1, http2"),
         ("changes.py", ("--in-place", "1,many"), "argument --in-place: '1,many' is not a list of whole numbers"),
         ("changes.py", ("--apart", "nan"), "argument --apart: 'nan' is not a number above 0"),
         ("start.py", ("--routes", "-1"), "argument --routes: "),

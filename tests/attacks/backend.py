@@ -41,6 +41,8 @@ class Plan:
     ends: bool = False
     early: bool = False
     """Whether the answer goes out once the head is there, whatever of the body is still to come."""
+    stalled: bytes = b"/stalled"
+    """Target after which nothing more is read of a connection."""
 
 
 class Link(asyncio.Protocol):
@@ -64,6 +66,8 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.received += data
         self._pending += data
+        if b" %b " % self._backend.plan.stalled in data:
+            self.transport.pause_reading()
         if not self.fault:
             try:
                 self._read()

@@ -7,9 +7,9 @@ from itertools import chain
 
 import pytest
 
-from tests.attacks.backend import Delivery, Plan, pieces_of
+from tests.attacks.backend import Backend, Delivery, Plan, pieces_of
 from tests.attacks.http2_client import Http2Client, Seen
-from tests.attacks.http2_row import Http2Attack, Http2Row, Http2Served, get
+from tests.attacks.http2_row import INITIAL_WINDOW_SIZE, Http2Attack, Http2Row, Http2Served, get, window_update
 from tests.attacks.http2_table import ATTACKS, LEGAL, REFUSED, ROWS, SERVED
 from tests.attacks.reading import Request
 from tests.attacks.stage import Stage, served_requests
@@ -43,9 +43,13 @@ def bytes_of(row: Http2Row) -> tuple[object, ...]:
 
 
 def behind(row: Http2Row) -> tuple[int, bytes]:
-    """A good request on a later stream, and which one. It is a canary, so that the backend answers it whatever is planned."""
+    """A good request on a later stream, and which one. It is a canary, so that the backend answers it whatever is planned, and has room
+    for the answer whatever window the row begins with."""
     stream = max(1001, row.stream + 2)
-    return stream, get(stream=stream, path=b"/canary")
+    more = get(stream=stream, path=b"/canary")
+    if isinstance(row, Http2Served) and INITIAL_WINDOW_SIZE in dict(row.settings):
+        more += window_update(len(b"ok"), stream)
+    return stream, more
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=name)
@@ -115,10 +119,17 @@ def test_a_served_request_keeps_its_meaning(stage: Stage, row: Http2Served) -> N
     for delivery in DELIVERIES[:2] if row.closes else DELIVERIES:
         stage.begin()
         stage.run(serve(stage, row, delivery))
-        requests = {request.target: request for request in served_requests(stage.backend) if request.target not in row.cancelled}
+        requests = {request.target: request for request in stage.run(whole_requests(stage.backend, row)) if request.target not in row.cancelled}
         assert set(requests) == {row.target, *row.more}, delivery
         check_request(row, requests[row.target], delivery)
         stage.all_logged()
+
+
+async def whole_requests(backend: Backend, row: Http2Served) -> list[Request]:
+    """Those that came. One that was cancelled may have begun: then its connection ends, and nothing else comes on it."""
+    begun = [link for link in backend.links if any(link.received.startswith(b"POST %b " % target) for target in row.cancelled)]
+    await backend.wait_until(lambda: all(link.ended for link in begun), "the connection of a cancelled request is closed")
+    return served_requests(backend, begun)
 
 
 async def serve(stage: Stage, row: Http2Served, delivery: Delivery) -> None:

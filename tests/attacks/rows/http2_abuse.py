@@ -39,6 +39,8 @@ MOST_GROWTH: Final = 10 * 1024 * 1024
 """Bytes that the memory of a worker may grow by under an attack."""
 LARGE: Final = b"/large"
 """Path of an answer larger than any buffer."""
+STALLED: Final = b"/stalled"
+"""Path of a request whose body the backend does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ FRAMES = (
     Abuse("unknown frames of 16 KiB", "reference 2.5", lambda _: frame(0xFA, 0, 0, bytes(16_384))),
     Abuse("RST_STREAM of a closed stream", "reference 2.5", lambda _: rst_stream(1), opening=get()),
     Abuse("GOAWAY", "reference 2.5", lambda _: goaway()),
+    Abuse("GOAWAY beside an open request", "reference 2.5", lambda _: goaway(), opening=post()),
     Abuse("acknowledgements of PING", "reference 2.5", lambda _: ping(flags=1)),
     Abuse("CONTINUATION of no bytes", "CVE-2024-27316", lambda _: frame(CONTINUATION, 0, 1), opening=headers(1, _HEAD, END_STREAM)),
     Abuse(
@@ -163,7 +166,7 @@ FRAMES = (
         lambda _: frame(CONTINUATION, 0, 1, bytes(16_384)),
         opening=headers(1, _HEAD, END_STREAM),
     ),
-    Abuse("upload past the window", "RFC 9113 6.9", lambda _: frame(DATA, 0, 1, bytes(16_384)), opening=post(path=b"/never"), events=200),
+    Abuse("upload past the window", "RFC 9113 6.9", lambda _: frame(DATA, 0, 1, bytes(16_384)), opening=post(path=STALLED)),
 )
 
 HELD = (

@@ -127,12 +127,14 @@ def _add_rule(tree: Tree, said: Explanation) -> None:
 
 
 def _add_authorization(branch: Tree, asked: Authorization) -> None:
-    """What follows in the tree is what happens if the answer is 200."""
+    """What follows in the tree is what happens if the request is allowed."""
     request, taken = asked.request, ", ".join(asked.fields) or "any field"
-    node = branch.add(_text(f"would ask {asked.backend}: {request.method} {request.target}, Host: {request.host}"))
+    how = " over gRPC" if asked.protocol == "GRPC" else ""
+    node = branch.add(_text(f"would ask {asked.backend}{how}: {request.method} {request.target}, Host: {request.host}"))
     for name, value in request.headers:
         node.add(_text(f"{name}: {value}"))
-    node.add(_text(f"200 lets the request pass, and the answer may set {taken}; any other answer goes to the client"))
+    allowed = "OK" if how else "200"
+    node.add(_text(f"{allowed} lets the request pass, and the answer may set {taken}; any other answer goes to the client"))
 
 
 def _add_answer(tree: Tree, said: Explanation) -> None:

@@ -101,30 +101,37 @@ def _external_auth(question: HTTPExternalAuthFilter, place: str, resolve: Resolv
         problem = Problem("UnsupportedValue", f"{place}.{fault}")
         findings.closing.append(problem)
         return Unresolved(str(problem))
-    backend = resolve(question.backend_ref)
+    backend = resolve(question.backend_ref, question.protocol)
     if isinstance(backend, Problem):
         problem = backend.at(f"{place}.backendRef")
         findings.unresolved.append(problem)
         return Unresolved(str(problem))
+    size = question.forward_body.max_size if question.forward_body is not None else 0
+    if question.grpc is not None:
+        return ExternalAuth(backend, allowed_headers=_names(question.grpc.allowed_headers), max_body=size, protocol="GRPC")
     http = question.http
     assert http is not None
-    size = question.forward_body.max_size if question.forward_body is not None else 0
     names = (_names(http.allowed_headers), _names(http.allowed_response_headers))
     return ExternalAuth(backend, http.path.rstrip("/"), *names, size)
 
 
 def _unaskable(question: HTTPExternalAuthFilter) -> str | None:
-    """What cannot be asked, with its field: over gRPC, which needs HTTP/2, or with a path or name that must not go on the wire."""
+    """What cannot be asked, with its field: a path or name that must not go on the wire."""
+    if question.grpc is not None:
+        return _no_name("grpc.allowedHeaders", question.grpc.allowed_headers)
     http = question.http
-    if http is None:
-        return f"protocol: {question.protocol} is not supported; ask the server over HTTP, or remove the filter"
+    assert http is not None
     path = http.path.rstrip("/")
     if path and (not path.startswith("/") or _AMBIGUOUS.search(path + "/")):
         return f"http.path: {http.path!r} is no prefix; it must begin with '/' and have no empty or dot segment and no escaped slash"
-    for where, names in (("allowedHeaders", http.allowed_headers), ("allowedResponseHeaders", http.allowed_response_headers)):
-        for index, name in enumerate(names):
-            if _TOKEN.fullmatch(name) is None:
-                return f"http.{where}[{index}]: {name!r} is no name of a header field"
+    fault = _no_name("http.allowedHeaders", http.allowed_headers)
+    return fault or _no_name("http.allowedResponseHeaders", http.allowed_response_headers)
+
+
+def _no_name(place: str, names: tuple[str, ...]) -> str | None:
+    for index, name in enumerate(names):
+        if _TOKEN.fullmatch(name) is None:
+            return f"{place}[{index}]: {name!r} is no name of a header field"
     return None
 
 

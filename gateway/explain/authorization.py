@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.explain.explanation import Authorization, Forwarded
 from gateway.explain.replies import shown, shown_fields
-from gateway.http.head import LocalReply, RequestHead, ResponseHead
+from gateway.http.head import LocalReply, RequestHead
 from gateway.proxy.authorization import Server
 from gateway.proxy.port import LiveListener
 
@@ -12,9 +12,9 @@ from gateway.proxy.port import LiveListener
 def question_of(server: Server, head: RequestHead, path: bytes, authority: bytes) -> Authorization:
     """`path` and `authority` are those of the request as it was matched."""
     policy = server[0]
-    asked = policy.question(head, path, authority)
+    asked = policy.asked(head, path, authority)
     request = Forwarded(shown(asked.method), shown(asked.authority), shown(asked.target), shown_fields(asked.fields))
-    return Authorization(policy.backend, request, tuple(sorted(map(shown, policy.taken))), policy.max_body)
+    return Authorization(policy.backend, request, tuple(sorted(map(shown, policy.taken))), policy.max_body, policy.protocol)
 
 
 def refusal_of(server: Server, head: RequestHead, listener: LiveListener) -> LocalReply | None:
@@ -34,5 +34,5 @@ def refusal_of(server: Server, head: RequestHead, listener: LiveListener) -> Loc
 
 
 def permit(server: Server, head: RequestHead) -> None:
-    """What is sure of the request if the server allows it: a field that only the server may set is not the client's."""
-    server[0].permit(head, ResponseHead(200, b"", [], 0))
+    """What is sure of the request if the server allows it."""
+    server[0].foreseen(head)

@@ -75,13 +75,14 @@ class Reachable(Fact, frozen=True):
 
 
 class Authorization(Fact, frozen=True):
-    """What an authorization server would be asked; whatever is said beyond it holds if the server answers 200. `fields` are the names
-    that its answer may change in the request; empty for any. `max_body` is how much of a body it is shown."""
+    """What an authorization server would be asked, or asked about over gRPC; whatever is said beyond it holds if the server allows it.
+    `fields` are the names that its answer may change in the request; empty for any. `max_body` is how much of a body it is shown."""
 
     backend: str
     request: Forwarded
     fields: tuple[str, ...] = ()
     max_body: int = 0
+    protocol: str = "HTTP"
 
 
 class Portion(Fact, frozen=True):

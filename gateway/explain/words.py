@@ -74,7 +74,8 @@ def _filter(each: AnyFilter) -> list[str]:
             return [_cors(each)]
         case ExternalAuth():
             body = f", with up to {each.max_body} bytes of body" if each.max_body else ""
-            return [f"asks the authorization server {each.backend} whether the request may pass{body}"]
+            how = " over gRPC" if each.protocol == "GRPC" else ""
+            return [f"asks the authorization server {each.backend}{how} whether the request may pass{body}"]
         case Unresolved():
             return [f"answers 500: {each.reason}"]
         case _:

@@ -23,7 +23,9 @@ from gateway.ir.filters import (
     Unresolved,
     UrlRewrite,
 )
+from gateway.policies.authorization_policy import AuthorizationPolicy
 from gateway.policies.external_authorization import ExternalAuthorization
+from gateway.policies.grpc_authorization import GrpcAuthorization
 
 _Other = RequestHeaderModifier | ResponseHeaderModifier | RequestRedirect | UrlRewrite | RequestMirror | Cors | Unresolved
 
@@ -41,7 +43,7 @@ class Filters:
     response: tuple[ResponseFilter, ...]
     mirrors: tuple[Mirror, ...]
     edits_request: bool
-    authorization: ExternalAuthorization | None = None
+    authorization: AuthorizationPolicy | None = None
     authorized: tuple[RequestFilter, ...] = ()
 
 
@@ -56,13 +58,13 @@ def compile_filters(filters: tuple[AnyFilter, ...]) -> Filters:
     authorized: list[RequestFilter] = []
     response: list[ResponseFilter] = []
     mirrors: list[Mirror] = []
-    authorization: ExternalAuthorization | None = None
+    authorization: AuthorizationPolicy | None = None
     for index, entry in enumerate(filters):
         try:
             if not isinstance(entry, ExternalAuth):
                 _add(entry, request if authorization is None else authorized, response, mirrors)
             elif authorization is None:
-                authorization = ExternalAuthorization.compile(entry)
+                authorization = (GrpcAuthorization if entry.protocol == "GRPC" else ExternalAuthorization).compile(entry)
             else:
                 raise ValueError("a second one is not asked: remove it")
         except ValueError as error:

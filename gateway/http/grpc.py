@@ -94,3 +94,15 @@ def read_timeout(lines: list[bytes]) -> float | None:
             matched = _timeout(line, 14, len(line) - 2)
             return int(matched[1]) * _SECONDS[matched[2]] if matched is not None else None
     return None
+
+
+def message_frame(message: bytes) -> bytes:
+    """A message that is not compressed, as it goes in DATA (Length-Prefixed-Message)."""
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def read_message(body: bytes) -> bytes:
+    """The only message of a body. Raises ValueError."""
+    if len(body) < 5 or body[0] or int.from_bytes(body[1:5], "big") != len(body) - 5:
+        raise ValueError("not one message" if not body[:1].strip(b"\0") else "a compressed message, which nobody asked for")
+    return body[5:]

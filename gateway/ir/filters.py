@@ -72,7 +72,7 @@ class Cors(Filter, frozen=True, tag="CORS"):
 
 
 class ExternalAuth(Filter, frozen=True, tag="ExternalAuth"):
-    """Asks a second backend over HTTP whether a request may pass (HTTPExternalAuthFilter). Names are lower case."""
+    """Asks a second backend whether a request may pass (HTTPExternalAuthFilter). Names are lower case."""
 
     backend: str
     """Key of the Backend that is asked. Translation makes an Unresolved of a filter whose backend cannot be."""
@@ -84,6 +84,9 @@ class ExternalAuth(Filter, frozen=True, tag="ExternalAuth"):
     """Fields of the answer that the request takes over; empty for all."""
     max_body: int = 0
     """Bytes of body that the question may carry; a request with more is refused. 0: it carries none."""
+    protocol: Literal["HTTP", "GRPC"] = "HTTP"
+    """GRPC: envoy.service.auth.v3.Authorization/Check, of a Backend that speaks HTTP/2, without a path. `allowed_headers` are then all that
+    it sees, every field if there are none, and its answer itself says what the request takes over."""
 
 
 class Unresolved(Filter, frozen=True, tag="Unresolved"):

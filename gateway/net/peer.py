@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Peer(NamedTuple):
@@ -35,6 +35,27 @@ def peer_of(transport: asyncio.BaseTransport, server_name: bytes = b"") -> Peer:
         der = transport.get_extra_info("peer_certificate") if transport.get_extra_info("verified") else None
         return Peer(address, port, version, server_name, _pem(der))
     return Peer(address, port)
+
+
+def identity_of(transport: asyncio.BaseTransport) -> str:
+    """The name in the client's verified certificate: a URI, else a DNS name, else the subject, '' without any."""
+    ssl_object = transport.get_extra_info("ssl_object")
+    if ssl_object is None or ssl_object.context.verify_mode != ssl.CERT_REQUIRED:
+        return ""
+    certificate = ssl_object.getpeercert() or {}
+    names = certificate.get("subjectAltName", ())
+    for kind in ("URI", "DNS"):
+        for found, name in names:
+            if found == kind:
+                return str(name)
+    return ",".join(f"{_SHORT.get(name, name)}={value}" for part in reversed(certificate.get("subject", ())) for name, value in part)
+
+
+_SHORT: Final = {
+    "commonName": "CN", "organizationName": "O", "organizationalUnitName": "OU", "countryName": "C", "localityName": "L",
+    "stateOrProvinceName": "ST",
+}  # fmt: skip
+"""Names of RFC 4514 3."""
 
 
 def address_of(name: object) -> bytes:

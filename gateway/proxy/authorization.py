@@ -1,7 +1,7 @@
-"""An exchange asks an authorization server before it goes on (policies.external_authorization).
+"""An exchange asks an authorization server before it goes on (policies.authorization_policy).
 
 Until there is an answer the question stands where the exchange's backend stream would: the request's body comes here, and whatever
-ends the exchange (its client leaves, its time is over) ends the question. Every way out but one answer of 200 is a refusal.
+ends the exchange (its client leaves, its time is over) ends the question. Every way out but an answer that allows it is a refusal.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from gateway.http.head import WITHOUT_BODY, Fields, RequestHead, ResponseHead
+from gateway.http.head import Fields, LocalReply, RequestHead, ResponseHead
 from gateway.net.deadlines import NEVER
-from gateway.policies.external_authorization import ALLOWED, FAILED, ExternalAuthorization
+from gateway.policies.authorization_policy import FAILED, AuthorizationPolicy, Unusable
 from gateway.policies.retry import REPLAY_LIMIT
+from gateway.proxy.attributes import attributes_of
 from gateway.proxy.guarded import BAD_STATUSES
 from gateway.upstream.connect import ConnectFailed, connect
 from gateway.upstream.lease import Lease
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 PATIENCE: Final = 10.0
 """Seconds from the question to the end of the answer, connecting included. The rule's request timeout holds besides."""
 ANSWER_LIMIT: Final = 64 * 1024
-"""Bytes of a refusal's body that are passed on to the client; a longer answer is none."""
+"""Bytes of an answer that are looked at, or passed on to the client; a longer one is none."""
 
-Server = tuple[ExternalAuthorization, "Backend"]
+Server = tuple[AuthorizationPolicy, "Backend"]
 """What is asked, and whom."""
 
 
@@ -45,6 +46,7 @@ class Authorization:
     __slots__ = (
         "_allowed",
         "_answer",
+        "_asked",
         "_backend",
         "_began",
         "_endpoint",
@@ -55,7 +57,7 @@ class Authorization:
         "_pieces",
         "_policy",
         "_question",
-        "_refusal",
+        "_said",
         "_size",
         "_stream",
         "_tried",
@@ -71,7 +73,8 @@ class Authorization:
         """The request's body as far as it has come."""
         self._size = exchange.body_size
         self._gathering = self._over = self.blocked = False
-        self._question: RequestHead | None = None
+        self._asked: RequestHead | None = None
+        self._question: tuple[RequestHead, list[bytes]] | None = None
         self._stream: Speaking | None = None
         self._endpoint: Endpoint | None = None
         self._lease: Lease | None = None
@@ -79,7 +82,7 @@ class Authorization:
         self._tried: Endpoint | None = None
         """Whom the first attempt asked in vain."""
         self._answer: ResponseHead | None = None
-        self._refusal: list[bytes] = []
+        self._said: list[bytes] = []
         self.deadline, self.slot = NEVER, 0
 
     # what the exchange calls
@@ -88,7 +91,7 @@ class Authorization:
         """Asks at once, unless the server is to see a body that has not come yet."""
         exchange, most = self._exchange, self._policy.max_body
         authority = exchange.asked[1] if exchange.asked is not None else head.authority
-        self._question = self._policy.question(head, exchange.matched_path, authority)
+        self._asked = self._policy.asked(head, exchange.matched_path, authority)
         if not most or head.length == 0:
             self._ask()
         elif self._size > most or (head.length is not None and head.length > most):
@@ -145,12 +148,10 @@ class Authorization:
     # asking
 
     def _ask(self) -> None:
-        question, core = self._question, self._exchange.core
-        assert question is not None
-        question.length = self._size if self._policy.max_body else 0
-        if not question.length and question.method in WITHOUT_BODY:
-            question.forwarded += b"content-length: 0\r\n"  # the API wants it said (HTTPAuthConfig.allowedHeaders)
-        core.deadlines.set(self, monotonic() + PATIENCE)
+        asked, exchange = self._asked, self._exchange
+        assert asked is not None
+        self._question = self._policy.question(asked, lambda: attributes_of(exchange, self._size), self._pieces)
+        exchange.core.deadlines.set(self, monotonic() + PATIENCE)
         self._try()
 
     def _try(self) -> None:
@@ -183,8 +184,8 @@ class Authorization:
 
     def _choose(self) -> Endpoint | None:
         backend, tried = self._backend, self._tried
-        assert self._question is not None
-        key = backend.hashing.key(self._question, self._exchange.client_address) if backend.hashing is not None else None
+        assert self._asked is not None
+        key = backend.hashing.key(self._asked, self._exchange.client_address) if backend.hashing is not None else None
         if tried is None:
             return backend.balancer.pick(key=key)
         return backend.balancer.pick((tried,), key) or tried
@@ -207,12 +208,12 @@ class Authorization:
 
     def _begin(self, stream: Speaking) -> None:
         assert self._question is not None
+        head, body = self._question
         self._stream = stream
         stream.exchange = self
-        stream.send_head(self._question)
-        if self._question.length:
-            for piece in self._pieces:
-                stream.send_data(piece)
+        stream.send_head(head)
+        for piece in body:
+            stream.send_data(piece)
         stream.send_end()
 
     def _again(self, endpoint: Endpoint, reason: str, *, hopeless: bool = False) -> None:
@@ -240,10 +241,10 @@ class Authorization:
 
     def response_data(self, data: bytes) -> None:
         assert self._answer is not None
-        if self._over or self._answer.status == ALLOWED:
-            return  # what it says to us besides is not for the client
-        self._refusal.append(data)
-        if sum(map(len, self._refusal)) > ANSWER_LIMIT:
+        if self._over or not self._policy.reads(self._answer):
+            return
+        self._said.append(data)
+        if sum(map(len, self._said)) > ANSWER_LIMIT:
             self._fail(f"answered with more than {ANSWER_LIMIT} bytes")
 
     def flush_response(self) -> None:
@@ -258,16 +259,23 @@ class Authorization:
             return
         assert answer is not None
         self._stream = None
-        if answer.status in BAD_STATUSES:
-            self._blame(f"answered {answer.status}")
+        fault = f"answered {answer.status}" if answer.status in BAD_STATUSES else self._policy.fault(answer, trailers)
+        if fault:
+            self._blame(fault)
         elif self._lease is not None:
             self._lease.answered_well()
-        if answer.status != ALLOWED:
+        verdict = self._policy.verdict(answer, b"".join(self._said), trailers)
+        if isinstance(verdict, Unusable):
+            self._fail(verdict.reason)
+            return
+        if isinstance(verdict, LocalReply):
             self._leave("denied")
-            exchange.reply(self._policy.denial(answer, b"".join(self._refusal)))
+            exchange.reply(verdict)
             return
         self._leave("allowed")
-        self._policy.permit(exchange.head, answer)
+        verdict.permit(exchange.head)
+        if verdict.edit is not None and exchange.passage is not None:
+            exchange.passage.edits.append(verdict.edit)
         exchange.body, exchange.body_size, exchange.replayable = self._pieces, self._size, True
         self._allowed(exchange)
         exchange.flush_request()

@@ -32,15 +32,15 @@ def answer(*fields: tuple[bytes, bytes]) -> ResponseHead:
 def test_a_question_carries_no_secrets_that_are_not_listed() -> None:
     """Authorization always (HTTPAuthConfig), a cookie or anything else only by name."""
     head = request((b"AUTHORIZATION", b"x"), (b"Cookie", b"y"), (b"X-Other", b"z"))
-    assert asking().question(head, b"/a", b"example.com").fields == [(b"AUTHORIZATION", b"x")]
-    assert asking(allowed_headers=("cookie",)).question(head, b"/a", b"h").fields == [(b"AUTHORIZATION", b"x"), (b"Cookie", b"y")]
+    assert asking().asked(head, b"/a", b"example.com").fields == [(b"AUTHORIZATION", b"x")]
+    assert asking(allowed_headers=("cookie",)).asked(head, b"/a", b"h").fields == [(b"AUTHORIZATION", b"x"), (b"Cookie", b"y")]
 
 
 def test_our_fields_go_along_folded_or_not() -> None:
     """What we say of the client is in the question once, whether a filter has unfolded the head or not."""
     folded, unfolded = request(), request()
     unfolded.unfold()
-    one, other = (asking().question(head, b"/a", b"h") for head in (folded, unfolded))
+    one, other = (asking().asked(head, b"/a", b"h") for head in (folded, unfolded))
     assert (one.fields, one.forwarded) == ([], OURS)
     assert (len(other.fields), other.forwarded) == (3, b"")
 
@@ -51,7 +51,7 @@ def test_our_fields_go_along_folded_or_not() -> None:
 )
 def test_the_prefix_stands_before_the_path(prefix: str, path: bytes, asked: bytes) -> None:
     """`http.path`; an asterisk has no path to stand before."""
-    assert asking(path=prefix).question(request(), path, b"h").path == asked
+    assert asking(path=prefix).asked(request(), path, b"h").path == asked
 
 
 @given(st.lists(st.tuples(NAMES, st.just(b"client"))), st.lists(st.tuples(NAMES, st.just(b"server"))), st.sets(NAMES, min_size=1))

@@ -171,26 +171,24 @@ def read_goaway(payload: bytes) -> tuple[int, int, bytes]:
     return last & LARGEST_WINDOW, code, payload[8:]
 
 
-def unpadded(payload: bytes, flags: int, prioritized: bool, stream: int) -> bytes:
-    """The payload of DATA or HEADERS without padding and, for HEADERS that are `prioritized`, without priority (RFC 9113 6.1, 6.2).
+def unpadded(payload: bytes) -> bytes:
+    """The payload of padded DATA or HEADERS without the padding (RFC 9113 6.1, 6.2). Raises ConnectionFault."""
+    if not payload:
+        raise ConnectionFault(FRAME_SIZE_ERROR, "padded frame without the length of its padding")
+    padding = payload[0]
+    if padding >= len(payload):
+        raise ConnectionFault(PROTOCOL_ERROR, "padding as long as the frame")
+    return payload[1 : len(payload) - padding]
 
-    Raises ConnectionFault, also for a stream that depends on itself (RFC 7540 5.3.1): were only the stream reset, its block would be
-    missing in the table of the decoder (RFC 9113 4.3, 5.4.1).
+
+def unprioritized(payload: bytes, stream: int) -> tuple[bytes, StreamFault | None]:
+    """The payload of HEADERS without their priority (RFC 9113 6.2), and the fault of a stream that depends on itself (RFC 7540 5.3.1).
+
+    It is not raised, since the block must be read all the same: the tables of both ends follow it (RFC 9113 4.3). Raises ConnectionFault.
     """
-    if flags & PADDED:
-        if not payload:
-            raise ConnectionFault(FRAME_SIZE_ERROR, "padded frame without the length of its padding")
-        padding = payload[0]
-        if padding >= len(payload):
-            raise ConnectionFault(PROTOCOL_ERROR, "padding as long as the frame")
-        payload = payload[1 : len(payload) - padding]
-    if not prioritized:
-        return payload
     if len(payload) < 5:
         raise ConnectionFault(FRAME_SIZE_ERROR, "HEADERS shorter than its priority")
-    if _dependency(payload) == stream:
-        raise ConnectionFault(PROTOCOL_ERROR, "stream depends on itself")
-    return payload[5:]
+    return payload[5:], _itself() if _dependency(payload) == stream else None
 
 
 def check_priority(payload: bytes, stream: int) -> None:
@@ -198,7 +196,11 @@ def check_priority(payload: bytes, stream: int) -> None:
     if len(payload) != 5:
         raise StreamFault(FRAME_SIZE_ERROR, "PRIORITY is not five bytes long")
     if _dependency(payload) == stream:
-        raise StreamFault(PROTOCOL_ERROR, "stream depends on itself")
+        raise _itself()
+
+
+def _itself() -> StreamFault:
+    return StreamFault(PROTOCOL_ERROR, "stream depends on itself")
 
 
 def _dependency(priority: bytes) -> int:

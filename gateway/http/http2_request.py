@@ -33,13 +33,17 @@ from gateway.http.target import parse_authority
 _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 
 
-def read_request(entries: list[FieldLine] | None, ended: bool) -> RequestHead:
-    """The head of which `entries` are the fields, None when there were too many; `ended` when no body follows.
+Block = list[FieldLine] | StreamFault | None
+"""The fields of a block; None when there were too many, or what is wrong with the frames that it came in."""
+
+
+def read_request(entries: Block, ended: bool) -> RequestHead:
+    """The head of which `entries` are the fields; `ended` when no body follows.
 
     `path` holds :path as sent, `authority` :authority or else Host. Raises Refused, or StreamFault for a malformed request.
     """
-    if entries is None:
-        raise Refused(431, "head too large")
+    if not isinstance(entries, list):
+        raise entries or Refused(431, "head too large")
     head = RequestHead(b"", b"", None, b"", b"")
     head.version = b"2"
     passed = head.lines
@@ -128,6 +132,8 @@ def _read_special(head: RequestHead, special: SpecialFields, scheme: bytes, ende
         head.length = int(lengths[0])
         if head.length and ended:
             raise StreamFault(PROTOCOL_ERROR, "content-length without a body")
+    if head.length == 0:
+        head.expects = False  # there is nothing to wait with (RFC 9110 10.1.1)
     if kinds.TE in found:
         if any(value.lower() != b"trailers" for value in found[kinds.TE]):
             raise StreamFault(PROTOCOL_ERROR, "TE is not trailers")
@@ -169,8 +175,10 @@ def _connect(head: RequestHead, protocol: bytes) -> None:
     head.method, head.upgrade, head.length = b"GET", b"websocket", 0
 
 
-def read_trailers(entries: list[FieldLine] | None) -> Fields:
+def read_trailers(entries: Block) -> Fields:
     """The fields of a trailer section that are passed on, as `chunked` permits them (RFC 9113 8.1). Raises StreamFault."""
+    if isinstance(entries, StreamFault):
+        raise entries
     if entries is None or len(entries) > TRAILER_COUNT or sum([len(line[3]) for line in entries]) > TRAILER_LIMIT:
         raise StreamFault(ENHANCE_YOUR_CALM, "trailers too large")
     for line in entries:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.http.fields import LENGTH_DIGITS, FieldLine
+from gateway.http.fields import LENGTH_DIGITS
 from gateway.http.head import ResponseHead
 from gateway.http.http2_fields import fault
+from gateway.http.http2_request import Block
 from gateway.http.phrases import phrase
 from gateway.http.response import MalformedResponse, read_status_line
 
@@ -14,13 +15,13 @@ _STATUSES: Final[dict[bytes, tuple[int, bytes, bytes]]] = {}
 """Status, phrase and status line of each status seen before."""
 
 
-def read_response(entries: list[FieldLine] | None, method: bytes, ended: bool) -> ResponseHead:
+def read_response(entries: Block, method: bytes, ended: bool) -> ResponseHead:
     """The head, interim or final, of an answer to a request with `method`; `ended` when no body follows. `length` is None when unknown.
 
     Raises MalformedResponse. The kinds are numbers because the loop runs for every field of every response.
     """
-    if entries is None:
-        raise MalformedResponse("head too large")
+    if not isinstance(entries, list):
+        raise MalformedResponse("head too large" if entries is None else entries.reason)
     if not entries or entries[0][0] != 25:  # STATUS
         raise MalformedResponse("no :status at the beginning" if not entries or entries[0][0] != 32 else fault(entries[0]))
     value = entries[0][2]

@@ -17,7 +17,7 @@ from gateway.proxy.http2.backend_stream import Http2BackendStream
 from gateway.proxy.http2.connection import LARGEST_WINDOW, Http2Connection, opening_settings
 
 if TYPE_CHECKING:
-    from gateway.http.fields import FieldLine
+    from gateway.http.http2_request import Block
     from gateway.proxy.http2.stream import Http2Stream
     from gateway.upstream.endpoint import Endpoint, Pool
 
@@ -122,7 +122,7 @@ class Http2BackendConnection(Http2Connection):
     def is_idle(self, number: int) -> bool:
         return number >= self._next or not number % 2
 
-    def fields(self, number: int, entries: list[FieldLine] | None, ended: bool) -> None:
+    def fields(self, number: int, entries: Block, ended: bool) -> None:
         stream = self.streams.get(number)
         if stream is not None:
             assert isinstance(stream, Http2BackendStream)

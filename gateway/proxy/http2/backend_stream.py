@@ -21,7 +21,7 @@ from gateway.proxy.http2.stream import Http2Stream
 if TYPE_CHECKING:
     import asyncio
 
-    from gateway.http.fields import FieldLine
+    from gateway.http.http2_request import Block
     from gateway.proxy.http2.backend_connection import Http2BackendConnection
     from gateway.proxy.stream import BackendEvents
 
@@ -168,7 +168,7 @@ class Http2BackendStream(Http2Stream):
         if self.exchange is not None:
             self.exchange.release_request()
 
-    def fields(self, entries: list[FieldLine] | None, ended: bool) -> None:
+    def fields(self, entries: Block, ended: bool) -> None:
         """A head, or trailers. Raises StreamFault."""
         if self._begun or self._head is not None:
             if not ended or self.is_tunnel:

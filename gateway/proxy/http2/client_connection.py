@@ -24,7 +24,7 @@ from gateway.proxy.http2.floods import MOST_UNTAKEN
 from gateway.proxy.pace import STALLED
 
 if TYPE_CHECKING:
-    from gateway.http.fields import FieldLine
+    from gateway.http.http2_request import Block
     from gateway.http.head import RequestHead
     from gateway.net.accept import Seat
     from gateway.proxy.core import Core
@@ -142,7 +142,7 @@ class Http2ClientConnection(Http2Connection):
     def is_idle(self, number: int) -> bool:
         return (number > self.last and number not in self._reset_streams) or not number % 2
 
-    def fields(self, number: int, entries: list[FieldLine] | None, ended: bool) -> None:
+    def fields(self, number: int, entries: Block, ended: bool) -> None:
         stream = self.streams.get(number)
         if stream is not None:
             self._trailers(stream, entries, ended)
@@ -157,7 +157,7 @@ class Http2ClientConnection(Http2Connection):
         else:
             self.disregard(number)  # the client asks elsewhere when it sees the GOAWAY (RFC 9113 6.8)
 
-    def _trailers(self, stream: Http2Stream, entries: list[FieldLine] | None, ended: bool) -> None:
+    def _trailers(self, stream: Http2Stream, entries: Block, ended: bool) -> None:
         if stream.received_all:
             raise StreamFault(frames.STREAM_CLOSED, "HEADERS after the end of the request")
         if not ended or stream.is_tunnel:
@@ -168,7 +168,7 @@ class Http2ClientConnection(Http2Connection):
         if stream.sent_all:
             self.forget(stream)
 
-    def _request(self, number: int, entries: list[FieldLine] | None, ended: bool) -> None:
+    def _request(self, number: int, entries: Block, ended: bool) -> None:
         self.last = number
         if len(self.streams) >= self.most_streams:
             raise StreamFault(frames.REFUSED_STREAM, "too many streams")

@@ -48,7 +48,7 @@ from gateway.proxy.http2.floods import (
 from gateway.proxy.http2.stream import STREAM_WINDOW
 
 if TYPE_CHECKING:
-    from gateway.http.fields import FieldLine
+    from gateway.http.http2_request import Block
     from gateway.proxy.http2.stream import Http2Stream
 
 MOST_FRAME: Final = 16_384
@@ -78,7 +78,7 @@ class Http2Connection:
     """
 
     __slots__ = (
-        "_block", "_block_ended", "_block_stream", "_budgets", "_buffer", "_continuations", "_flushing", "_reset_streams", "_settled",
+        "_block", "_block_ended", "_block_fault", "_block_stream", "_budgets", "_buffer", "_continuations", "_flushing", "_reset_streams", "_settled",
         "answered", "blocked", "credit", "decoder", "encoder", "ended", "frame_limit", "initial_send_window",
         "last", "loop", "out", "peer_leaves", "receive_window", "received", "send_window", "streams", "transport", "untaken", "waiting",
         "work", "write",
@@ -116,6 +116,8 @@ class Http2Connection:
         self._block: list[bytes] | None = None
         """Pieces of a block of fields whose end has not come."""
         self._block_stream, self._block_ended, self._continuations = 0, False, 0
+        self._block_fault: StreamFault | None = None
+        """What is wrong with its frames, and ends the stream alone."""
         self._budgets: dict[int, Budget] = {}
         self._reset_streams: dict[int, None] = {}
         self.untaken = 0
@@ -285,7 +287,7 @@ class Http2Connection:
         if stream is None or stream.received_all:
             self._data_for_nobody(number)
             return
-        data = frames.unpadded(payload, flags, False, number) if flags & PADDED else payload
+        data = frames.unpadded(payload) if flags & PADDED else payload
         stream.receive_window -= size
         if stream.receive_window < 0:
             raise StreamFault(frames.FLOW_CONTROL_ERROR, "more data than the stream has room for")
@@ -312,8 +314,10 @@ class Http2Connection:
     def _read_headers(self, flags: int, number: int, payload: bytes) -> None:
         if not number:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "HEADERS on stream 0")
-        if flags & (PADDED | frames.PRIORITIZED):
-            payload = frames.unpadded(payload, flags, bool(flags & frames.PRIORITIZED), number)
+        if flags & PADDED:
+            payload = frames.unpadded(payload)
+        if flags & frames.PRIORITIZED:
+            payload, self._block_fault = frames.unprioritized(payload, number)
         ended = bool(flags & END_STREAM)
         if flags & END_HEADERS:
             self._take_block(number, payload, ended)
@@ -334,9 +338,11 @@ class Http2Connection:
 
     def _take_block(self, number: int, block: bytes, ended: bool) -> None:
         try:
-            entries = self.decoder.decode(block)
+            entries: Block = self.decoder.decode(block)
         except HpackError as error:
             raise ConnectionFault(frames.COMPRESSION_ERROR, str(error)) from None
+        if self._block_fault is not None:
+            entries, self._block_fault = self._block_fault, None
         self.fields(number, entries, ended)
 
     def _read_window_update(self, number: int, payload: bytes) -> None:
@@ -497,8 +503,8 @@ class Http2Connection:
         """Whether nobody has begun this stream."""
         raise NotImplementedError
 
-    def fields(self, number: int, entries: list[FieldLine] | None, ended: bool) -> None:
-        """A block of fields, None when it was too large. Raises ConnectionFault and StreamFault."""
+    def fields(self, number: int, entries: Block, ended: bool) -> None:
+        """A block of fields. Raises ConnectionFault and StreamFault."""
         raise NotImplementedError
 
     def setting(self, setting: int, value: int) -> None:

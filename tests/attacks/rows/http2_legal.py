@@ -169,6 +169,13 @@ STREAMS = (
         fields=((b"x", b"y"),),
     ),
     Http2Served(
+        "table that a request which depends on itself has filled",
+        "RFC 9113 4.3",
+        headers(1, pack("!IB", 1, 0) + _HEAD + b"\x40\x01x\x01y", _ALL | PRIORITIZED) + headers(3, _HEAD + b"\xbe"),
+        stream=3,
+        fields=((b"x", b"y"),),
+    ),
+    Http2Served(
         "table that a request over the limit has filled",
         "RFC 9113 4.3",
         headers(1, _HEAD + b"\x40\x01x\x01y" + b"\xbe" * 200) + headers(3, _HEAD + b"\xbe"),

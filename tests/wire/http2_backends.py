@@ -14,7 +14,7 @@ import ssl
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition
 
@@ -277,7 +277,8 @@ class _Link(asyncio.Protocol):
                     self._send(stream)
 
     def _begin(self, stream: int, head: Fields) -> None:
-        begun = self._begun[stream] = _Begun(head, self._echo.next_plan())
+        plan = self._echo.next_plan()
+        begun = self._begun[stream] = _Begun(head, replace(plan, body=b"") if (":method", "HEAD") in head else plan)
         if begun.plan.early:
             begun.answered = True
             self._answer(stream, begun.plan, None)

@@ -71,7 +71,7 @@ class Http2BackendStream(Http2Stream):
         link = self.link
         self._method = head.method
         if not link.takes_streams:
-            self._refuse("stale", "backend has left the connection")
+            self._refuse("refused", "backend has left the connection")
             return
         if head.upgrade is not None:
             if not link.tunnels:

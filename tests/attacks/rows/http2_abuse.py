@@ -208,7 +208,7 @@ HELD = (
         events=100,
     ),
     Abuse(
-        "heads of 48 KiB whose bodies do not come",
+        "heads of 16 KiB whose bodies do not come",
         "reference 2.5",
         _spread(
             lambda stream: (

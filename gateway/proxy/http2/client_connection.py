@@ -24,8 +24,8 @@ from gateway.proxy.http2.floods import MOST_UNTAKEN
 from gateway.proxy.pace import STALLED
 
 if TYPE_CHECKING:
-    from gateway.http.http2_request import Block
     from gateway.http.head import RequestHead
+    from gateway.http.http2_request import Block
     from gateway.net.accept import Seat
     from gateway.proxy.core import Core
     from gateway.proxy.http2.stream import Http2Stream
@@ -196,7 +196,7 @@ class Http2ClientConnection(Http2Connection):
             assert refused is not None
             stream.refuse(refused)
         else:
-            stream.begin(head, restraint)
+            stream.begin(head)
 
     def _wait_for_reader(self) -> None:
         """Another request of a client that does not read the answers it has: what it asks is bounded as pipelined requests are."""

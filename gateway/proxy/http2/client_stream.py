@@ -1,4 +1,8 @@
-"""A request in HTTP/2 and its response: a ClientStream for one exchange."""
+"""A request in HTTP/2 and its response: a ClientStream for one exchange.
+
+What would complete a request by its content-length waits for the end of the stream that must follow: only then it is known to be well
+formed, and a backend of HTTP/1.1 could not be told any more that it is not (RFC 9113 8.1.1).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
     import asyncio
 
     from gateway.proxy.http2.client_connection import Http2ClientConnection
-    from gateway.proxy.restraint import Restraint
 
 BODILESS: Final = frozenset({204, 304})
 
@@ -31,8 +34,8 @@ class Http2ClientStream(Http2Stream):
     """Its deadline belongs to the Pace that watches the client, while somebody waits for it."""
 
     __slots__ = (
-        "_acknowledged", "_bodiless", "_expected", "_received", "address", "core", "deadline", "exchange", "forwarded", "fragment",
-        "link", "listener", "pace", "port", "slot", "writable",
+        "_acknowledged", "_bodiless", "_expected", "_final", "_received", "_unadmitted", "address", "core", "deadline", "exchange",
+        "forwarded", "fragment", "link", "listener", "pace", "port", "slot", "writable",
     )  # fmt: skip
 
     def __init__(self, connection: Http2ClientConnection, number: int) -> None:
@@ -47,15 +50,27 @@ class Http2ClientStream(Http2Stream):
         self._bodiless = False
         self._expected: int | None = None
         self._received = 0
+        self._final = b""
+        """The piece that completes the body, while the end of the stream has not come."""
+        self._unadmitted = False
+        """Whether the same is true of a head that says that no body follows."""
         self._acknowledged = 0
 
-    def begin(self, head: RequestHead, restraint: Restraint | None) -> None:
+    def begin(self, head: RequestHead) -> None:
         """The head has come."""
         self._bodiless = head.method == b"HEAD"
         self._expected = head.length
         if head.upgrade is not None:  # HTTP/1.1 has a key for it, HTTP/2 has none (RFC 8441 5)
             head.lines.append(b"sec-websocket-key: %b\r\n" % b64encode(self.core.random.randbytes(16)))
         exchange = self.exchange = Exchange(self, head)
+        if head.length == 0 and head.upgrade is None and not self.received_all:
+            self._unadmitted = True
+            self.connection.received[self] = None
+        else:
+            self._admit(exchange)
+
+    def _admit(self, exchange: Exchange) -> None:
+        restraint = self.port.restraint
         if restraint is None or not restraint.sheds(exchange, self):
             admit(exchange, self)
         if self.exchange is not None:
@@ -92,10 +107,13 @@ class Http2ClientStream(Http2Stream):
         exchange = self.exchange
         if exchange is None:
             return
-        if self._expected is not None and self._received > self._expected and not self.is_tunnel:
-            raise frames.StreamFault(frames.PROTOCOL_ERROR, "more data than content-length says")
-        exchange.request_data(data)
         self.connection.received[self] = None
+        if self._expected is not None and self._received >= self._expected and not self.is_tunnel:
+            if self._received > self._expected:
+                raise frames.StreamFault(frames.PROTOCOL_ERROR, "more data than content-length says")
+            self._final = data
+        else:
+            exchange.request_data(data)
 
     def data_end(self, trailers: Fields) -> None:
         exchange = self.exchange
@@ -104,7 +122,15 @@ class Http2ClientStream(Http2Stream):
         if self._expected is not None and self._received != self._expected and not self.is_tunnel:
             self.received_all = False
             raise frames.StreamFault(frames.PROTOCOL_ERROR, "less data than content-length says")
-        exchange.request_end(trailers)
+        if self._unadmitted:
+            self._unadmitted = False
+            self._admit(exchange)
+            return
+        if self._final:
+            exchange.request_data(self._final)
+            self._final = b""
+        if self.exchange is exchange:  # else that was more than may come, and is answered
+            exchange.request_end(trailers)
 
     def flush_received(self) -> None:
         exchange = self.exchange

@@ -78,8 +78,8 @@ class Http2Connection:
     """
 
     __slots__ = (
-        "_block", "_block_ended", "_block_fault", "_block_stream", "_budgets", "_buffer", "_continuations", "_flushing", "_reset_streams", "_settled",
-        "answered", "blocked", "credit", "decoder", "encoder", "ended", "frame_limit", "initial_send_window",
+        "_block", "_block_ended", "_block_fault", "_block_stream", "_budgets", "_buffer", "_continuations", "_flushing",
+        "_reset_streams", "_settled", "answered", "blocked", "credit", "decoder", "encoder", "ended", "frame_limit", "initial_send_window",
         "last", "loop", "out", "peer_leaves", "receive_window", "received", "send_window", "streams", "transport", "untaken", "waiting",
         "work", "write",
     )  # fmt: skip

@@ -26,6 +26,7 @@ from tests.attacks.http2_row import (
     get,
     head,
     headers,
+    ping,
     post,
     resets,
 )
@@ -201,7 +202,17 @@ LENGTHS = (
     Http2Attack("length of a request without DATA", _LENGTH, get((b"content-length", b"5")), MALFORMED),
     Http2Attack("length of a POST that ends at once", _LENGTH, headers(1, head((b"content-length", b"1"), method=b"POST")), MALFORMED),
     Http2Attack("length below the DATA", _LENGTH, post((b"content-length", b"2")) + data(b"ok" + _HIDDEN), MALFORMED, late=True),
-    Http2Attack("length 0 and DATA", _LENGTH, post((b"content-length", b"0")) + data(_HIDDEN), MALFORMED, late=True),
+    Http2Attack("length 0 and DATA", _LENGTH, post((b"content-length", b"0")) + data(_HIDDEN), MALFORMED),
+    Http2Attack("length 0, and DATA later", _LENGTH, post((b"content-length", b"0")) + ping() + data(_HIDDEN), MALFORMED),
+    Http2Attack(
+        "length 0, and DATA behind DATA of no bytes",
+        _LENGTH,
+        post((b"content-length", b"0")) + data(b"", flags=0) + data(_HIDDEN),
+        MALFORMED,
+    ),
+    Http2Attack(
+        "DATA behind the length", _LENGTH, post((b"content-length", b"2")) + data(b"ok", flags=0) + data(_HIDDEN), MALFORMED, late=True
+    ),
     Http2Attack("length above the DATA", _LENGTH, post((b"content-length", b"50")) + data(b"ok"), MALFORMED, late=True),
     Http2Attack(
         "length above DATA in two frames",

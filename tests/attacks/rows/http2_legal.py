@@ -284,6 +284,21 @@ BODIES = (
     _body("DATA as large as may be", "RFC 9113 4.2", post() + data(bytes(MOST_IN_A_FRAME)), bytes(MOST_IN_A_FRAME)),
     _body("length that fits", "RFC 9113 8.1.1", post((b"content-length", b"5")) + data(b"he", flags=0) + data(b"ll", flags=0) + data(b"o")),
     _body("length 0 and no DATA", "RFC 9113 8.1.1", headers(1, head((b"content-length", b"0"), method=b"POST")), b""),
+    Http2Served(
+        "length 0, DATA of no bytes, and the expectation to be asked for more",
+        "RFC 9110 10.1.1",
+        post((b"content-length", b"0"), (b"expect", b"100-continue")) + data(b""),
+        method=b"POST",
+        fields=((b"content-length", b"0"),),
+        absent=(b"expect",),
+    ),
+    Http2Served(
+        "trailers behind length 0",
+        "RFC 9113 8.1",
+        post((b"content-length", b"0")) + headers(1, ((b"x", b"y"),)),
+        method=b"POST",
+        fields=((b"content-length", b"0"),),
+    ),
     _body("length 0 and DATA of no bytes", "RFC 9113 8.1.1", post((b"content-length", b"0")) + data(b""), b""),
     _body("length with leading zeros", "RFC 9110 8.6", post((b"content-length", b"0005")) + data(b"hello")),
     _body(

@@ -61,15 +61,16 @@ class _Template(string.Template):
     delimiter = "@"
 
 
-def service(name: str, *ports: int, namespace: str = "default", conditions: Mapping[str, bool] | None = None) -> str:
+def service(name: str, *ports: int, namespace: str = "default", conditions: Mapping[str, bool] | None = None, protocol: str = "TCP") -> str:
     """A Service with port 80, and an endpoint on 127.0.0.1 for each port."""
-    described = {"kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": {"ports": [{"name": "http", "port": 80}]}}
+    named = {"name": "http", "protocol": protocol}
+    described = {"kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": {"ports": [{"port": 80, **named}]}}
     slices = [
         {
             "kind": "EndpointSlice",
             "metadata": {"name": f"{name}-{port}", "namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
             "addressType": "IPv4",
-            "ports": [{"name": "http", "port": port}],
+            "ports": [{"port": port, **named}],
             "endpoints": [{"addresses": ["127.0.0.1"], "conditions": dict(conditions or {})}],
         }
         for port in ports
@@ -93,7 +94,7 @@ def documents(text: str) -> list[dict[str, Any]]:
         if isinstance(document, list):
             document = {"kind": "HTTPRoute", "metadata": {"name": "route"}, "spec": {"rules": document}}
         document = {"apiVersion": VERSIONS[document["kind"]][0], **document}
-        if document["kind"] == "HTTPRoute":
+        if document["kind"].endswith("Route"):
             document["spec"] = {"parentRefs": [{"name": "web"}], **document["spec"]}
         found.append(document)
     return found
@@ -348,6 +349,10 @@ class Site:
         """What `explain` says of a request on a plain port."""
         question = {"method": method, "url": f"http://127.0.0.1:{port}{target}", "headers": headers}
         return self._explain(question)
+
+    def explain_stream(self, url: str) -> dict[str, Any]:
+        """What `explain` says of a connection or flow: tcp://, tls:// or udp://."""
+        return self._explain({"method": "CONNECT", "url": url})
 
     def _explain(self, question: dict[str, Any]) -> dict[str, Any]:
         explanation: dict[str, Any] = json.loads(bytes(self._thread.run(self.runtime.explain(question))))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+
 import pytest
 
 from tests.wire.backends import Echo, closed_port
 from tests.wire.conftest import Serve
+from tests.wire.http2_backends import Http2Echo, Http2Received
+from tests.wire.pairings import any_client
 from tests.wire.serving import service
 
 TO_SHOP = "- backendRefs: [{name: shop, port: 80}]"
@@ -85,6 +90,21 @@ def test_a_service_without_selector_and_address_is_served(serve: Serve, blue: Ec
     """Endpoints come from EndpointSlices, also for headless and selectorless Services (HTTPRouteServiceTypes)."""
     headless = service("shop", blue.port).replace('"spec": {', '"spec": {"clusterIP": "None", ')
     assert serve(TO_SHOP, headless).ask().backend == "blue"
+
+
+@any_client
+@pytest.mark.parametrize("said_by", ["Service", "EndpointSlice"])
+def test_a_port_that_says_h2c_is_spoken_to_in_http2(serve: Serve, http2_echo: Callable[..., Http2Echo], said_by: str) -> None:
+    """`appProtocol: kubernetes.io/h2c` is HTTP/2 with prior knowledge, whatever the client speaks (HTTPRouteBackendProtocolH2C)."""
+    echo = http2_echo("shop")
+    described, endpoints = [json.loads(text) for text in service("shop", echo.port).split("\n---\n")]
+    port = described["spec"]["ports"][0] if said_by == "Service" else endpoints["ports"][0]
+    port["appProtocol"] = "kubernetes.io/h2c"
+    site = serve(TO_SHOP, json.dumps(described), json.dumps(endpoints))
+    site.join(echo)
+    received = site.ask("/a", method="POST", body=b"b").request
+    assert isinstance(received, Http2Received)
+    assert (received.target, received.body, received.scheme, received.value("host")) == ("/a", b"b", "http", "example.com")
 
 
 def test_no_ready_endpoint_is_503(serve: Serve, blue: Echo) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from tests.certificates import Pair, self_signed
 from tests.wire.conftest import Serve
+from tests.wire.http2_clients import Http2Client, offering_h2
+from tests.wire.pairings import any_client
 from tests.wire.peers import Wire, get
 from tests.wire.secure import careless, gateway, https
 from tests.wire.serving import certificate
@@ -38,6 +40,7 @@ def pair() -> Pair:
     return self_signed("example.org", "second-example.org", "*.wildcard.org")
 
 
+@any_client
 @pytest.mark.parametrize(
     ("server_name", "host", "expected"),
     [
@@ -79,6 +82,7 @@ def test_a_request_is_served_only_where_its_host_belongs(
     assert (answer.backend or answer.status) == expected
 
 
+@any_client
 @pytest.mark.parametrize(
     ("host", "expected"), [("one.test", 200), ("one.test:443", 200), ("ONE.test", 200), ("two.test", 421), ("three.test", 404)]
 )
@@ -103,6 +107,18 @@ def test_a_misdirected_request_costs_the_connection_nothing(serve: Serve, pair: 
     with Wire(site, 443, tls=careless(), server_name="example.org") as wire:
         hosts = (b"example.org", b"second-example.org", b"nowhere.org", b"example.org")
         assert [wire.ask(get(host=host)).status for host in hosts] == [200, 421, 404, 200]
+
+
+def test_streams_of_a_connection_are_judged_one_by_one(serve: Serve, pair: Pair) -> None:
+    """A client of HTTP/2 may send what it likes on a connection whose certificate covers it (RFC 9113 9.1.1): what belongs to another
+    listener is 421, which lets it ask there (9.1.2), and the others are served."""
+    listeners = [https(name, "pair", hostname=hostname) for name, hostname in LISTENERS.items()]
+    site = serve(gateway(*listeners), certificate("pair", pair), ROUTES)
+    with Http2Client(site.address(443), tls=offering_h2(), server_name="example.org") as client:
+        hosts = ("example.org", "second-example.org", "nowhere.org", "third-example.wildcard.org", "example.org")
+        streams = [client.begin(authority=host, scheme="https") for host in hosts]
+        assert [client.answer(stream).status for stream in streams] == [200, 421, 404, 421, 200]
+        assert client.goaway is None
 
 
 def test_a_new_listener_takes_its_host_from_open_connections(serve: Serve, pair: Pair) -> None:

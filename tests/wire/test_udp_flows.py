@@ -4,72 +4,18 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from threading import Thread
 
 import msgspec
 import pytest
 
 from gateway.ir.backend import Balancing, Ejection, Limits
 from tests.wire.backends import LIMIT
+from tests.wire.datagrams import Answer, ask, client_at, dropped
 from tests.wire.streaming import StreamSite, backend, listener, options, udp_rule
 
 
-class Answering:
-    """A UDP server that answers each datagram with its name and the datagram, and keeps who has asked."""
-
-    def __init__(self, name: bytes = b"", family: int = socket.AF_INET) -> None:
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        self.socket.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
-        self.port: int = self.socket.getsockname()[1]
-        self.name = name
-        self.asked: list[tuple[bytes, object]] = []
-        self._thread = Thread(target=self._answer, daemon=True)
-        self._thread.start()
-
-    def _answer(self) -> None:
-        with suppress(OSError):
-            while True:
-                datagram, client = self.socket.recvfrom(65_536)
-                if datagram == b"end" and client[1] == self.port:
-                    return
-                self.asked.append((datagram, client))
-                self.socket.sendto(self.name + datagram, client)
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self.socket.sendto(b"end", self.socket.getsockname())
-        self._thread.join(LIMIT)
-        self.socket.close()
-
-
-Answer = Callable[..., Answering]
-
-
-@pytest.fixture
-def answering() -> Iterator[Answer]:
-    servers: list[Answering] = []
-
-    def make(name: bytes = b"", family: int = socket.AF_INET) -> Answering:
-        servers.append(Answering(name, family))
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        server.close()
-
-
 def client_of(site: StreamSite, port: int = 53, address: str = "127.0.0.1") -> socket.socket:
-    client = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-    client.settimeout(LIMIT)
-    client.connect((address, site.sockets.datagrams[port]))
-    return client
-
-
-def ask(client: socket.socket, datagram: bytes) -> bytes:
-    client.send(datagram)
-    return client.recv(65_536)
+    return client_at(address, site.sockets.datagrams[port])
 
 
 def closed_port() -> int:
@@ -79,13 +25,8 @@ def closed_port() -> int:
         return port
 
 
-def dropped(site: StreamSite) -> dict[str, float]:
-    counters = site.statistics().counters
-    return {dict(sample.labels)["reason"]: sample.value for sample in counters if sample.name == "tidegate_datagrams_dropped_total"}
-
-
 def until_dropped(site: StreamSite, reason: str, count: int = 1) -> None:
-    while dropped(site).get(reason, 0) < count:
+    while dropped(site.statistics()).get(reason, 0) < count:
         pass
 
 
@@ -209,7 +150,7 @@ def test_what_nobody_may_have_is_dropped_and_counted_by_reason(answering: Answer
             else:
                 first.send(b"?")
                 until_dropped(site, reason)
-        assert dropped(site) == {reason: 1}
+        assert dropped(site.statistics()) == {reason: 1}
 
 
 @pytest.mark.parametrize(("bound", "asked"), [("0.0.0.0", "127.0.0.2"), ("::", "::1"), ("::", "127.0.0.2")])

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from gateway.net.proxy_protocol import Ends
 from gateway.net.sockets import Address
 
 AT_ONCE = 64
@@ -41,6 +42,9 @@ _OF_ONE_CONNECTION = frozenset(
 
 class Seat(Protocol):
     """The place of a connection among those that are counted, from accept to its end."""
+
+    ends: Ends | None
+    """What a PROXY header says of it."""
 
     def leave(self) -> None:
         """Its end; further calls do nothing."""

@@ -22,6 +22,9 @@ from gateway.net.accept import Acceptor, Seat
 from gateway.net.client_hello import LONGEST_PEEK, ClientHello, NotTls, least_length, read_client_hello
 from gateway.net.contexts import ServerContexts, TlsContext
 from gateway.net.failures import Failure, reason_of
+from gateway.net.peer import address_of
+from gateway.net.proxy_protocol import LONGEST as LONGEST_HEADER
+from gateway.net.proxy_protocol import Ends, Header, MalformedHeader
 from gateway.net.sockets import Address
 
 ListenerType = TypeVar("ListenerType")
@@ -60,17 +63,26 @@ class AcceptorOptions:
     """Told of each failure, for logs."""
     admit: Callable[[Address], Seat | None] | None = None
     """Gives a connection its seat, before anything is made for it, or None: then it is closed at once. Without it all are admitted."""
+    greeting: Callable[[bytes, bytes], Header | None] | None = None
+    """Reads the PROXY header that connections begin with, from the address of the peer and the bytes that there are; one of no length
+    where there is none, None when more are needed. Raises MalformedHeader."""
+    named: Callable[[Address, Ends | None], Seat | None] | None = None
+    """Gives a connection whose header is read the seat of its client, in place of the one from accept, or None: then it is closed."""
 
 
 class _Pending:
     """A connection that no protocol has yet."""
 
-    __slots__ = ("address", "connection", "deadline", "discarded", "failure", "reading", "seat", "seen", "server_name", "task")
+    __slots__ = (
+        "address", "connection", "deadline", "discarded", "failure", "reading", "seat", "seen", "server_name", "step", "task",
+    )  # fmt: skip
 
     def __init__(self, connection: socket.socket, address: Address, deadline: float, seat: Seat | None) -> None:
         self.connection, self.address, self.deadline, self.seat = connection, address, deadline, seat
         self.seen = 0
         self.reading = False
+        self.step: Callable[[_Pending], None] | None = None
+        """What is done when there is something to read."""
         self.server_name = b""
         self.task: asyncio.Task[None] | None = None
         self.failure: str | None = None
@@ -161,7 +173,10 @@ class TlsAcceptor(Generic[ListenerType]):
         self._pending[pending] = None
         if self._timer is None:
             self._timer = self._loop.call_at(pending.deadline, self._tick)
-        self._peek(pending)
+        if self.options.greeting is None:
+            self._peek(pending)
+        else:
+            self._greet(pending)
 
     def _tick(self) -> None:
         self._timer = None
@@ -170,15 +185,63 @@ class TlsAcceptor(Generic[ListenerType]):
         if oldest is not None:
             self._timer = self._loop.call_at(oldest.deadline, self._tick)
 
+    def _greet(self, pending: _Pending) -> None:
+        """Takes the PROXY header away, and nothing behind it."""
+        greeting, header = self.options.greeting, None
+        try:
+            data = pending.connection.recv(LONGEST_HEADER, socket.MSG_PEEK)
+            if len(data) == pending.seen:
+                self._woken_for_nothing(pending)
+                return
+            header = Header(0, None) if greeting is None else greeting(address_of(pending.address), data)
+            if header is None:
+                pending.seen = len(data)
+                _wake_at(pending.connection, len(data) + 1)
+            elif header.length:
+                pending.connection.recv(header.length)
+        except BlockingIOError:
+            pass
+        except MalformedHeader as error:
+            self._fail(pending, failures.PROXY_HEADER, str(error))
+            return
+        except OSError as error:
+            self._fail(pending, failures.CLOSED, str(error))
+            return
+        if header is None:
+            self._read(pending, self._greet)
+        else:
+            self._greeted(pending, header)
+
+    def _greeted(self, pending: _Pending, header: Header) -> None:
+        self._stop_reading(pending)
+        if pending.seen:
+            pending.seen = 0
+            _wake_at(pending.connection, 1)
+        named = self.options.named
+        if named is not None:
+            if pending.seat is not None:
+                pending.seat.leave()
+            pending.seat = named(pending.address, header.ends)
+            if pending.seat is None:
+                self._drop(pending)
+                return
+        if header.ends is not None:
+            pending.address = (header.ends.address.decode("ascii"), header.ends.port)
+        self._peek(pending)
+
+    def _woken_for_nothing(self, pending: _Pending) -> None:
+        """Nothing was added to what was seen."""
+        if _has_ended(pending.connection):
+            self._fail(pending, failures.CLOSED, "closed before its ClientHello")
+        else:
+            self._look_later(pending)
+
     def _peek(self, pending: _Pending) -> None:
         data = b""
         try:
             data = pending.connection.recv(LONGEST_PEEK, socket.MSG_PEEK)
-            if len(data) == pending.seen:  # woken although nothing was added
-                if _has_ended(pending.connection):
-                    self._fail(pending, failures.CLOSED, "closed before its ClientHello")
-                else:
-                    self._look_later(pending)
+            if len(data) == pending.seen:
+                self._woken_for_nothing(pending)
                 return
             hello = read_client_hello(data)
             if hello is None:
@@ -208,8 +271,8 @@ class TlsAcceptor(Generic[ListenerType]):
         self._loop.call_later(UNDER_PRESSURE, self._look_again, pending)
 
     def _look_again(self, pending: _Pending) -> None:
-        if pending in self._pending and pending.task is None and pending.discarded is None:
-            self._read(pending, self._peek)
+        if pending in self._pending and pending.task is None and pending.discarded is None and pending.step is not None:
+            self._read(pending, pending.step)
 
     def _begin(self, pending: _Pending, hello: ClientHello) -> None:
         chosen = self._choose(hello)
@@ -338,7 +401,7 @@ class TlsAcceptor(Generic[ListenerType]):
 
     def _read(self, pending: _Pending, step: Callable[[_Pending], None]) -> None:
         if not pending.reading:
-            pending.reading = True
+            pending.reading, pending.step = True, step
             self._loop.add_reader(pending.connection, step, pending)
 
     def _stop_reading(self, pending: _Pending) -> None:

@@ -22,6 +22,8 @@ CERTIFICATE_REFUSED = "certificate_refused"
 """The client's certificate does not verify."""
 ALERTED = "alerted"
 """The client ended the handshake, most often because it does not trust our certificate."""
+PROXY_HEADER = "proxy_header"
+"""What should have been a PROXY header is none, or came from somebody who is not believed."""
 OVERLOAD = "overload"
 """Dropped, as the oldest of too many, to make room."""
 ABORTED = "aborted"
@@ -39,6 +41,7 @@ REASONS = (
     CERTIFICATE_MISSING,
     CERTIFICATE_REFUSED,
     ALERTED,
+    PROXY_HEADER,
     OVERLOAD,
     ABORTED,
     OTHER,

@@ -6,6 +6,8 @@ import asyncio
 import ssl
 from typing import Final, NamedTuple
 
+from gateway.net.proxy_protocol import Ends
+
 
 class Peer(NamedTuple):
     address: bytes
@@ -20,6 +22,29 @@ class Peer(NamedTuple):
     @property
     def scheme(self) -> bytes:
         return b"https" if self.tls_version else b"http"
+
+
+class Origin(NamedTuple):
+    """Who is at the other end of a connection, and whom that end says it speaks for in a PROXY header, if it says so."""
+
+    peer: bytes
+    """Peer.address."""
+    named: Ends | None = None
+
+    @property
+    def address(self) -> bytes:
+        """The client's."""
+        return self.peer if self.named is None else self.named.address
+
+    def ends(self, transport: asyncio.BaseTransport) -> Ends:
+        """Both ends as the client sees them."""
+        if self.named is not None:
+            return self.named
+        return Ends(*_address(transport.get_extra_info("peername")), *_address(transport.get_extra_info("sockname")))
+
+
+NOBODY: Final = Origin(b"")
+"""Of a connection that is not there yet."""
 
 
 def peer_of(transport: asyncio.BaseTransport, server_name: bytes = b"") -> Peer:

@@ -102,7 +102,7 @@ def check_absolute(head: RequestHead, authority: bytes, scheme: bytes | None, ex
 def _believe(exchange: Exchange, client: ClientStream, trust: Trust) -> None:
     """Request id and forwarded fields, where a listener believes some of its peers."""
     head, address, drawn = exchange.head, exchange.client_address, exchange.request_id
-    if trust.believes(address):
+    if trust.believes(client.origin.peer):
         exchange.client_address = trust.client(address, head.forwarded_for)
         head.forwarded, exchange.request_id = believed_lines(client.forwarded, head, address, drawn)
     else:

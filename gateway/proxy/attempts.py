@@ -146,9 +146,11 @@ def begin(exchange: Exchange) -> None:
     if rule.backend_timeout:
         exchange.core.deadlines.set(exchange, min(exchange.request_deadline, exchange.backend_began + rule.backend_timeout))
     pool = endpoint.plain
-    if backend.settings_for is not None:
+    if backend.settings_for is not None or backend.guarded:
         try:
-            pool = _secure_pool(exchange, backend, endpoint)
+            assert exchange.listener is not None
+            assert exchange.client is not None
+            pool = backend.pool(endpoint, exchange.listener, exchange.client)
         except ValueError as reason:
             exchange.reply(LocalReply(500, str(reason), flag="NC"))
             return
@@ -167,12 +169,6 @@ def _make_connection(exchange: Exchange, backend: Backend, endpoint: Endpoint, p
         exchange.core.start(_connect(exchange, backend, endpoint, pool, announce(exchange.core, pool)))
     else:
         wait_in_line(exchange, backend, endpoint, pool, _WAYS)
-
-
-def _secure_pool(exchange: Exchange, backend: Backend, endpoint: Endpoint) -> Pool:
-    """Of connections with the certificate that the listener's Gateway presents. Raises ValueError when it cannot be presented."""
-    assert exchange.listener is not None
-    return endpoint.pool(backend.settings(exchange.listener.client_certificate))
 
 
 async def _connect(exchange: Exchange, backend: Backend, endpoint: Endpoint, pool: Pool, opening: Opening | None) -> None:

@@ -172,7 +172,8 @@ class Authorization:
             self._lease = Lease(backend, endpoint)
         self._began = monotonic()
         try:
-            pool = endpoint.pool(backend.settings(listener.client_certificate))
+            assert self._exchange.client is not None
+            pool = backend.pool(endpoint, listener, self._exchange.client)
         except ValueError as refusal:
             self._fail(f"cannot be used: {refusal}", 500)
             return

@@ -6,7 +6,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.net.peer import peer_of
+from gateway.net.peer import Origin, peer_of
 from gateway.proxy.forwarded import client_certificate_value, constant_lines
 from gateway.telemetry.access_log import client_fragment
 
@@ -26,6 +26,8 @@ class Client(Protocol):
     seat: Seat | None
     """Counts the connection where more than its number is counted."""
     address: bytes
+    """The client's: of the connection's other end, or what that end says of its client in a PROXY header."""
+    origin: Origin
     fragment: bytes
     """The end of its log lines."""
     forwarded: bytes
@@ -50,7 +52,8 @@ class Client(Protocol):
 def arrive(client: Client, transport: asyncio.BaseTransport, server_name: bytes) -> None:
     """A connection that is ready to be read: it counts from here on, and has the time of a head to say something."""
     peer = peer_of(transport, server_name)
-    client.address = peer.address
+    origin = client.origin = Origin(peer.address, client.seat.ends if client.seat is not None else None)
+    client.address = origin.address
     certificate, identity = client_certificate_value(peer.certificate) if peer.certificate is not None else (None, b"")
     client.fragment = client_fragment(peer.tls_version, identity)
     client.forwarded = constant_lines(peer.scheme, client.port.public_number, certificate)
@@ -62,7 +65,8 @@ def arrive(client: Client, transport: asyncio.BaseTransport, server_name: bytes)
 
 def hand_over(client: Client, successor: Client) -> None:
     """The same connection speaks another protocol from here on, and nothing of it is counted anew."""
-    successor.address, successor.fragment, successor.forwarded = client.address, client.fragment, client.forwarded
+    successor.address, successor.origin = client.address, client.origin
+    successor.fragment, successor.forwarded = client.fragment, client.forwarded
     successor.seat, client.seat = client.seat, None
     client.port.connections.discard(client)
     client.port.connections.add(successor)

@@ -17,6 +17,7 @@ from gateway.http.head import LocalReply, RequestHead, ResponseHead
 from gateway.http.refused import Refused
 from gateway.http.request import is_broken_preface, parse_request, refuse_early
 from gateway.net.deadlines import NEVER
+from gateway.net.peer import NOBODY
 from gateway.net.reset import reset
 from gateway.net.tcp_information import acknowledged
 from gateway.proxy.admission import admit
@@ -72,6 +73,7 @@ class ClientConnection(ResponseWriter):
         "forwarded",
         "fragment",
         "listener",
+        "origin",
         "pace",
         "port",
         "requests",
@@ -89,6 +91,7 @@ class ClientConnection(ResponseWriter):
         self.seat: Seat | None = None
         """Counts the connection where more than its number is counted."""
         self.address = self.fragment = self.forwarded = b""
+        self.origin = NOBODY
         self.requests = 0
         """Those begun while a Restraint counted them."""
         self.deadline, self.slot = NEVER, 0

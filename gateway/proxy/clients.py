@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from gateway.net.peer import address_of
+from gateway.net.proxy_protocol import Ends
 
 if TYPE_CHECKING:
     from gateway.proxy.port import Port
@@ -52,9 +53,11 @@ class Clients:
 class Seat:
     """Counts a connection, in all and for its client, until it leaves."""
 
-    __slots__ = ("_client", "_clients", "_seats")
+    __slots__ = ("_client", "_clients", "_seats", "ends")
 
     def __init__(self, clients: Clients, seats: dict[bytes, int], client: bytes) -> None:
+        self.ends: Ends | None = None
+        """What a PROXY header says of it."""
         self._clients, self._client = clients, client
         self._seats: dict[bytes, int] | None = seats
         clients.connections += 1

@@ -187,7 +187,7 @@ class InLine:
         if pool is self._pool:
             return True
         bound = self._exchange.pinned is not None or self._backend.hashing is not None
-        return not bound and pool.settings is self._pool.settings
+        return not bound and pool.settings is self._pool.settings and pool.preface == self._pool.preface
 
     def given(self, connection: Speaking) -> None:
         """Used when whoever had it before is through with it."""

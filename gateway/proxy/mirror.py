@@ -49,12 +49,12 @@ class Mirror:
             self._drop("crowded")
             return
         endpoint = backend.pick(head, exchange.client_address)
-        listener = exchange.listener
-        if endpoint is None or backend.error is not None or listener is None:
+        listener, client = exchange.listener, exchange.client
+        if endpoint is None or backend.error is not None or listener is None or client is None:
             self._drop("unavailable")
             return
         try:
-            pool = endpoint.pool(backend.settings(listener.client_certificate))
+            pool = backend.pool(endpoint, listener, client)
         except ValueError:
             self._drop("unavailable")
             return

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, cast
 from gateway.net.accept import Seat, accept_queued
 from gateway.net.acceptor import AcceptorOptions, Chosen, TlsAcceptor
 from gateway.net.client_hello import ClientHello
-from gateway.net.failures import UNRECOGNIZED_NAME, Failure
+from gateway.net.failures import PROXY_HEADER, UNRECOGNIZED_NAME, Failure
 from gateway.net.peer import address_of
+from gateway.net.proxy_protocol import Ends
 from gateway.net.sockets import Address
 from gateway.proxy.client_connection import ClientConnection
 from gateway.proxy.clients import Arrival, Refusal, refusal, take_seat
+from gateway.proxy.greeting import Greeter, name_seat
 from gateway.proxy.http2.client_connection import Http2ClientConnection
 from gateway.proxy.port import LiveListener, Port, PortKind
 from gateway.proxy.rule import Account
-from gateway.relay.relay import Relay, log_unrouted
+from gateway.relay.relay import Relay, log_ended
+from gateway.relay.rule import NO_ROUTE
 from gateway.telemetry.counters import CounterLabels
 
 if TYPE_CHECKING:
@@ -73,6 +76,8 @@ class OpenPort:
         if reason:
             core.clients.count_refused(reason)
             return Refusal()
+        if port.greeting is not None:
+            return Greeter(core, port, self._serving, self._turn_away)
         if port.limits.per_client == inf:
             return self._serving()
         return Arrival(core.clients, port, self._serving)
@@ -94,7 +99,15 @@ class OpenPort:
         if reason:
             clients.count_refused(reason)
             return None
-        return take_seat(clients, port, address_of(address))
+        return take_seat(clients, port, address_of(address) if port.greeting is None else b"")  # whose it is its header says
+
+    def _named(self, address: Address, ends: Ends | None) -> Seat | None:
+        return name_seat(self._core, self.port, address_of(address), ends)
+
+    def _turn_away(self, address: bytes, reason: str, server_name: bytes = b"") -> None:
+        """Counts and logs a connection without the PROXY header that it should have."""
+        self._core.clients.count_refused("PROXY header")
+        log_ended(self._core, self.port.sole, (address, server_name), "DPE", reason)
 
     def pause(self) -> None:
         """Accepts nothing until `resume`; who connects meanwhile waits in the system's queue."""
@@ -130,7 +143,9 @@ class OpenPort:
 
     def _options(self) -> AcceptorOptions:
         longest = min(self.port.header_timeout, LONGEST_HANDSHAKE)
-        return AcceptorOptions(handshake_timeout=longest, admit=self._admit, failed=self._failed)
+        greeting = self.port.greeting
+        named = (greeting.read, self._named) if greeting is not None else (None, None)
+        return AcceptorOptions(longest, admit=self._admit, failed=self._failed, greeting=named[0], named=named[1])
 
     def _connected(self, listener: LiveListener, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
         """The protocol that the handshake will agree on: of those that both speak the one that we prefer (RFC 7301 3.2)."""
@@ -153,10 +168,14 @@ class OpenPort:
         return Chosen(listener, listener.contexts)
 
     def _failed(self, failure: Failure) -> None:
-        """Logs what a listener of protocol TLS has no rule for."""
+        """Logs what a listener of protocol TLS has no rule for, and what has no PROXY header."""
+        where = (address_of((failure.address, failure.port)), failure.server_name)
+        if failure.reason == PROXY_HEADER:
+            self._turn_away(where[0], failure.detail)
+            return
         listener = self.port.hosts.choose(failure.server_name) if failure.reason == UNRECOGNIZED_NAME else None
         if listener is not None:
-            log_unrouted(self._core, listener, address_of((failure.address, failure.port)), failure.server_name)
+            log_ended(self._core, listener, where, "NR", NO_ROUTE)
 
     def adopt(self, connection: socket.socket) -> None:
         """Serves a connection that was accepted elsewhere, non-blocking, nothing of it read."""
@@ -212,5 +231,5 @@ class OpenPort:
             self._acceptor.abort()
         for connection in list(self.port.connections):
             connection.transport.abort()
-        for relay in list(self.port.relays):
-            relay.drop()
+        for other in (*self.port.relays, *self.port.greeters):
+            other.drop()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from gateway.http.target import PathRules
 from gateway.ir.listener import Listener
 from gateway.proxy.forwarded import Trust
+from gateway.proxy.greeting import Greeter, Greeting
 from gateway.proxy.limits import PaceLimits, loosest_connections, loosest_pace, seconds
 from gateway.proxy.restraint import Restraint
 from gateway.routing.hosts import HostTable
@@ -87,6 +88,7 @@ class LiveListener:
         """Seconds that may pass in a relay without a byte in either direction."""
         self.flow_idle = seconds(options.flow_idle_timeout)
         """Seconds without a datagram at which a UDP flow ends."""
+        Greeting.of((options,))  # which may be refused
         self.request_limits: RequestLimits | None = None
         """How many requests it takes, and how long they may be; None where nothing is said of it."""
         self.client_certificate: str | None = None
@@ -110,6 +112,8 @@ class Port:
         "account",
         "address",
         "connections",
+        "greeters",
+        "greeting",
         "header_timeout",
         "hosts",
         "idle_timeout",
@@ -134,6 +138,10 @@ class Port:
         self.most_flows = 0
         self.relays: set[Relay | Flow] = set()
         """The others."""
+        self.greeting: Greeting | None = None
+        """What connections begin with before anything else; None as a rule."""
+        self.greeters: set[Greeter] = set()
+        """Those of which that is not read yet."""
         self.header_timeout = 10.0
         self._idle_configured = self.idle_timeout = 60.0
         self._idle_ceiling = inf
@@ -158,14 +166,21 @@ class Port:
             self.header_timeout = max(seconds(each.header_timeout) for each in options)
             self._idle_configured = max(seconds(each.idle_timeout) for each in options)
             self.pace, self.limits = loosest_pace(options), loosest_connections(options)
+            self.greeting = Greeting.of(options)
             self.most_flows = max(each.most_flows for each in options)
             self._trusts = tuple([listener.trust for listener in listeners.values() if listener.trust is not None])
             self._restrain()
 
     @property
+    def sole(self) -> LiveListener | None:
+        """The listener of a port that has only one."""
+        listeners = self.hosts.values()
+        return listeners[0] if len(listeners) == 1 else None
+
+    @property
     def occupancy(self) -> int:
         """How many connections there are."""
-        return len(self.connections) + len(self.relays)
+        return len(self.connections) + len(self.relays) + len(self.greeters)
 
     def press(self, idle_ceiling: float, pressing: Restraint) -> None:
         """Overload: how long a connection may be idle at most, and what is held back; inf and nothing when it is over."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.http.head import Fields, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
+    from gateway.net.peer import Origin
     from gateway.proxy.core import Core
     from gateway.proxy.exchange import Exchange
     from gateway.proxy.pace import Pace, Waits
@@ -30,6 +31,7 @@ class ClientStream(Protocol):
     port: Port
     listener: LiveListener | None
     """The listener chosen by the server name; None on a plain port, where each request chooses."""
+    origin: Origin
     address: bytes
     fragment: bytes
     """The end of its log lines."""

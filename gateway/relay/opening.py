@@ -100,7 +100,8 @@ def _connect(relay: Relay, backend: Backend, endpoint: Endpoint, settings: Backe
 async def _reach(relay: Relay, backend: Backend, endpoint: Endpoint, settings: BackendTlsSettings | None, side: BackendSide) -> None:
     """With a place among the backend's connections that is reserved."""
     try:
-        await reach(relay.core, endpoint, settings, side, backend.connect_timeout)
+        preface = backend.preface(relay.origin, relay.client.transport)
+        await reach(relay.core, endpoint, settings, side, backend.connect_timeout, preface)
     except ConnectFailed as failure:
         side.give_up()
         relay.task = None

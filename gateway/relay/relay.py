@@ -14,13 +14,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from gateway.net.deadlines import NEVER
-from gateway.net.peer import peer_of
+from gateway.net.peer import NOBODY, Origin, peer_of
 from gateway.net.reset import reset
 from gateway.proxy.forwarded import client_certificate_value
 from gateway.relay import opening
-from gateway.relay.rule import NO_ROUTE, account_of
+from gateway.relay.rule import account_of
 from gateway.relay.side import Side
 from gateway.telemetry.access_log import client_fragment
+from gateway.telemetry.counters import CounterLabels
 from gateway.telemetry.streams import StreamRecord
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class Relay:
 
     __slots__ = (
         "_amount", "_counted", "_done", "_flag", "_graced", "_moved", "_reason", "account", "address", "backend", "began", "client", "core",
-        "deadline", "endpoint", "fragment", "lease", "listener", "port", "rule", "seat", "server_name", "share", "slot", "task", "tried",
+        "deadline", "endpoint", "fragment", "lease", "listener", "origin", "port", "rule", "seat", "server_name", "share", "slot", "task",
+        "tried",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +57,7 @@ class Relay:
         self.backend: Side | None = None
         """None until it is connected and has shown who it is."""
         self.address = self.fragment = b""
+        self.origin = NOBODY
         self.seat: Seat | None = None
         """Counts the connection where more than its number is counted."""
         self.began = 0.0
@@ -80,7 +83,8 @@ class Relay:
     def client_made(self) -> None:
         transport, core = self.client.transport, self.core
         peer = peer_of(transport, self.server_name)
-        self.address = peer.address
+        self.origin = Origin(peer.address, self.seat.ends if self.seat is not None else None)
+        self.address = self.origin.address
         identity = client_certificate_value(peer.certificate)[1] if peer.certificate is not None else b""
         self.fragment = client_fragment(peer.tls_version, identity)
         self.began = monotonic()
@@ -253,11 +257,12 @@ class Relay:
                 reset(side.transport)
 
 
-def log_unrouted(core: Core, listener: LiveListener, address: bytes, server_name: bytes) -> None:
-    """A connection that no rule of a listener of protocol TLS is for ended before its handshake."""
-    account, now = account_of(core, listener.resource, None, None), monotonic()
+def log_ended(core: Core, listener: LiveListener | None, where: tuple[bytes, bytes], flag: str, reason: str) -> None:
+    """A connection that ended before anything could be passed on; `where` are the client's address and the server name. Without a
+    listener it is not known which it was for."""
+    now, tail = monotonic(), client_fragment(b"", b"")
+    account = core.stream_account(CounterLabels("", ""), "TCP") if listener is None else account_of(core, listener.resource, None, None)
     account.opened += 1
-    account.close("NR")
-    if listener.options.access_log:
-        tail = client_fragment(b"", b"")
-        core.log.append(StreamRecord(account.protocol, now, now, "NR", NO_ROUTE, 0, 0, address, server_name, account, b"", tail))
+    account.close(flag)
+    if listener is None or listener.options.access_log:
+        core.log.append(StreamRecord(account.protocol, now, now, flag, reason, 0, 0, *where, account, b"", tail))

@@ -9,6 +9,7 @@ from weakref import WeakMethod
 
 from gateway.ir.backend import Backend as BackendResource
 from gateway.ir.backend import BackendOptions, Balancing, EndpointSet
+from gateway.net.proxy_protocol import write_header
 from gateway.policies.persistence import Sessions
 from gateway.policies.retry_budget import RetryBudget
 from gateway.upstream.balancing import Balancer, LeastRequest, RoundRobin, WeightedRoundRobin
@@ -21,9 +22,15 @@ from gateway.upstream.protection import Protection
 from gateway.upstream.request_hash import RequestHash
 
 if TYPE_CHECKING:
+    import asyncio
+
     from gateway.http.head import RequestHead
     from gateway.net.backend_context import BackendTlsSettings
+    from gateway.net.peer import Origin
     from gateway.proxy.core import Core
+    from gateway.proxy.port import LiveListener
+    from gateway.proxy.stream import ClientStream
+    from gateway.upstream.endpoint import Pool
 
 SettingsFor = Callable[[str | None], "BackendTlsSettings"]
 """TLS settings by the key of the client certificate that the Gateway presents, if any."""
@@ -186,12 +193,15 @@ class Backend:
     def _guard(self) -> None:
         """After any change of what a request costs: options, and whether there are suspects."""
         counted = self.balancer.counted or self.options.limits.requests or self.budget is not None
-        self.guarded = bool(self.balancer.keyed or counted or self.sessions is not None or self.protection.suspects)
+        special = self.sessions is not None or self.options.proxy_protocol
+        self.guarded = bool(self.balancer.keyed or counted or special or self.protection.suspects)
 
     def _check(self) -> None:
         """An endpoint of UDP has nothing to connect to."""
         usable = self.resource is not None and self.error is None and self.resource.protocol != "udp"
-        self._checks.follow(self.options.health_check if usable else None, self.endpoints.values())
+        version = self.options.proxy_protocol
+        preface = write_header(version, None) if version else b""
+        self._checks.follow(self.options.health_check if usable else None, self.endpoints.values(), preface)
 
     def pick(self, head: RequestHead, client_address: bytes) -> Endpoint | None:
         """Whom to ask a request that is no exchange of its own, such as a copy."""
@@ -206,7 +216,17 @@ class Backend:
             balancer.build_now()
         return not isinstance(balancer, HashBalancer) or balancer.is_built
 
-    # TLS
+    # connections
+
+    def preface(self, origin: Origin, transport: asyncio.BaseTransport) -> bytes:
+        """What a connection for the client at the other end of a transport begins with (BackendPolicy.proxyProtocol); b'' for nothing."""
+        version = self.options.proxy_protocol
+        return write_header(version, origin.ends(transport)) if version else b""
+
+    def pool(self, endpoint: Endpoint, listener: LiveListener, client: ClientStream) -> Pool:
+        """Of connections to one of its endpoints, for requests of this client through this listener: with the certificate that the
+        listener's Gateway presents. Raises ValueError when it cannot be presented."""
+        return endpoint.pool(self.settings(listener.client_certificate), self.preface(client.origin, client.transport))
 
     def settings(self, client_certificate: str | None) -> BackendTlsSettings | None:
         """How to do TLS with it for a Gateway with that client certificate; None for plain text. Made once a description."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.http.response import HEAD_LIMIT, INTERIM_LIMIT, MalformedResponse, parse_response
 from gateway.ir.backend import HealthCheck, HttpCheck
 from gateway.net.backend_context import BackendIdentityError
+from gateway.net.preface import whereto
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,17 +53,20 @@ class _Endpoint:
 class Checks:
     """Owner of the checks of one backend. `changed` is called when an endpoint became healthy or unhealthy."""
 
-    __slots__ = ("_checked", "_core", "_key", "_options", "_tls", "_told")
+    __slots__ = ("_checked", "_core", "_key", "_options", "_preface", "_tls", "_told")
 
     def __init__(self, core: Core, key: str, tls: TlsOf, changed: WeakMethod[Callable[[], None]]) -> None:
         """`key` is the backend's; `tls` gives the settings of its connections, None for plain ones. It raises ValueError when there are
         settings that cannot be used."""
         self._core, self._key, self._tls, self._told = core, key, tls, changed
         self._options: HealthCheck | None = None
+        self._preface = b""
         self._checked: dict[Endpoint, _Endpoint] = {}
 
-    def follow(self, options: HealthCheck | None, endpoints: Iterable[Endpoint]) -> None:
-        """Checks just these endpoints from now on, None of them without options. New options begin with what is known so far."""
+    def follow(self, options: HealthCheck | None, endpoints: Iterable[Endpoint], preface: bytes = b"") -> None:
+        """Checks just these endpoints from now on, None of them without options. New options begin with what is known so far; `preface` is
+        what each check sends first."""
+        self._preface = preface
         if options != self._options:
             self.close()
             self._options = options
@@ -133,8 +137,7 @@ class Checks:
         reader = asyncio.StreamReader(limit=HEAD_LIMIT)
         transport, _ = await core.loop.create_connection(
             lambda: asyncio.StreamReaderProtocol(reader),
-            address,
-            endpoint.port,
+            **await whereto(core.loop, address, endpoint.port, self._preface),
             ssl=None if settings is None else settings.context,
             server_hostname=None if settings is None else settings.server_hostname,
         )

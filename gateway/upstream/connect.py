@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from gateway.net.backend_context import BackendIdentityError
 from gateway.net.keepalive import notice_vanished_backend
+from gateway.net.preface import whereto
 from gateway.proxy.backend_connection import BackendConnection
 from gateway.proxy.http2.backend_connection import Http2BackendConnection
 
@@ -71,7 +71,7 @@ async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: fl
     protocol = _Undecided(core.loop, endpoint, pool)
     failure: ConnectFailed | None = None
     try:
-        await reach(core, endpoint, pool.settings, protocol, limit)
+        await reach(core, endpoint, pool.settings, protocol, limit, pool.preface)
         assert protocol.stream is not None
         return protocol.stream
     except ConnectFailed as failed:
@@ -153,10 +153,8 @@ async def reach(
             address = await core.resolver.address(endpoint.address)
             if address != endpoint.address and (address, endpoint.port) in core.forbidden:
                 raise ConnectFailed(f"{where} is {address}, an address of this proxy itself")
-            where_to: dict[str, Any] = {"host": address, "port": endpoint.port}
-            if preface:
-                where_to = {"sock": await _introduced(core.loop, address, endpoint.port, preface)}
-            transport = await _open(core.loop, protocol, where_to, settings, limit)
+            reached = await whereto(core.loop, address, endpoint.port, preface)
+            transport = await _open(core.loop, protocol, reached, settings, limit)
             notice_vanished_backend(transport.get_extra_info("socket"))
             if isinstance(protocol, _Undecided) and protocol.made is not None:
                 await _greeted(protocol.made)
@@ -171,20 +169,6 @@ async def reach(
             raise ConnectFailed(reason) from None
     endpoint.protection.connect_failed(endpoint, reason)
     raise ConnectFailed(reason)
-
-
-async def _introduced(loop: asyncio.AbstractEventLoop, address: str, port: int, preface: bytes) -> socket.socket:
-    """A connection on which something was sent already. Raises OSError."""
-    family, kind, protocol, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
-    connection = socket.socket(family, kind, protocol)
-    try:
-        connection.setblocking(False)
-        await loop.sock_connect(connection, where)
-        await loop.sock_sendall(connection, preface)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 async def _greeted(connection: Http2BackendConnection) -> None:
@@ -205,7 +189,7 @@ async def _open(
     settings: BackendTlsSettings | None,
     limit: float | None,
 ) -> asyncio.Transport:
-    """`where` are the arguments of the loop that say whereto. Raises OSError and BackendIdentityError."""
+    """`where` are the arguments of the loop that say where to. Raises OSError and BackendIdentityError."""
     made = cast(asyncio.Protocol, protocol)
     if settings is None:
         transport, _ = await loop.create_connection(lambda: made, **where)

@@ -26,13 +26,15 @@ class Pool:
 
     `most` is how many may be idle: none once nobody will take one out again, so that what is in flight then ends with its exchange,
     and NONE_RESTS while others wait for one. `connections` counts them all. `shared` holds those that speak HTTP/2, where the backend
-    may be spoken to in it.
+    may be spoken to in it. `preface` is what each begins with, before anything else: a PROXY header, which makes them one client's.
     """
 
-    __slots__ = ("connections", "idle", "most", "settings", "shared")
+    __slots__ = ("connections", "idle", "most", "preface", "settings", "shared")
 
-    def __init__(self, settings: BackendTlsSettings | None, connections: Connections, most: int = MOST_IDLE) -> None:
-        self.settings, self.connections, self.most = settings, connections, most
+    def __init__(
+        self, settings: BackendTlsSettings | None, connections: Connections, most: int = MOST_IDLE, preface: bytes = b""
+    ) -> None:
+        self.settings, self.connections, self.most, self.preface = settings, connections, most, preface
         self.idle: deque[BackendConnection] = deque()
         self.shared = Shared() if connections.protocol in ("h2c", "auto") else None
 
@@ -109,7 +111,10 @@ class Endpoint:
         """Whether its backend has it no longer."""
         return not self.plain.most
 
-    def pool(self, settings: BackendTlsSettings | None) -> Pool:
+    def pool(self, settings: BackendTlsSettings | None, preface: bytes = b"") -> Pool:
+        """With a preface one that is for this time alone, and where nothing rests."""
+        if preface:
+            return Pool(settings, self.connections, NONE_RESTS, preface)
         if settings is None:
             return self.plain
         pool = self.secure.get(settings)

@@ -354,13 +354,21 @@ def test_a_backend_may_not_be_the_proxy_itself() -> None:
 
 def test_a_client_that_leaves_early_ends_the_attempt(scripted: MakeScripted) -> None:
     """No connection to a backend is left behind for a client that is gone."""
-    with StreamSite(listener("db", 5432), backend("db", 9, address="192.0.2.1"), tcp_rule("db", "db")) as site:
+    answered = Event()
+
+    def look_up(name: str) -> tuple[str, ...]:
+        answered.wait(LIMIT)
+        return ("127.0.0.1",)
+
+    with StreamSite(listener("db", 5432), backend("db", 9, address="slow.test"), tcp_rule("db", "db")) as site:
+        site.run(lambda: setattr(site.runtime._core.resolver, "_look_up", look_up))
         client = site.connect(5432)
         site.run(lambda: None)
         reset(client)
         [line] = site.log.wait_for(1)
         assert line["flags"] == "DC"
         assert site.run(lambda: [each.connections.count for each in site.runtime._live.described.values()]) == [0]
+        answered.set()
 
 
 def test_overload_turns_new_connections_away(scripted: MakeScripted) -> None:

@@ -93,7 +93,7 @@ class Http2BackendConnection(Http2Connection):
         """There may be room: whoever waits for a connection of the backend takes it, else the pool has it. To a request that it is of no
         use to it makes room, once it carries nothing."""
         pool = self.pool
-        unwanted = not pool.most
+        unwanted = not pool.most or bool(pool.preface)
         while pool.most and pool.connections.waiting and self.has_room:
             self._promised += 1
             if not pool.connections.hand_on(Http2BackendStream(self)):

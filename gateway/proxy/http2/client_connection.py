@@ -17,6 +17,7 @@ from gateway.http.http2_request import read_request, read_trailers
 from gateway.http.refused import Refused
 from gateway.http.request import HEAD_LIMIT
 from gateway.net.deadlines import NEVER
+from gateway.net.peer import NOBODY
 from gateway.proxy.client import arrive, depart
 from gateway.proxy.http2.client_stream import Http2ClientStream
 from gateway.proxy.http2.connection import LARGEST_WINDOW, LINGER, Http2Connection, opening_settings
@@ -40,7 +41,7 @@ class Http2ClientConnection(Http2Connection):
 
     __slots__ = (
         "_block_after", "_greeted", "_leaving", "_lingering", "_server_name", "_told", "address", "core", "deadline",
-        "forwarded", "fragment", "listener", "most_streams", "port", "reading_paused", "requests", "seat", "slot",
+        "forwarded", "fragment", "listener", "most_streams", "origin", "port", "reading_paused", "requests", "seat", "slot",
     )  # fmt: skip
 
     def __init__(self, core: Core, port: Port, listener: LiveListener | None = None, server_name: bytes = b"") -> None:
@@ -51,6 +52,7 @@ class Http2ClientConnection(Http2Connection):
         """Those begun while a Restraint counted them."""
         self.deadline, self.slot = NEVER, 0
         self.address = self.fragment = self.forwarded = b""
+        self.origin = NOBODY
         self.most_streams = port.limits.streams
         self._greeted = False
         """Whether the preface has come."""

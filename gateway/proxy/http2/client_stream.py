@@ -35,14 +35,15 @@ class Http2ClientStream(Http2Stream):
 
     __slots__ = (
         "_acknowledged", "_bodiless", "_expected", "_final", "_received", "_unadmitted", "address", "core", "deadline", "exchange",
-        "forwarded", "fragment", "link", "listener", "pace", "port", "slot", "writable",
+        "forwarded", "fragment", "link", "listener", "origin", "pace", "port", "slot", "writable",
     )  # fmt: skip
 
     def __init__(self, connection: Http2ClientConnection, number: int) -> None:
         super().__init__(connection, number)
         self.link = connection
         self.core, self.port, self.listener = connection.core, connection.port, connection.listener
-        self.address, self.fragment, self.forwarded = connection.address, connection.fragment, connection.forwarded
+        self.address, self.origin = connection.address, connection.origin
+        self.fragment, self.forwarded = connection.fragment, connection.forwarded
         self.exchange: Exchange | None = None
         self.writable = not connection.blocked
         self.deadline, self.slot = NEVER, 0

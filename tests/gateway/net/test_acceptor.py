@@ -15,6 +15,7 @@ from gateway.net.accept import Seat
 from gateway.net.acceptor import Chosen
 from gateway.net.client_hello import ClientHello
 from gateway.net.contexts import server_contexts
+from gateway.net.proxy_protocol import Ends
 from gateway.net.sockets import Address
 from tests.certificates import Authority
 from tests.gateway.net.hellos import captured, extension, message, records, server_name
@@ -67,6 +68,7 @@ class Chair:
 
     def __init__(self) -> None:
         self.left = 0
+        self.ends: Ends | None = None
 
     def leave(self) -> None:
         self.left += 1

@@ -43,9 +43,6 @@ SLICE: Final = 0.002
 IDLE_TURNS: Final = 11
 """Turns of AGING seconds that a pooled backend connection may be idle, 55 s: less than the usual keep-alive of servers."""
 AGING: Final = 5.0
-MANY_LINES: Final = 4 * LINES_AT_ONCE
-"""Lines that a tick finds from which on the next one comes a grain later: exchanges that wait for their line longer have left the
-processor's caches."""
 _ROUNDING: Final = 0.001
 """Seconds by which a timer of the loop may be early."""
 
@@ -177,12 +174,14 @@ class Runtime:
     # time
 
     def _tick(self) -> None:
+        """The next one comes when something is due; a grain later where there is much to log, since exchanges that wait for their line
+        longer have left the processor's caches."""
         now = monotonic()
         try:
             self._overload.tick(now, max(now - self._due, 0.0))
             self._core.deadlines.sweep(now)
         finally:
-            latest = now + GRAIN if len(self._core.log) > MANY_LINES else self._overload.next_tick(now)
+            latest = now + GRAIN if len(self._core.log) > LINES_AT_ONCE else self._overload.next_tick(now)
             self._tick_at(self._core.deadlines.next_sweep(latest))
         if self._quiet is not None and not self.busy:
             self._quiet.set()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LINES_AT_ONCE: Final = 100
 """Lines formatted in one callback: about 0.3 ms."""
-PIECE: Final = 64 * 1024
+PIECE: Final = 256 * 1024
 """Bytes of lines that are handed to the thread together, if there are so many: more would have left the processor's caches before they are
 written."""
 WAITING_LIMIT: Final = 8 * 1024 * 1024

@@ -35,7 +35,7 @@ from gateway.proxy.rule import Account, Rule
 from gateway.relay.preparation import KINDS, StreamPreparation
 from gateway.routing.table import RouteTable, RouteTableEditor
 from gateway.telemetry.counters import CounterLabels
-from gateway.upstream.backend import Backend, check_options
+from gateway.upstream.backend import Backend, SettingsFor, check_options
 from gateway.upstream.endpoint_faults import without_faulty
 
 Kind = TypeVar("Kind", bound=AnyResource)
@@ -198,7 +198,7 @@ class Preparation:
         if resource is not None and resource.tls is not None and resource.error is None:
             settings_for = self._settings_for(resource)
             try:
-                settings_for(None)
+                settings_for(None, False)
             except TlsConfigurationError as refusal:
                 self.rejections["Backend", key] = str(refusal)
                 resource = msgspec.structs.replace(resource, error=str(refusal))
@@ -209,14 +209,14 @@ class Preparation:
             self._assignments.append(partial(backend.describe, resource, settings_for))
         self._keep(key, backend)
 
-    def _settings_for(self, resource: BackendResource) -> Callable[[str | None], BackendTlsSettings]:
+    def _settings_for(self, resource: BackendResource) -> SettingsFor:
         """TLS settings with the trust of this batch; a change of trust or certificates describes the backend anew."""
         tls = resource.tls
         assert tls is not None
         bundles = {key: self._bundles.get(key) for key in tls.trust_bundles}
         certificates = self._certificates
 
-        def settings(client_certificate: str | None) -> BackendTlsSettings:
+        def settings(client_certificate: str | None, relayed: bool) -> BackendTlsSettings:
             texts = [bundle.certificates for bundle in bundles.values() if bundle is not None]
             if len(texts) < len(bundles):
                 missing = next(key for key, bundle in bundles.items() if bundle is None)
@@ -224,7 +224,7 @@ class Preparation:
             certificate = certificates.get(client_certificate) if client_certificate is not None else None
             if client_certificate is not None and certificate is None:
                 raise TlsConfigurationError(f"client certificate {client_certificate} is not usable")
-            return backend_context(tls, texts, certificate, ALPN.get(resource.protocol, ()))
+            return backend_context(tls, texts, certificate, () if relayed else ALPN.get(resource.protocol, ()))
 
         return settings
 

@@ -66,8 +66,7 @@ def _attempt(relay: Relay, backend: Backend, failure: str = "") -> None:
         return
     relay.endpoint = endpoint
     try:
-        assert relay.listener is not None
-        settings = backend.settings(relay.listener.client_certificate)
+        settings = _settings(relay, backend)
     except ValueError as refusal:
         relay.refuse("NC", str(refusal))
         return
@@ -84,6 +83,16 @@ def _attempt(relay: Relay, backend: Backend, failure: str = "") -> None:
         most = backend.connections.limit
         reason = f"all {most} connections of backend {backend.key} are in use, and {backend.connections.waiting} wait for one"
         _overflow(relay, backend, "pendingRequests", reason)
+
+
+def _settings(relay: Relay, backend: Backend) -> BackendTlsSettings | None:
+    """TLS is ended by the client and the backend themselves where it is passed through. Raises ValueError."""
+    listener = relay.listener
+    assert listener is not None
+    resource = listener.resource
+    if resource.protocol == "TLS" and resource.tls_mode == "Passthrough":
+        return None
+    return backend.settings(listener.client_certificate, relayed=True)
 
 
 def _overflow(relay: Relay, backend: Backend, limit: str, reason: str) -> None:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from gateway.proxy.stream import ClientStream
     from gateway.upstream.endpoint import Pool
 
-SettingsFor = Callable[[str | None], "BackendTlsSettings"]
-"""TLS settings by the key of the client certificate that the Gateway presents, if any."""
+SettingsFor = Callable[[str | None, bool], "BackendTlsSettings"]
+"""TLS settings by the key of the client certificate that the Gateway presents, if any, and whether bytes are relayed as they are."""
 
 _DEFAULTS: Final = BackendOptions()
 
@@ -93,7 +93,7 @@ class Backend:
         self.budget: RetryBudget | None = None
         self.sessions: Sessions[Endpoint] | None = None
         self.settings_for: SettingsFor | None = None
-        self._settings: dict[str | None, BackendTlsSettings] = {}
+        self._settings: dict[tuple[str | None, bool], BackendTlsSettings] = {}
         self._certificate: str | None = None
         """The client certificate that a request presented last."""
         self._checks = Checks(core, key, WeakMethod(self._settings_of_checks), arrange)
@@ -228,13 +228,15 @@ class Backend:
         listener's Gateway presents. Raises ValueError when it cannot be presented."""
         return endpoint.pool(self.settings(listener.client_certificate), self.preface(client.origin, client.transport))
 
-    def settings(self, client_certificate: str | None) -> BackendTlsSettings | None:
-        """How to do TLS with it for a Gateway with that client certificate; None for plain text. Made once a description."""
+    def settings(self, client_certificate: str | None, relayed: bool = False) -> BackendTlsSettings | None:
+        """How to do TLS with it for a Gateway with that client certificate; None for plain text. What is relayed has no protocol that could
+        be offered. Made once a description."""
         if self.settings_for is None:
             return None
-        settings = self._settings.get(client_certificate)
+        key = client_certificate, relayed
+        settings = self._settings.get(key)
         if settings is None:
-            settings = self._settings[client_certificate] = self.settings_for(client_certificate)
+            settings = self._settings[key] = self.settings_for(client_certificate, relayed)
             self._certificate = client_certificate
         return settings
 

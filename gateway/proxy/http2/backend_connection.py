@@ -76,8 +76,8 @@ class Http2BackendConnection(Http2Connection):
         stream.number, self._next = self._next, self._next + 2
         stream.send_window, stream.blocked = self.initial_send_window, self.blocked
         self.streams[stream.number] = stream
-        self.work += 1
-        self.answered += 1
+        self.budgets.work += 1
+        self.budgets.answered += 1
 
     def give_back(self) -> None:
         """A stream was opened for nothing."""

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.http import frames
-from gateway.http.frames import PREFACE, ConnectionFault, StreamFault
+from gateway.http.frames import HEADERS, PREFACE, ConnectionFault, StreamFault
 from gateway.http.http2_request import read_request, read_trailers
 from gateway.http.refused import Refused
 from gateway.http.request import HEAD_LIMIT
@@ -148,7 +148,7 @@ class Http2ClientConnection(Http2Connection):
         stream = self.streams.get(number)
         if stream is not None:
             self._trailers(stream, entries, ended)
-        elif number in self._reset_streams:
+        elif self.fields_for_nobody(number):
             pass
         elif number <= self.last:
             raise ConnectionFault(frames.STREAM_CLOSED, "HEADERS on a closed stream")
@@ -157,6 +157,7 @@ class Http2ClientConnection(Http2Connection):
         elif number <= self._told:
             self._request(number, entries, ended)
         else:
+            self.budgets.spend(HEADERS, "requests behind GOAWAY")
             self.disregard(number)  # the client asks elsewhere when it sees the GOAWAY (RFC 9113 6.8)
 
     def _trailers(self, stream: Http2Stream, entries: Block, ended: bool) -> None:
@@ -187,7 +188,7 @@ class Http2ClientConnection(Http2Connection):
             self.deadline = NEVER
         if self.blocked:
             self._wait_for_reader()
-        self.work += 1
+        self.budgets.work += 1
         stream = Http2ClientStream(self, number)
         stream.received_all = ended
         self.streams[number] = stream

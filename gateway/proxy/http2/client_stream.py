@@ -226,7 +226,7 @@ class Http2ClientStream(Http2Stream):
     def _end_exchange(self) -> None:
         """The response is whole, though some of it may still wait for the client."""
         self.exchange = None
-        self.connection.answered += 1
+        self.connection.budgets.answered += 1
         if self.sent_all:
             self._finish()
         self.connection.flush_soon()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.http import frames
@@ -34,17 +33,7 @@ from gateway.http.frames import (
 from gateway.http.head import Fields
 from gateway.http.hpack import HeaderDecoder, HpackError
 from gateway.http.hpack_encoder import HeaderEncoder
-from gateway.proxy.http2.floods import (
-    BLOCK_LIMIT,
-    FRAMES_FOR_WORK,
-    MOST_CONTINUATIONS,
-    MOST_UNTAKEN,
-    RATE,
-    RESET_RATE,
-    RESETS_FOR_ANSWER,
-    UPDATES_FOR_WORK,
-    Budget,
-)
+from gateway.proxy.http2.floods import BLOCK_LIMIT, MOST_CONTINUATIONS, MOST_SETTINGS, MOST_UNTAKEN, UNKNOWN, Budgets
 from gateway.proxy.http2.stream import STREAM_WINDOW
 
 if TYPE_CHECKING:
@@ -67,10 +56,6 @@ REMEMBERED: Final = 128
 """Streams that we have reset and whose peer may not know it yet: what still comes for them means nothing."""
 
 
-_ALLOWANCES: Final = {WINDOW_UPDATE: (RATE, UPDATES_FOR_WORK), RST_STREAM: (RESET_RATE, RESETS_FOR_ANSWER)}
-"""Rate and share of the budgets that are no ordinary ones."""
-
-
 class Http2Connection:
     """The asyncio.Protocol of a connection, but for its making and its end (no subclass, which could not be compiled).
 
@@ -78,10 +63,9 @@ class Http2Connection:
     """
 
     __slots__ = (
-        "_block", "_block_ended", "_block_fault", "_block_stream", "_budgets", "_buffer", "_continuations", "_flushing",
-        "_reset_streams", "_settled", "answered", "blocked", "credit", "decoder", "encoder", "ended", "frame_limit", "initial_send_window",
-        "last", "loop", "out", "peer_leaves", "receive_window", "received", "send_window", "streams", "transport", "untaken", "waiting",
-        "work", "write",
+        "_block", "_block_ended", "_block_fault", "_block_stream", "_buffer", "_continuations", "_flushing", "_reset_streams", "_settled",
+        "blocked", "budgets", "credit", "decoder", "encoder", "ended", "frame_limit", "initial_send_window", "last", "loop", "out",
+        "peer_leaves", "receive_window", "received", "send_window", "streams", "transport", "untaken", "waiting", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -105,10 +89,7 @@ class Http2Connection:
         """Whether nothing is read or begun any more."""
         self.peer_leaves = False
         """Whether the peer has sent GOAWAY."""
-        self.work = 0
-        """Frames of DATA sent, and streams begun."""
-        self.answered = 0
-        """Streams that a client was answered whole, or that a backend was asked."""
+        self.budgets = Budgets()
         self.received: dict[Http2Stream, None] = {}
         """Streams that something came for in this turn."""
         self._buffer = b""
@@ -118,8 +99,8 @@ class Http2Connection:
         self._block_stream, self._block_ended, self._continuations = 0, False, 0
         self._block_fault: StreamFault | None = None
         """What is wrong with its frames, and ends the stream alone."""
-        self._budgets: dict[int, Budget] = {}
-        self._reset_streams: dict[int, None] = {}
+        self._reset_streams: dict[int, int] = {}
+        """With the bytes of DATA that may still come for each, negative when its end has come."""
         self.untaken = 0
         """Answers that wait since the peer stopped reading."""
 
@@ -155,16 +136,16 @@ class Http2Connection:
             return
         if not (stream.sent_all and stream.received_all):
             stream.sent_all = stream.received_all = True
-            self.disregard(stream.number)
+            self.disregard(stream.number, stream.receive_window)
             self.out.append(frames.rst_stream(stream.number, code))
             self.flush_soon()
         if not self.streams:
             self.all_ended()
 
-    def disregard(self, number: int) -> None:
-        """What still comes for this stream means nothing."""
+    def disregard(self, number: int, window: int = STREAM_WINDOW) -> None:
+        """What still comes for this stream means nothing, and can be no more than its end and the DATA that it had room for."""
         remembered = self._reset_streams
-        remembered[number] = None
+        remembered[number] = window
         if len(remembered) > REMEMBERED:
             del remembered[next(iter(remembered))]
 
@@ -251,17 +232,7 @@ class Http2Connection:
         elif kind == PUSH_PROMISE:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "PUSH_PROMISE was not allowed")
         else:
-            self._spend(kind, "unknown frames")
-
-    def _spend(self, kind: int, what: str) -> None:
-        """Raises ConnectionFault when there are too many of a kind."""
-        now = monotonic()
-        budget = self._budgets.get(kind)
-        if budget is None:
-            rate, share = _ALLOWANCES.get(kind, (RATE, FRAMES_FOR_WORK))
-            budget = self._budgets[kind] = Budget(now, rate, share)
-        if not budget.take(now, self.answered if kind == RST_STREAM else self.work):
-            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, f"too many {what}")
+            self.budgets.spend(UNKNOWN, "unknown frames")
 
     def _answer(self, answer: bytes) -> None:
         """Sends what a control frame asks for. Raises ConnectionFault when too many answers wait for a peer that does not read."""
@@ -285,7 +256,7 @@ class Http2Connection:
             self.credit = 0
         stream = self.streams.get(number)
         if stream is None or stream.received_all:
-            self._data_for_nobody(number)
+            self._data_for_nobody(number, size)
             return
         data = frames.unpadded(payload) if flags & PADDED else payload
         stream.receive_window -= size
@@ -296,7 +267,7 @@ class Http2Connection:
             if stream.received_all:
                 return  # it was reset over that
         elif not flags & END_STREAM:
-            self._spend(DATA, "empty frames of DATA")
+            self.budgets.spend(DATA, "empty frames of DATA")
         if flags & END_STREAM:
             stream.received_all = True
             stream.data_end(NO_TRAILERS)
@@ -305,11 +276,27 @@ class Http2Connection:
         elif size:
             stream.took(size)
 
-    def _data_for_nobody(self, number: int) -> None:
+    def _data_for_nobody(self, number: int, size: int) -> None:
         if self.is_idle(number):
             raise ConnectionFault(frames.PROTOCOL_ERROR, "DATA on an idle stream")
-        if number not in self._reset_streams:
+        left = self._reset_streams.get(number)
+        if left is None:
             raise StreamFault(frames.STREAM_CLOSED, "DATA on a closed stream")
+        if left < size:
+            raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "more data than a stream that was reset had room for")
+        if not size:
+            self.budgets.spend(DATA, "empty frames of DATA")
+        self._reset_streams[number] = left - size
+
+    def fields_for_nobody(self, number: int) -> bool:
+        """Whether these fields are for a stream that we have reset: its trailers, after which nothing comes."""
+        left = self._reset_streams.get(number)
+        if left is None:
+            return False
+        if left < 0:
+            raise ConnectionFault(frames.STREAM_CLOSED, "HEADERS behind the end of a stream that was reset")
+        self._reset_streams[number] = -1
+        return True
 
     def _read_headers(self, flags: int, number: int, payload: bytes) -> None:
         if not number:
@@ -347,7 +334,7 @@ class Http2Connection:
 
     def _read_window_update(self, number: int, payload: bytes) -> None:
         increment = frames.read_window_update(payload)
-        self._spend(WINDOW_UPDATE, "frames WINDOW_UPDATE")
+        self.budgets.spend(WINDOW_UPDATE, "frames WINDOW_UPDATE")
         if not number:
             if not increment:
                 raise ConnectionFault(frames.PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
@@ -385,17 +372,24 @@ class Http2Connection:
         if flags & ACK:
             if payload:
                 raise ConnectionFault(frames.FRAME_SIZE_ERROR, "acknowledgement of SETTINGS with a payload")
+            self.budgets.spend(SETTINGS, "acknowledgements of SETTINGS")
             return
-        self._spend(SETTINGS, "frames SETTINGS")
-        for setting, value in frames.read_settings(payload):
+        self.budgets.spend(SETTINGS, "frames SETTINGS")
+        settings = frames.read_settings(payload)
+        if len(settings) > MOST_SETTINGS:
+            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "too many settings in a frame")
+        window = self.initial_send_window
+        for setting, value in settings:
             if setting == frames.INITIAL_WINDOW_SIZE:
-                self._resize_windows(value)
+                window = value  # nothing is sent between the values of one frame (RFC 9113 6.5.3)
             elif setting == frames.HEADER_TABLE_SIZE:
                 self.encoder.table_limit(value)
             elif setting == frames.MAX_FRAME_SIZE:
                 self.frame_limit = min(value, MOST_FRAME)
             else:
                 self.setting(setting, value)
+        if window != self.initial_send_window:
+            self._resize_windows(window)
         self._answer(frames.SETTINGS_ACK)
         self.settled()
 
@@ -415,17 +409,16 @@ class Http2Connection:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "PING on a stream")
         if len(payload) != 8:
             raise ConnectionFault(frames.FRAME_SIZE_ERROR, "PING of another size than 8")
-        if flags & ACK:
-            return
-        self._spend(PING, "frames PING")
-        self._answer(frames.ping(payload, ack=True))
+        self.budgets.spend(PING, "frames PING")
+        if not flags & ACK:
+            self._answer(frames.ping(payload, ack=True))
 
     def _read_reset(self, number: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise ConnectionFault(frames.FRAME_SIZE_ERROR, "RST_STREAM of another size than 4")
         if not number or self.is_idle(number):
             raise ConnectionFault(frames.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
-        self._spend(RST_STREAM, "reset streams")
+        self.budgets.spend(RST_STREAM, "reset streams")
         stream = self.streams.get(number)
         if stream is not None:
             stream.drop_queue()
@@ -436,20 +429,20 @@ class Http2Connection:
     def _read_priority(self, number: int, payload: bytes) -> None:
         if not number:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "PRIORITY on stream 0")
-        self._spend(PRIORITY, "frames PRIORITY")
+        self.budgets.spend(PRIORITY, "frames PRIORITY")
         frames.check_priority(payload, number)
 
     def _read_goaway(self, number: int, payload: bytes) -> None:
         if number:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "GOAWAY on a stream")
         last, code, _ = frames.read_goaway(payload)
-        self._spend(GOAWAY, "frames GOAWAY")
+        self.budgets.spend(GOAWAY, "frames GOAWAY")
         self.peer_leaves = True
         self.leaving(last, code)
 
     def _stream_fault(self, number: int, fault: StreamFault) -> None:
         """One stream has a fault; the others go on. Raises ConnectionFault when the peer makes us reset too many."""
-        self._spend(RST_STREAM, "reset streams")
+        self.budgets.spend(RST_STREAM, "reset streams")
         stream = self.streams.get(number)
         if stream is None:
             if number not in self._reset_streams:

@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from gateway.http.frames import END_STREAM, data_header, window_update
+from gateway.proxy.http2.floods import LEAST_WORK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,7 @@ class Http2Stream:
         if size <= connection.frame_limit:
             self.send_window -= size
             connection.send_window -= size
-            connection.work += 1
+            connection.budgets.work += 1
             self.passed += size
             connection.out += (data_header(size, END_STREAM if last else 0, self.number), data)
         else:
@@ -95,7 +96,8 @@ class Http2Stream:
         self.passed += size
         for at in range(0, size, limit):
             piece = data[at : at + limit]
-            connection.work += 1
+            if len(piece) >= LEAST_WORK:
+                connection.budgets.work += 1
             flags = END_STREAM if last and at + limit >= size else 0
             connection.out += (data_header(len(piece), flags, self.number), piece)
 

@@ -77,6 +77,19 @@ _HEAD = block(*head())
 _BOMB = headers(1, _HEAD + b"\x40\x01x\x7f\x81\x1e" + b"y" * 3968)
 """A request that fills the table with one field of 4 KiB; b"\\xbe" names it again."""
 
+_RESET = headers(1, head((b"X", b"y")), END_HEADERS)
+"""A malformed request, whose body may still be on its way when it is reset."""
+
+
+def _anything(number: int) -> bytes:
+    """One of the frames that cost little, each kind in turn: of none there are as many as a flood of it has."""
+    sent = (
+        ping(), ping(flags=1), settings(), settings(flags=1), priority(1, 3), window_update(1), window_update(1, 1), data(b"", flags=0),
+        frame(0xFA, 0, 0), goaway(),
+    )  # fmt: skip
+    return sent[number % len(sent)]
+
+
 RESETS = (
     Abuse("rapid reset", "CVE-2023-44487", _spread(lambda stream: get(stream=stream) + rst_stream(stream))),
     Abuse("rapid reset of unfinished requests", "CVE-2023-44487", _spread(lambda stream: post(stream=stream) + rst_stream(stream))),
@@ -148,11 +161,24 @@ FRAMES = (
     Abuse("DATA of no bytes", "CVE-2019-9518", lambda _: data(b"", flags=0), opening=post()),
     Abuse("DATA of padding alone", "CVE-2019-9518", lambda _: padded(DATA, 0, 1, b"", 1), opening=post()),
     Abuse("unknown frames", "CVE-2019-9518", lambda _: frame(0xFA, 0, 0, b"x")),
+    Abuse("unknown frames of many kinds", "CVE-2019-9518", lambda number: frame(0x10 + number % 240, 0, 0, b"x")),
     Abuse("unknown frames of 16 KiB", "reference 2.5", lambda _: frame(0xFA, 0, 0, bytes(16_384))),
     Abuse("RST_STREAM of a closed stream", "reference 2.5", lambda _: rst_stream(1), opening=get()),
     Abuse("GOAWAY", "reference 2.5", lambda _: goaway()),
     Abuse("GOAWAY beside an open request", "reference 2.5", lambda _: goaway(), opening=post()),
-    Abuse("acknowledgements of PING", "reference 2.5", lambda _: ping(flags=1)),
+    Abuse("acknowledgements of PING", "reference 2.5", lambda _: ping(flags=1), opening=post()),
+    Abuse("acknowledgements of SETTINGS", "reference 2.5", lambda _: settings(flags=1), opening=post()),
+    Abuse("a little of everything", "reference 2.5", _anything, opening=post()),
+    Abuse(
+        "SETTINGS that open and shut 100 windows",
+        "CVE-2019-9515",
+        lambda _: settings(*[(4, 0), (4, 1)] * 1365),
+        opening=b"".join(get(stream=stream, path=LARGE) for stream in range(1, 200, 2)),
+        settings=((4, 0),),
+    ),
+    Abuse("DATA of a stream that was reset", "RFC 9113 5.1", lambda _: data(bytes(16_384), flags=0), opening=_RESET),
+    Abuse("empty DATA of a stream that was reset", "RFC 9113 5.1", lambda _: data(b"", flags=0), opening=_RESET),
+    Abuse("HEADERS of a stream that was reset", "RFC 9113 5.1", lambda _: headers(1, block((b"x", b"y"))), opening=_RESET),
     Abuse("CONTINUATION of no bytes", "CVE-2024-27316", lambda _: frame(CONTINUATION, 0, 1), opening=headers(1, _HEAD, END_STREAM)),
     Abuse(
         "CONTINUATION of a field each",

@@ -30,7 +30,7 @@ _BEGINNING: Final = b"HTTP/1."
 
 
 class BackendConnection:
-    """A BackendStream, and the asyncio.Protocol of its connection (no subclass, which could not be compiled)."""
+    """A BackendStream, and the asyncio.BufferedProtocol of its connection (no subclass, which could not be compiled)."""
 
     __slots__ = (
         "_buffer",
@@ -42,6 +42,7 @@ class BackendConnection:
         "_method",
         "_out",
         "_paused",
+        "_read_buffer",
         "_reading",
         "_reusable",
         "_sent",
@@ -58,8 +59,9 @@ class BackendConnection:
 
     transport: asyncio.Transport
 
-    def __init__(self, endpoint: Endpoint, pool: Pool) -> None:
+    def __init__(self, endpoint: Endpoint, pool: Pool, read_buffer: memoryview) -> None:
         self.endpoint, self.pool = endpoint, pool
+        self._read_buffer = read_buffer
         # per connection
         self.exchange: BackendEvents | None = None
         self.blocked = self._paused = False
@@ -188,6 +190,12 @@ class BackendConnection:
         self.blocked = False
         if self.exchange is not None:
             self.exchange.release_request()
+
+    def get_buffer(self, size: int) -> memoryview:
+        return self._read_buffer
+
+    def buffer_updated(self, size: int) -> None:
+        self.data_received(bytes(self._read_buffer[:size]))
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange

@@ -68,7 +68,7 @@ def announce(core: Core, pool: Pool) -> Opening | None:
 
 async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: float | None, opening: Opening | None) -> Speaking:
     """As `connect`, with a place among the backend's connections that is reserved already, and given back if none comes about."""
-    protocol = _Undecided(core.loop, endpoint, pool)
+    protocol = _Undecided(core, endpoint, pool)
     failure: ConnectFailed | None = None
     try:
         await reach(core, endpoint, pool.settings, protocol, limit, pool.preface)
@@ -87,10 +87,10 @@ async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: fl
 class _Undecided:
     """The protocol of a connection until it is known what is spoken on it: at the end of the TLS handshake, where there is one."""
 
-    __slots__ = ("_loop", "endpoint", "made", "pool", "refusal", "stream")
+    __slots__ = ("_core", "endpoint", "made", "pool", "refusal", "stream")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, pool: Pool) -> None:
-        self._loop, self.endpoint, self.pool = loop, endpoint, pool
+    def __init__(self, core: Core, endpoint: Endpoint, pool: Pool) -> None:
+        self._core, self.endpoint, self.pool = core, endpoint, pool
         self.made: Http2BackendConnection | None = None
         """The connection, if HTTP/2 is spoken on it."""
         self.stream: Speaking | None = None
@@ -110,10 +110,10 @@ class _Undecided:
         if self.pool.shared is not None:
             self.pool.shared.multiplexed = multiplexed
         if multiplexed:
-            self.made = Http2BackendConnection(self._loop, self.endpoint, self.pool)
+            self.made = Http2BackendConnection(self._core.loop, self.endpoint, self.pool)
             self.stream = self.made.open()
         else:
-            self.stream = BackendConnection(self.endpoint, self.pool)
+            self.stream = BackendConnection(self.endpoint, self.pool, self._core.read_buffer)
         made = self.made or self.stream
         transport.set_protocol(cast(asyncio.Protocol, made))
         cast(asyncio.Protocol, made).connection_made(transport)

@@ -111,7 +111,7 @@ def meaning(head: RequestHead) -> tuple[bytes, bytes, bytes, int | None, bytes |
 
 
 def serialise(head: RequestHead) -> bytes:
-    connection = BackendConnection(_ENDPOINT, _ENDPOINT.plain)
+    connection = BackendConnection(_ENDPOINT, _ENDPOINT.plain, memoryview(bytearray()))
     connection.send_head(head)
     return b"".join(connection._out)
 

@@ -142,7 +142,7 @@ def compare(whole: Taken, cut: Taken) -> None:
 
 
 def take(asked: bytes, pieces: list[bytes]) -> Taken:
-    connection = BackendConnection(ENDPOINT, ENDPOINT.plain)
+    connection = BackendConnection(ENDPOINT, ENDPOINT.plain, memoryview(bytearray()))
     transport, events = Transport(), Events()
     connection.connection_made(transport)
     connection.exchange = events

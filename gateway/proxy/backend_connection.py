@@ -25,6 +25,9 @@ NO_TRAILERS: Final[Fields] = []
 """Never written to."""
 
 
+WRITE_LIMIT: Final = 32 * 1024
+"""Bytes of a request that the system has not taken before its client has to wait: less than one window of a stream of HTTP/2, so that
+no second one is opened."""
 _BEGINNING: Final = b"HTTP/1."
 """Of every answer: what begins otherwise is another protocol, and would wait for an end that never comes."""
 
@@ -180,6 +183,7 @@ class BackendConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclasses of it
         self._write = self.transport.write
+        self.transport.set_write_buffer_limits(WRITE_LIMIT)
 
     def pause_writing(self) -> None:
         self.blocked = True

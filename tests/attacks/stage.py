@@ -47,7 +47,13 @@ spec: {targetRefs: [{name: web, sectionName: impatient}], timeouts: {idle: 100ms
 ---
 - matches: [{path: {value: /private}}]
   filters: [{type: RequestRedirect, requestRedirect: {hostname: login.example, statusCode: 302}}]
+- matches: [{path: {value: /scarce}}]
+  backendRefs: [{name: scarce, port: 80}]
 - backendRefs: [{name: backend, port: 80}]
+---
+kind: BackendPolicy
+metadata: {name: scarce}
+spec: {targetRefs: [{name: scarce}], limits: {connections: 1}}
 """
 
 
@@ -60,7 +66,7 @@ class Stage:
         self.backend = Backend()
         self._serving = AsyncExitStack()
         self.run(self._serving.enter_async_context(self.backend.serving()))
-        self.site.change(*(texts or (SITE,)), service("backend", self.backend.port))
+        self.site.change(*(texts or (SITE,)), service("backend", self.backend.port), service("scarce", self.backend.port))
         self._logged = 0
         self._settled = True
         self._marks = 0

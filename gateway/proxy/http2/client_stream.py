@@ -115,6 +115,8 @@ class Http2ClientStream(Http2Stream):
             self._final = data
         else:
             exchange.request_data(data)
+            if exchange.backend is None:
+                self.pause()  # until there is one to take it
 
     def data_end(self, trailers: Fields) -> None:
         exchange = self.exchange

@@ -64,8 +64,8 @@ class Http2Connection:
 
     __slots__ = (
         "_block", "_block_ended", "_block_fault", "_block_stream", "_buffer", "_continuations", "_flushing", "_reset_streams", "_settled",
-        "blocked", "budgets", "credit", "decoder", "encoder", "ended", "frame_limit", "initial_send_window", "last", "loop", "out",
-        "peer_leaves", "receive_window", "received", "send_window", "streams", "transport", "untaken", "waiting", "write",
+        "blocked", "budgets", "credit", "decoder", "encoder", "ended", "frame_limit", "grown", "initial_send_window", "last", "loop",
+        "out", "peer_leaves", "receive_window", "received", "send_window", "streams", "transport", "untaken", "waiting", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -79,6 +79,8 @@ class Http2Connection:
         self.out: list[bytes | memoryview] = []
         self.initial_send_window = self.send_window = DEFAULT_WINDOW
         self.receive_window, self.credit = CONNECTION_WINDOW, 0
+        self.grown = 0
+        """Bytes that windows of streams are larger by than they began with."""
         self.frame_limit = MOST_FRAME
         """Bytes of DATA or of a block that one of our frames carries at most."""
         self.last = 0
@@ -134,6 +136,7 @@ class Http2Connection:
         stream.drop_queue()
         if self.streams.pop(stream.number, None) is None:
             return
+        stream.leave()
         if not (stream.sent_all and stream.received_all):
             stream.sent_all = stream.received_all = True
             self.disregard(stream.number, stream.receive_window)
@@ -151,7 +154,10 @@ class Http2Connection:
 
     def forget(self, stream: Http2Stream) -> None:
         """The stream has ended on both sides."""
-        if self.streams.pop(stream.number, None) is not None and not self.streams:
+        if self.streams.pop(stream.number, None) is None:
+            return
+        stream.leave()
+        if not self.streams:
             self.all_ended()
 
     # reading
@@ -169,7 +175,9 @@ class Http2Connection:
         self._buffer = data[used:] if used < len(data) and not self.ended else b""
         received = self.received
         while received:
-            received.popitem()[0].flush_received()
+            stream = received.popitem()[0]
+            stream.flush_received()
+            stream.give_room()
         self.flush()
 
     @property

@@ -2,6 +2,9 @@
 
 The peer is given room for more only when the far side of the exchange has taken what came: a slow far side holds back this
 stream and no other. What the peer has given no room for waits here, and whoever sends is told to wait.
+
+A stream begins with a small window, and has a large one once its far side has kept up: what 100 streams of a connection can bring that
+nobody takes is bounded, and one upload is as fast as it can be.
 """
 
 from __future__ import annotations
@@ -18,10 +21,13 @@ if TYPE_CHECKING:
     from gateway.http.head import Fields
     from gateway.proxy.http2.connection import Http2Connection
 
-STREAM_WINDOW: Final = 256 * 1024
-"""Bytes that a peer may send on one stream before the far side has taken any: enough for 20 MB/s at 12 ms."""
-STREAM_CREDIT: Final = STREAM_WINDOW // 2
-"""Bytes taken by the far side that are worth a frame of their own."""
+STREAM_WINDOW: Final = 64 * 1024
+"""Bytes that a peer may send on one stream before the far side has taken any."""
+LARGE_WINDOW: Final = 256 * 1024
+"""The same once it has: enough for 20 MB/s at 12 ms."""
+GROWTH: Final = LARGE_WINDOW - STREAM_WINDOW
+MOST_GROWTH: Final = 10 * GROWTH
+"""Of all streams of a connection together."""
 
 
 class Http2Stream:
@@ -29,13 +35,14 @@ class Http2Stream:
 
     __slots__ = (
         "_ending", "_queue", "_trailers", "connection", "credit", "held", "is_tunnel", "number", "passed", "paused", "receive_window",
-        "received_all", "send_window", "sent_all",
+        "received_all", "send_window", "sent_all", "window",
     )  # fmt: skip
 
     def __init__(self, connection: Http2Connection, number: int) -> None:
         self.connection, self.number = connection, number
         self.send_window = connection.initial_send_window
-        self.receive_window = STREAM_WINDOW
+        self.window = self.receive_window = STREAM_WINDOW
+        """What the peer has room for, at most and now."""
         self.credit = 0
         """Bytes that the far side has taken, and the peer has not been told of."""
         self.held = 0
@@ -168,13 +175,28 @@ class Http2Stream:
             self.held += size
             return
         self.credit += size
-        if self.credit >= STREAM_CREDIT and not self.received_all:
-            self._give_room()
+        if self.credit >= self.window // 2:
+            self.connection.received[self] = None
 
-    def _give_room(self) -> None:
-        self.connection.out.append(window_update(self.number, self.credit))
+    def give_room(self) -> bool:
+        """At the end of a read, when it is known whether the far side asks to wait: tells the peer of what is worth a frame, and whether
+        it did."""
+        if self.paused or self.received_all or self.credit < self.window // 2:
+            return False
+        connection = self.connection
+        if self.window == STREAM_WINDOW and connection.grown < MOST_GROWTH:
+            connection.grown += GROWTH
+            self.window = LARGE_WINDOW
+            self.credit += GROWTH
+        connection.out.append(window_update(self.number, self.credit))
         self.receive_window += self.credit
         self.credit = 0
+        return True
+
+    def leave(self) -> None:
+        """The stream is gone: others may have its large window."""
+        self.connection.grown -= self.window - STREAM_WINDOW
+        self.window = STREAM_WINDOW
 
     def pause(self) -> None:
         """The far side takes no more for now; what the peer has room for may still come."""
@@ -185,8 +207,7 @@ class Http2Stream:
             self.paused = False
             self.credit += self.held
             self.held = 0
-            if self.credit >= STREAM_CREDIT and not self.received_all:
-                self._give_room()
+            if self.give_room():
                 self.connection.flush_soon()
 
     # what each side does in its own way

@@ -41,6 +41,8 @@ LARGE: Final = b"/large"
 """Path of an answer larger than any buffer."""
 STALLED: Final = b"/stalled"
 """Path of a request whose body the backend does not read."""
+SCARCE: Final = b"/scarce"
+"""Path of requests for all of which there is one connection to the backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,20 @@ HELD = (
         settings=((4, LARGEST),),
         opening=window_update(LARGEST - 65_535),
         reads=False,
+        ends=False,
+        events=100,
+    ),
+    Abuse(
+        "uploads that wait for a connection",
+        "reference 2.5",
+        _spread(lambda stream: post(stream=stream, path=SCARCE) + data(bytes(16_384), stream, 0) * 4),
+        ends=False,
+        events=100,
+    ),
+    Abuse(
+        "uploads that wait for a connection, as large as one that does not wait may be",
+        "reference 2.5",
+        _spread(lambda stream: post(stream=stream, path=SCARCE) + data(bytes(16_384), stream, 0) * 16),
         ends=False,
         events=100,
     ),

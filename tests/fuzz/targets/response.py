@@ -40,6 +40,9 @@ class Transport(asyncio.Transport):
     def writelines(self, list_of_data: object) -> None:
         pass
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
     def write_eof(self) -> None:
         pass
 

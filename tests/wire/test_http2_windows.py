@@ -1,0 +1,59 @@
+"""Windows of HTTP/2 that the gateway gives: small at first, large where the far side keeps up, and no more than bounds allow in all."""
+
+from __future__ import annotations
+
+from hyperframe.frame import HeadersFrame, RstStreamFrame, WindowUpdateFrame
+
+from gateway.proxy.http2.stream import GROWTH, LARGE_WINDOW, MOST_GROWTH, STREAM_WINDOW
+from tests.wire.backends import Echo, Planned
+from tests.wire.conftest import Serve
+from tests.wire.http2_frames import FrameEnd, data
+
+ROUTE = "- backendRefs: [{name: blue, port: 80}]"
+FRAME = bytes(16_384)
+
+
+def upload(end: FrameEnd, stream: int, size: int) -> None:
+    """The head of a POST and so much of its body."""
+    end.send(end.request(stream, method="POST", ends=False))
+    for _ in range(0, size, len(FRAME)):
+        end.send(data(stream, FRAME))
+
+
+def given(end: FrameEnd, stream: int) -> int:
+    """The next room for a stream."""
+    return end.until(WindowUpdateFrame, lambda frame: frame.stream_id == stream).window_increment
+
+
+def test_a_stream_whose_far_side_keeps_up_gets_a_large_window(serve: Serve, blue: Echo) -> None:
+    """RFC 9113 6.9: once half of the first window was taken; from then on room comes for what is taken, again by halves."""
+    with FrameEnd.client(serve(ROUTE).connect()) as end:
+        upload(end, 1, STREAM_WINDOW // 2)
+        assert given(end, 1) == STREAM_WINDOW // 2 + GROWTH
+        for _ in range(0, LARGE_WINDOW // 2, len(FRAME)):
+            end.send(data(1, FRAME))
+        assert given(end, 1) == LARGE_WINDOW // 2
+        end.send(data(1, ends=True))
+        end.until(HeadersFrame)
+    assert len(blue.wait_for(1)[0].body) == STREAM_WINDOW // 2 + LARGE_WINDOW // 2
+
+
+def test_large_windows_are_few_and_are_given_back(serve: Serve, blue: Echo) -> None:
+    """What all streams of a connection may bring that nobody takes is bounded: beyond MOST_GROWTH a window stays as it is, until one that
+    was large has left."""
+    blue.always(Planned())
+    most = MOST_GROWTH // GROWTH
+    with FrameEnd.client(serve(ROUTE).connect()) as end:
+        for stream in range(1, 2 * most, 2):
+            upload(end, stream, STREAM_WINDOW // 2)
+            assert given(end, stream) == STREAM_WINDOW // 2 + GROWTH
+        last = 2 * most + 1
+        upload(end, last, STREAM_WINDOW // 2)
+        assert given(end, last) == STREAM_WINDOW // 2
+        end.send(RstStreamFrame(1, error_code=8), data(3, ends=True))
+        end.until(HeadersFrame)
+        for stream in (last + 2, last + 4):
+            upload(end, stream, STREAM_WINDOW // 2)
+            assert given(end, stream) == STREAM_WINDOW // 2 + GROWTH
+        upload(end, last + 6, STREAM_WINDOW // 2)
+        assert given(end, last + 6) == STREAM_WINDOW // 2

@@ -191,7 +191,7 @@ class Backend:
     def _check(self) -> None:
         """An endpoint of UDP has nothing to connect to."""
         usable = self.resource is not None and self.error is None and self.resource.protocol != "udp"
-        self._checks.follow(self.options.health_check if usable else None, self.endpoints.values())
+        self._checks.follow(self.options.health_check if usable else None, self.endpoints.values(), self.connections.protocol)
 
     def pick(self, head: RequestHead, client_address: bytes) -> Endpoint | None:
         """Whom to ask a request that is no exchange of its own, such as a copy."""

@@ -59,13 +59,24 @@ class HTTPCheck(Model):
     )
 
 
+class GRPCCheck(Model):
+    """What a check over gRPC asks grpc.health.v1.Health for."""
+
+    service: Annotated[Text, text(pattern=r"^[!-~]*$", longest=253)] = Field(
+        default="", description="The service; when absent the server as a whole."
+    )
+
+
 class HealthCheck(Model):
     """Checks that each worker makes by itself, of each endpoint, on connections of their own."""
 
-    type: Literal["HTTP", "TCP"] = Field(
-        default="HTTP", description="HTTP: asks, and reads the status. TCP: only connects. Over TLS if a BackendTLSPolicy says so."
+    type: Literal["HTTP", "GRPC", "TCP"] = Field(
+        default="HTTP",
+        description="HTTP: asks, and reads the status. GRPC: asks grpc.health.v1.Health, over HTTP/2. TCP: only connects. Over TLS if a "
+        "BackendTLSPolicy says so.",
     )
     http: HTTPCheck | None = Field(default=None, description="What is asked for, of type HTTP.")
+    grpc: GRPCCheck | None = Field(default=None, description="What is asked for, of type GRPC.")
     interval: Duration = Field(default=5_000, description="From one check to the next, at least 100ms.")
     timeout: Duration = Field(default=1_000, description="Time limit of a check, connect included.")
     healthy_threshold: Count = Field(default=1, description="Good checks in a row after which an unhealthy endpoint counts as healthy.")
@@ -76,8 +87,10 @@ class HealthCheck(Model):
 
     @model_validator(mode="after")
     def _fields_fit(self) -> Self:
-        if self.type == "TCP" and self.http is not None:
-            raise refusal("http", "type TCP asks for nothing", "Remove http, or set type HTTP.")
+        if self.type != "HTTP" and self.http is not None:
+            raise refusal("http", f"type {self.type} asks for nothing over HTTP", "Remove http, or set type HTTP.")
+        if self.type != "GRPC" and self.grpc is not None:
+            raise refusal("grpc", f"type {self.type} asks for nothing over gRPC", "Remove grpc, or set type GRPC.")
         if self.interval < SHORTEST_INTERVAL:
             raise refusal("interval", "is shorter than 100ms", "Write a longer time, for example 5s.")
         if not self.timeout:

@@ -11,7 +11,7 @@ from controller.store import Key
 from controller.translate.backend_traffic_policies import backend_traffic
 from controller.translate.policies import ancestor, attached, conflict_of, service_missing
 from controller.translate.statuses import Emission, PolicyStatus
-from gateway.ir.backend import BackendOptions, Balancing, Ejection, HashOn, HealthCheck, HttpCheck, Limits
+from gateway.ir.backend import BackendOptions, Balancing, Ejection, GrpcCheck, HashOn, HealthCheck, HttpCheck, Limits
 
 PROXY_VERSIONS: dict[str | None, Literal["", "v1", "v2"]] = {None: "", "V1": "v1", "V2": "v2"}
 """BackendPolicy.proxyProtocol in the contract's words."""
@@ -59,7 +59,8 @@ def _health_check(spec: BackendPolicySpec) -> HealthCheck | None:
         http = HttpCheck(check.http.path, check.http.host or "", check.http.statuses)
     elif check.type == "HTTP":
         http = HttpCheck()
-    return HealthCheck(http, check.interval, check.timeout, check.healthy_threshold, check.unhealthy_threshold, check.jitter)
+    grpc = GrpcCheck(check.grpc.service if check.grpc is not None else "") if check.type == "GRPC" else None
+    return HealthCheck(http, check.interval, check.timeout, check.healthy_threshold, check.unhealthy_threshold, check.jitter, grpc)
 
 
 def translate_backend_policy(key: Key, view: View) -> Emission | None:

@@ -16,10 +16,12 @@ from gateway.explain.explanation import Forwarded, Portion
 from gateway.explain.replies import filtered, finished, shown, shown_fields
 from gateway.explain.words import filters_in_words
 from gateway.filters.passage import Passage
+from gateway.http.grpc_web import call_head
 from gateway.http.head import LocalReply, RequestHead
 from gateway.policies.persistence import Sessions
 from gateway.proxy.port import LiveListener
 from gateway.proxy.rule import Rule, Share
+from gateway.proxy.web_stream import translates
 from gateway.upstream.backend import Backend
 from gateway.upstream.endpoint import Endpoint
 
@@ -96,6 +98,8 @@ def _portion(way: Way, share: Share, percent: float) -> Portion:
         if not isinstance(backend, LocalReply):
             endpoints = reachable(backend, head, way.pinned, way.rule.core.forbidden)
             tls = backend.resource.tls if backend.resource is not None else None
+            if translates(head, way.rule):
+                head = call_head(head)
             request = Forwarded(shown(head.method), shown(head.authority), shown(head.target), shown_fields(head.fields))
             said = msgspec.structs.replace(said, balancing=balancing_of(backend), tls="" if tls is None else tls.hostname)
             return msgspec.structs.replace(said, forwarded=request, endpoints=endpoints)

@@ -60,8 +60,14 @@ class HttpCheck(Value, frozen=True):
     statuses: tuple[int, ...] = (200,)
 
 
+class GrpcCheck(Value, frozen=True):
+    """An active health check as grpc.health.v1.Health/Check; the service may be '' for the server as a whole."""
+
+    service: str = ""
+
+
 class HealthCheck(Value, frozen=True):
-    """BackendPolicy.healthCheck: over HTTP, or only a connect where `http` is None. Times in milliseconds."""
+    """BackendPolicy.healthCheck: over HTTP or gRPC, or only a connect where both are None. Times in milliseconds."""
 
     http: HttpCheck | None = None
     interval: int = 5_000
@@ -70,6 +76,7 @@ class HealthCheck(Value, frozen=True):
     unhealthy_threshold: int = 3
     jitter: int = 10
     """Percent of the interval by which each wait is longer or shorter at most."""
+    grpc: GrpcCheck | None = None
 
 
 class Limits(Value, frozen=True):

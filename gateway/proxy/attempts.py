@@ -17,6 +17,7 @@ from gateway.policies.retry import Attempt, Failure
 from gateway.proxy.authorization import authorize
 from gateway.proxy.guarded import BAD_STATUSES, Ways, answered_badly, choose, follow_session, over_budget, wait_in_line
 from gateway.proxy.mirror import Mirror
+from gateway.proxy.web_stream import WebStream, translates
 from gateway.upstream.connect import ConnectFailed, announce, connect_reserved, join
 
 if TYPE_CHECKING:
@@ -224,6 +225,13 @@ def _elsewhere(exchange: Exchange, endpoint: Endpoint, stream: Speaking) -> None
 
 def send(exchange: Exchange, stream: Speaking) -> None:
     """Head, and as much of the body as there is; the rest follows as it comes."""
+    if exchange.grpc_status is not None and translates(exchange.head, exchange.rule):
+        _send(exchange, WebStream(stream, exchange.head, exchange.core.loop, exchange.request_broken))
+    else:
+        _send(exchange, stream)
+
+
+def _send(exchange: Exchange, stream: Speaking | WebStream) -> None:
     exchange.backend = exchange.last_stream = stream
     stream.exchange = exchange
     if exchange.head.length == 0:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.http.grpc import UNAVAILABLE, ending, read_status, read_timeout
 from gateway.proxy.guarded import answered_badly
+from gateway.proxy.web_stream import WebStream, translates
 
 if TYPE_CHECKING:
     from gateway.http.head import Fields, ResponseHead
@@ -21,6 +22,8 @@ _BAD: Final = str(UNAVAILABLE)
 def begin(exchange: Exchange) -> None:
     """The call has a rule. The shorter of its own time limit and the rule's holds, both from the request's head on."""
     exchange.grpc_status = ""
+    if translates(exchange.head, exchange.rule):
+        exchange.head.trailers = False  # of the answer they are a part of the body
     limit = read_timeout(exchange.head.written())
     if limit is not None:
         exchange.request_deadline = exchange.began + limit
@@ -43,11 +46,14 @@ def ended(exchange: Exchange, trailers: Fields) -> None:
 
 def cut(exchange: Exchange, flag: str, reason: str) -> Fields:
     """Trailers that end an answer which cannot be completed; none where they would not reach the client soon."""
-    client, listener = exchange.client, exchange.listener
-    if client is None or not client.writable or not exchange.head.trailers or flag == "SI":
+    client, listener, stream = exchange.client, exchange.listener, exchange.last_stream
+    web = isinstance(stream, WebStream) and stream.answering
+    if client is None or not client.writable or not (exchange.head.trailers or web) or flag == "SI":
         return []
     trailers = ending(flag, reason, listener is not None and listener.options.reason_header)
     exchange.grpc_status = read_status(trailers)
+    if isinstance(stream, WebStream):
+        client.send_data(stream.last_frame(trailers))
     return trailers
 
 

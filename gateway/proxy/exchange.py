@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.proxy.request_limits import BodyLimit
     from gateway.proxy.rule import Account, Rule, Share
     from gateway.proxy.stream import BackendStream, ClientStream
+    from gateway.proxy.web_stream import WebStream
     from gateway.upstream.connections import Speaking
     from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.lease import Lease
@@ -91,7 +92,7 @@ class Exchange:
         self.account: Account | None = None
         self.endpoint: Endpoint | None = None
         self.backend: BackendStream | None = None
-        self.last_stream: Speaking | None = None
+        self.last_stream: Speaking | WebStream | None = None
         self.lease: Lease | None = None
         self.attempt = 0
         self.tried: tuple[Endpoint, ...] = ()
@@ -339,7 +340,7 @@ class Exchange:
         trailers = calls.cut(self, flag, reason) if self.grpc_status is not None else []
         self.finish()
         if trailers and client is not None:
-            client.send_end(trailers)
+            client.send_end(trailers if self.head.trailers else ())
         elif client is not None:
             client.abort()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.http.head import Fields, RequestHead, ResponseHead
 from gateway.net.deadlines import NEVER
+from gateway.proxy.web_stream import WebStream, translates
 from gateway.upstream.connect import ConnectFailed, connect
 
 if TYPE_CHECKING:
@@ -31,14 +32,15 @@ MOST_AT_ONCE: Final = 1024
 class Mirror:
     """Implements BackendEvents by throwing away what comes. Holds the stream only while it runs."""
 
-    __slots__ = ("_backend", "_behind", "_core", "_ended", "_head", "_over", "_stream", "_trailers", "_waiting", "deadline", "slot")
+    __slots__ = ("_backend", "_behind", "_core", "_ended", "_head", "_over", "_stream", "_trailers", "_waiting", "_web", "deadline", "slot")
 
     def __init__(self, exchange: Exchange, backend: Backend, head: RequestHead) -> None:
         """`head` is the request to copy; of its body there may be a part already, if the exchange had to wait for an authorization."""
         head = self._head = head.copy()
         head.upgrade, head.expects = None, False
         self._core, self._backend = exchange.core, backend
-        self._stream: Speaking | None = None
+        self._stream: Speaking | WebStream | None = None
+        self._web = translates(head, exchange.rule)
         self._ended, self._over = exchange.request_ended, False
         self._waiting = exchange.body.copy()
         self._behind = exchange.body_size
@@ -96,7 +98,10 @@ class Mirror:
             self._begin(stream)
             stream.flush()
 
-    def _begin(self, stream: Speaking) -> None:
+    def _begin(self, speaking: Speaking) -> None:
+        stream: Speaking | WebStream = speaking
+        if self._web:
+            stream = WebStream(speaking, self._head, self._core.loop, lambda _: self._drop("client"))
         self._stream = stream
         stream.exchange = self
         stream.send_head(self._head)

@@ -106,8 +106,9 @@ class ClientStream(Protocol):
 class BackendStream(Protocol):
     """The side that is asked."""
 
-    blocked: bool
-    """Whether it takes no more of the request for now."""
+    @property
+    def blocked(self) -> bool:
+        """Whether it takes no more of the request for now."""
 
     def taken(self, sent: int) -> int:
         """A number that grows as the backend takes what is sent, `sent` bytes so far."""

@@ -201,7 +201,7 @@ class Backend:
         usable = self.resource is not None and self.error is None and self.resource.protocol != "udp"
         version = self.options.proxy_protocol
         preface = write_header(version, None) if version else b""
-        self._checks.follow(self.options.health_check if usable else None, self.endpoints.values(), preface)
+        self._checks.follow(self.options.health_check if usable else None, self.endpoints.values(), self.connections.protocol, preface)
 
     def pick(self, head: RequestHead, client_address: bytes) -> Endpoint | None:
         """Whom to ask a request that is no exchange of its own, such as a copy."""

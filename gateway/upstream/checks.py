@@ -1,7 +1,7 @@
 """Active health checks: each endpoint is asked at regular intervals whether it is well (BackendPolicy.healthCheck).
 
-Every worker checks by itself, each time on a connection of its own, over TLS if the backend's requests go over TLS. An endpoint is
-healthy until checks say otherwise.
+Every worker checks by itself, each time on a connection of its own, over TLS and in HTTP/2 if the backend's requests go so. An endpoint
+is healthy until checks say otherwise.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from gateway.http.response import HEAD_LIMIT, INTERIM_LIMIT, MalformedResponse, parse_response
-from gateway.ir.backend import HealthCheck, HttpCheck
+from gateway.ir.backend import HealthCheck
 from gateway.net.backend_context import BackendIdentityError
 from gateway.net.preface import whereto
+from gateway.upstream.check_question import CheckQuestion, Unwell, question_of
+from gateway.upstream.connect import Undecided, greeted, open_connection
+from gateway.upstream.connections import Connections
+from gateway.upstream.endpoint import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from weakref import WeakMethod
 
+    from gateway.ir.backend import BackendProtocol
     from gateway.net.backend_context import BackendTlsSettings
     from gateway.proxy.core import Core
     from gateway.upstream.endpoint import Endpoint
@@ -27,10 +31,6 @@ if TYPE_CHECKING:
 
 FIRST_WITHIN: Final = 1.0
 """Seconds within which a new endpoint is checked for the first time, if the interval is not shorter."""
-
-
-class Unwell(Exception):
-    """The check found something wrong; the text says what."""
 
 
 class _Endpoint:
@@ -53,20 +53,23 @@ class _Endpoint:
 class Checks:
     """Owner of the checks of one backend. `changed` is called when an endpoint became healthy or unhealthy."""
 
-    __slots__ = ("_checked", "_core", "_key", "_options", "_preface", "_tls", "_told")
+    __slots__ = ("_checked", "_core", "_key", "_options", "_preface", "_protocol", "_tls", "_told")
 
     def __init__(self, core: Core, key: str, tls: TlsOf, changed: WeakMethod[Callable[[], None]]) -> None:
         """`key` is the backend's; `tls` gives the settings of its connections, None for plain ones. It raises ValueError when there are
         settings that cannot be used."""
         self._core, self._key, self._tls, self._told = core, key, tls, changed
         self._options: HealthCheck | None = None
+        self._protocol: BackendProtocol = "http/1.1"
         self._preface = b""
         self._checked: dict[Endpoint, _Endpoint] = {}
 
-    def follow(self, options: HealthCheck | None, endpoints: Iterable[Endpoint], preface: bytes = b"") -> None:
-        """Checks just these endpoints from now on, None of them without options. New options begin with what is known so far; `preface` is
-        what each check sends first."""
-        self._preface = preface
+    def follow(
+        self, options: HealthCheck | None, endpoints: Iterable[Endpoint], protocol: BackendProtocol, preface: bytes = b""
+    ) -> None:
+        """Checks just these endpoints from now on, none of them without options. New options begin with what is known so far; `protocol` is
+        the backend's, and `preface` what each check sends first."""
+        self._protocol, self._preface = protocol, preface
         if options != self._options:
             self.close()
             self._options = options
@@ -101,10 +104,10 @@ class Checks:
         reason = ""
         try:
             async with asyncio.timeout(options.timeout / 1000):
-                await self._ask(endpoint, options.http)
+                await self._ask(endpoint, options)
         except TimeoutError:
             reason = f"no answer within {options.timeout / 1000:g} s"
-        except (Unwell, MalformedResponse, BackendIdentityError, OSError, ValueError, EOFError) as error:
+        except (Unwell, BackendIdentityError, OSError, ValueError) as error:
             reason = str(error) or type(error).__name__
         self._judge(endpoint, state, options, reason)
         spread = 1 + options.jitter / 100 * (2 * self._core.random.random() - 1)
@@ -127,46 +130,40 @@ class Checks:
             if arrange is not None:
                 arrange()
 
-    async def _ask(self, endpoint: Endpoint, http: HttpCheck | None) -> None:
+    async def _ask(self, endpoint: Endpoint, options: HealthCheck) -> None:
         """Returns if the endpoint is well. Raises Unwell, OSError and what else `_check` expects."""
         core, tls = self._core, self._tls()
         settings = tls() if tls is not None else None
         address = await core.resolver.address(endpoint.address)
         if (address, endpoint.port) in core.forbidden:
             raise Unwell("an address of this proxy itself")
-        reader = asyncio.StreamReader(limit=HEAD_LIMIT)
-        transport, _ = await core.loop.create_connection(
-            lambda: asyncio.StreamReaderProtocol(reader),
-            **await whereto(core.loop, address, endpoint.port, self._preface),
-            ssl=None if settings is None else settings.context,
-            server_hostname=None if settings is None else settings.server_hostname,
-        )
+        alone = Connections(tuple, 1, 0)  # it is none of the backend's connections, and rests nowhere
+        alone.reserve()
+        alone.protocol = "h2c" if options.grpc is not None and self._protocol == "http/1.1" else self._protocol
+        undecided = Undecided(core, endpoint, Pool(settings, alone))
+        reached = await whereto(core.loop, address, endpoint.port, self._preface)
+        transport = await open_connection(core.loop, undecided, reached, settings, None)
         try:
-            if settings is not None:
-                settings.check(transport.get_extra_info("ssl_object"))
-            if http is not None:
-                host = http.host.encode() or (endpoint.label if settings is None else (settings.server_hostname or "").encode())
-                transport.write(_REQUEST % (http.path.encode(), host))
-                status = await _status(reader)
-                if status not in http.statuses:
-                    raise Unwell(f"answered {status}")
+            host = endpoint.label if settings is None else (settings.server_hostname or "").encode()
+            question = question_of(options, host)
+            if question is not None:
+                await _put(question, undecided, core.loop)
         finally:
             transport.abort()
 
 
-_REQUEST: Final = b"GET %b HTTP/1.1\r\nhost: %b\r\nuser-agent: tidegate-health-check\r\naccept: */*\r\nconnection: close\r\n\r\n"
-
-
-async def _status(reader: asyncio.StreamReader) -> int:
-    """Of the final response. Raises MalformedResponse, EOFError."""
-    for _ in range(INTERIM_LIMIT + 1):
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-        except asyncio.LimitOverrunError:
-            raise MalformedResponse("response head too large") from None
-        except asyncio.IncompleteReadError:
-            raise Unwell("closed the connection without an answer") from None
-        response, _ = parse_response(head, len(head) - 4, b"GET")
-        if response.status >= 200:
-            return response.status
-    raise MalformedResponse("too many interim responses")
+async def _put(question: CheckQuestion, undecided: Undecided, loop: asyncio.AbstractEventLoop) -> None:
+    """Raises Unwell and OSError."""
+    if undecided.made is not None:
+        await greeted(undecided.made)
+    heard = question.listen(loop)
+    stream = undecided.stream
+    assert stream is not None
+    stream.exchange = question
+    if question.body:
+        stream.send_head(question.head)
+        stream.send_data(question.body)
+        stream.send_end()
+    else:
+        stream.send_whole(question.head)
+    await heard

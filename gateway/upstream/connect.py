@@ -68,7 +68,7 @@ def announce(core: Core, pool: Pool) -> Opening | None:
 
 async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: float | None, opening: Opening | None) -> Speaking:
     """As `connect`, with a place among the backend's connections that is reserved already, and given back if none comes about."""
-    protocol = _Undecided(core, endpoint, pool)
+    protocol = Undecided(core, endpoint, pool)
     failure: ConnectFailed | None = None
     try:
         await reach(core, endpoint, pool.settings, protocol, limit, pool.preface)
@@ -84,7 +84,7 @@ async def connect_reserved(core: Core, endpoint: Endpoint, pool: Pool, limit: fl
             pool.connections.release()  # otherwise the end of the connection does it
 
 
-class _Undecided:
+class Undecided:
     """The protocol of a connection until it is known what is spoken on it: at the end of the TLS handshake, where there is one."""
 
     __slots__ = ("_core", "endpoint", "made", "pool", "refusal", "stream")
@@ -154,10 +154,10 @@ async def reach(
             if address != endpoint.address and (address, endpoint.port) in core.forbidden:
                 raise ConnectFailed(f"{where} is {address}, an address of this proxy itself")
             reached = await whereto(core.loop, address, endpoint.port, preface)
-            transport = await _open(core.loop, protocol, reached, settings, limit)
+            transport = await open_connection(core.loop, protocol, reached, settings, limit)
             notice_vanished_backend(transport.get_extra_info("socket"))
-            if isinstance(protocol, _Undecided) and protocol.made is not None:
-                await _greeted(protocol.made)
+            if isinstance(protocol, Undecided) and protocol.made is not None:
+                await greeted(protocol.made)
             return
     except TimeoutError:
         reason = f"no connection to {where} within {limit:g} s"
@@ -171,7 +171,7 @@ async def reach(
     raise ConnectFailed(reason)
 
 
-async def _greeted(connection: Http2BackendConnection) -> None:
+async def greeted(connection: Http2BackendConnection) -> None:
     """Until the endpoint has said what it takes (RFC 9113 3.4). Raises OSError when it does not speak HTTP/2."""
     try:
         await connection.greeting
@@ -182,7 +182,7 @@ async def _greeted(connection: Http2BackendConnection) -> None:
         raise OSError("it ended the connection, or does not speak HTTP/2")
 
 
-async def _open(
+async def open_connection(
     loop: asyncio.AbstractEventLoop,
     protocol: Reaching,
     where: dict[str, Any],

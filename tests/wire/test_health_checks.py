@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+import grpc
 import pytest
 
 from tests.certificates import Authority
 from tests.wire.backends import Conversation, Echo, Scripted, closed_port
 from tests.wire.conftest import Serve
+from tests.wire.http2_backends import Http2Echo, Http2Plan, http2_service, tls_of
 from tests.wire.pools import OK, TO_POOL, count, healthy, look, policy, pool, until
 from tests.wire.secure import TlsBackend, backend_policy, trust
 
 FAILURES = "tidegate_health_check_failures_total"
+AGENT = "tidegate-health-check"
 
 
-def checking(**check: Any) -> str:
-    return policy(healthCheck={"interval": "100ms", "timeout": "2s", "unhealthyThreshold": 1, **check})
+def checking(panic: int = 50, **check: Any) -> str:
+    return policy(healthCheck={"interval": "100ms", "timeout": "2s", "unhealthyThreshold": 1, **check}, panicThreshold=panic)
 
 
 class Moody:
@@ -129,6 +134,73 @@ def test_checks_go_over_tls(serve: Serve, tmp_path: Path) -> None:
         until(lambda: healthy(site) == {good.port} and bool(good.recorder.requests), "the endpoint with the strange certificate left out")
         assert set(good.server_names) == {"pool.test"}
         assert good.recorder.requests[0].head.startswith(b"GET / HTTP/1.1\r\nhost: pool.test\r\n")
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["h2c", "tls"])
+def test_checks_go_in_http2(serve: Serve, http2_echo: Callable[..., Http2Echo], tmp_path: Path, tls: bool) -> None:
+    """Where requests go in it, with prior knowledge or because TLS chooses it; on connections of their own."""
+    authority = Authority()
+    context = tls_of(authority.issue("pool.test"), tmp_path) if tls else None
+    good, bad = http2_echo("good", tls=context), http2_echo("bad", tls=context)
+    bad.always(Http2Plan(status=500))
+    secured = (trust("ca", authority), backend_policy("pool", "pool.test", "ca")) if tls else ()
+    backends = http2_service("pool", good.port, bad.port, protocol=None if tls else "kubernetes.io/h2c")
+    site = serve(TO_POOL, backends, checking(http={"path": "/healthz?deep=1"}), *secured)
+    until(lambda: healthy(site) == {good.port} and bool(good.requests), "the endpoint left out")
+    check = good.requests[0]
+    host = "pool.test" if tls else f"127.0.0.1:{good.port}"
+    assert (check.method, check.target, check.value("host"), check.value("user-agent")) == ("GET", "/healthz?deep=1", host, AGENT)
+    until(lambda: good.connections >= 2, "a connection for each check")
+    assert look(site, lambda found: found.connections.count) == 0
+
+
+class Serving:
+    """A gRPC server with grpc.health.v1.Health; `status` is what it says of itself, None for a server without it."""
+
+    def __init__(self, status: int | None) -> None:
+        self.status, self.asked = status, list[bytes]()
+        self._threads = ThreadPoolExecutor(2)
+        self._server = grpc.server(self._threads)
+        methods = {} if status is None else {"Check": grpc.unary_unary_rpc_method_handler(self._check)}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", methods),))
+        self.port: int = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+
+    def _check(self, request: bytes, context: Any) -> bytes:
+        self.asked.append(request)
+        return b"\x08%c" % self.status if self.status else b""
+
+    def close(self) -> None:
+        self._server.stop(None).wait()
+        self._threads.shutdown()
+
+
+@pytest.fixture
+def serving() -> Iterator[Callable[[int | None], Serving]]:
+    servers: list[Serving] = []
+
+    def make(status: int | None) -> Serving:
+        servers.append(Serving(status))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+def test_checks_over_grpc(serve: Serve, serving: Callable[[int | None], Serving]) -> None:
+    """SERVING alone is well: not another status, none, nor a server that does not know the service (grpc.health.v1;
+    BackendPolicy.healthCheck.type GRPC). The port need not say that it speaks HTTP/2."""
+    servers = [serving(status) for status in (1, 2, 0, None)]
+    well, unwell = servers[0], servers[1]
+    site = serve(TO_POOL, pool(*[server.port for server in servers]), checking(type="GRPC", grpc={"service": "a.B"}, panic=0))
+    until(lambda: healthy(site) == {well.port} and bool(well.asked), "the endpoints left out")
+    assert well.asked[0] == b"\x0a\x03a.B"
+    faults = {entry["address"]: entry["fault"] for entry in site.explain()["portions"][0]["endpoints"]}
+    assert faults[f"127.0.0.1:{unwell.port}"].endswith("is not serving: status 2 of grpc.health.v1")
+    assert faults[f"127.0.0.1:{servers[3].port}"].endswith("ended the call with gRPC status 12")
+    unwell.status = 1
+    until(lambda: unwell.port in healthy(site), "the endpoint back in use")
 
 
 def test_checks_follow_the_endpoints_and_end_with_the_policy(serve: Serve, blue: Echo, scripted: type[Scripted]) -> None:

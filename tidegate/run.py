@@ -40,7 +40,7 @@ from gateway.policies.rate_limit import BYTES
 from gateway.ports import Ports
 from gateway.shared_memory import make_shared_file
 from gateway.succession import Predecessor
-from tidegate.demo_backends import DemoBackends
+from tidegate.demo.backends import DemoBackends
 from tidegate.forwarder import Followed
 from tidegate.lifecycle import Lifecycle
 from tidegate.options import RunOptions

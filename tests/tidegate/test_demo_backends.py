@@ -13,7 +13,9 @@ import pytest
 from gateway.ir.backend import Endpoint, EndpointSet
 from gateway.ir.value import Source
 from tests.running import run
-from tidegate.demo_backends import DemoBackends
+from tests.wire.datagrams import ask, client_at
+from tests.wire.grpc_peers import GrpcClient
+from tidegate.demo.backends import DemoBackends
 
 pytestmark = pytest.mark.slow
 
@@ -25,9 +27,10 @@ def free_port() -> int:
         return port
 
 
-def endpoints(name: str, *places: tuple[str, int]) -> EndpointSet:
+def endpoints(name: str, *places: tuple[str, int], kind: str = "") -> EndpointSet:
+    """`kind` is what stands behind the port in the key: /udp, /h2c."""
     listed = tuple(Endpoint(*place) for place in places)
-    return EndpointSet(key=f"default/{name}:80", source=Source("Service", "default", name), endpoints=listed)
+    return EndpointSet(key=f"default/{name}:80{kind}", source=Source("Service", "default", name), endpoints=listed)
 
 
 @asynccontextmanager
@@ -94,10 +97,87 @@ def test_what_is_no_request_is_answered_400() -> None:
         port = free_port()
         async with answering(endpoints("shop", ("127.0.0.1", port))):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"nonsense\r\n\r\n")
+            writer.write(b"NONSENSE\r\n\r\n")
             assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
             writer.close()
             await writer.wait_closed()
+
+    run(scenario)
+
+
+def test_http2_is_answered_as_http1_is() -> None:
+    """By prior knowledge: the same JSON, many requests of a connection at once, bodies beyond every window, HEAD and statuses."""
+
+    async def scenario() -> None:
+        port = free_port()
+        async with (
+            answering(endpoints("shop", ("127.0.0.1", port))),
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", http1=False, http2=True) as client,
+        ):
+            body = b"x" * 1_000_000
+            slow, large = await asyncio.gather(client.get("/", params={"delay": "20ms"}), client.post("/a?b=c", content=body))
+            assert slow.http_version == large.http_version == "HTTP/2"
+            received = large.json()
+            assert (received["method"], received["path"], received["query"], received["body_length"]) == ("POST", "/a", "b=c", len(body))
+            assert (received["backend"], received["host"]) == ("shop", f"127.0.0.1:{port}")
+            head = await client.head("/")
+            assert (head.status_code, head.content, int(head.headers["content-length"]) > 0) == (200, b"", True)
+            assert [(await client.get(f"/status/{status}")).status_code for status in (204, 304, 503)] == [204, 304, 503]
+            long = "v" * 20_000
+            assert (await client.get("/", headers={"x-long": long})).json()["headers"]["x-long"] == long
+
+    run(scenario)
+
+
+def test_calls_of_grpc_get_their_messages_back() -> None:
+    """The library of gRPC: one message or many, larger than the windows, as they come; the metadata say who answered."""
+
+    async def scenario() -> None:
+        port = free_port()
+        async with answering(endpoints("greeter", ("127.0.0.1", port), kind="/h2c")):
+
+            def call() -> None:
+                with GrpcClient(("127.0.0.1", port)) as client:
+                    outcome = client.unary(b"x" * 1_000_000)
+                    assert (outcome.status, outcome.messages) == (0, (b"x" * 1_000_000,))
+                    assert dict(outcome.initial)["backend"] == "greeter"
+                    assert client.bidi([b"a", b"b"]).messages == (b"a", b"b")
+
+            await asyncio.to_thread(call)
+
+    run(scenario)
+
+
+def test_what_is_no_request_comes_back() -> None:
+    """Bytes that do not begin with a capital letter, behind the name of who got them, until the client ends its side."""
+
+    async def scenario() -> None:
+        port = free_port()
+        async with answering(endpoints("echo", ("127.0.0.1", port))):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"hello\n")
+            assert await reader.readline() == b"echo at 127.0.0.1:%d: hello\n" % port
+            writer.write(b"GET is too late for a request")
+            writer.write_eof()
+            assert await reader.read() == b"GET is too late for a request"
+            writer.close()
+            await writer.wait_closed()
+
+    run(scenario)
+
+
+def test_datagrams_come_back() -> None:
+    """A backend of a UDPRoute listens on UDP, which may be the same number."""
+
+    async def scenario() -> None:
+        port = free_port()
+        place = ("127.0.0.1", port)
+        async with answering(endpoints("dns", place, kind="/udp"), endpoints("dns", place)) as said:
+            assert said == []
+            with client_at(*place) as client:
+                assert await asyncio.to_thread(ask, client, b"hello") == b"dns at 127.0.0.1:%d: hello" % port
+            async with httpx.AsyncClient() as http:
+                assert (await http.get(f"http://127.0.0.1:{port}/")).json()["backend"] == "dns"
 
     run(scenario)
 

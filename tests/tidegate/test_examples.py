@@ -18,10 +18,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.wire.grpc_peers import GrpcClient
+
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart"
-DEMO_PORTS = (19001, 19002, 19003, 19004)
-LISTENER_PORT = 8080
+DEMO_PORTS = (19001, 19002, 19003, 19004, 19005, 19006)
+LISTENER_PORT, GRPC_PORT, TCP_PORT = 8080, 8081, 9000
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +35,15 @@ def free_port() -> int:
         return port
 
 
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return port < 65_536 and probe.connect_ex(("127.0.0.1", port)) != 0
+
+
 def high_port() -> int:
-    """A free port above the listener's, so that an offset leads to it."""
-    return next(port for port in iter(free_port, None) if port > LISTENER_PORT)
+    """A free port above the listener's, so that an offset leads to it, and to free ports for the other listeners."""
+    others = (GRPC_PORT - LISTENER_PORT, TCP_PORT - LISTENER_PORT)
+    return next(port for port in iter(free_port, None) if port > LISTENER_PORT and all(is_free(port + other) for other in others))
 
 
 def tidegate(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -94,6 +102,10 @@ class Quickstart:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def bound(self, port: int) -> tuple[str, int]:
+        """Where a listener is reached that is written with this port."""
+        return "127.0.0.1", self.port + port - LISTENER_PORT
+
     @property
     def offset(self) -> str:
         return str(self.port - LISTENER_PORT)
@@ -114,6 +126,7 @@ def quickstart_in(folder: Path) -> Iterator[Quickstart]:
         admin = running.until("admin at ").split()[-1]
         running.until("HTTPRoute default/shop: attached to Gateway web")
         running.until(f"http://127.0.0.1:{port}/")
+        running.until(f"tcp://127.0.0.1:{port + TCP_PORT - LISTENER_PORT}")
         yield Quickstart(folder, port, demo_ports, running, admin)
 
 
@@ -154,6 +167,45 @@ def test_the_old_address_redirects_to_one_that_can_be_followed(served: Quickstar
     assert httpx.get(f"{served.url}/products/shoes", follow_redirects=True).json()["path"] == "/v2/shoes"
 
 
+def test_calls_reach_the_greeter(served: Quickstart) -> None:
+    """GRPCMethodMatch: the service's methods come back from its backend, others are UNIMPLEMENTED."""
+    with GrpcClient(served.bound(GRPC_PORT)) as client:
+        greeted = client.unary(b"hello", method="/hello.Greeter/SayHello")
+        assert (greeted.status, greeted.messages, dict(greeted.initial)["backend"]) == (0, (b"hello",), "greeter")
+        assert client.unary(b"hello", method="/hello.Other/SayHello").status == 12
+
+
+def test_curl_makes_the_call_of_the_comment(served: Quickstart) -> None:
+    """examples/quickstart/greeter.yaml: the command that it shows, on the port of this run."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed: make peers")
+    [command] = [line[1:].strip() for line in (QUICKSTART / "greeter.yaml").read_text().splitlines() if "| curl" in line]
+    called = command.replace(f":{GRPC_PORT}/", f":{served.bound(GRPC_PORT)[1]}/")
+    shown = subprocess.run(["bash", "-c", called], capture_output=True, text=True, check=True, timeout=30).stdout
+    assert "backend: greeter" in shown
+    assert "grpc-status: 0" in shown
+
+
+def test_what_is_sent_to_the_echo_comes_back(served: Quickstart) -> None:
+    """TCPRoute: bytes pass both ways, and the end of a side too."""
+    with socket.create_connection(served.bound(TCP_PORT), timeout=30) as connection:
+        connection.sendall(b"hello\n")
+        connection.shutdown(socket.SHUT_WR)
+        received = connection.makefile("rb").read()
+    assert received == b"echo at 127.0.0.1:%d: hello\n" % served.demo_ports[19006]
+
+
+@pytest.mark.parametrize("url", ["tcp://127.0.0.1:9000", "tcp://127.0.0.1:9001", "udp://127.0.0.1:9000", "tls://a.test:8080"])
+def test_explain_says_of_connections_offline_what_it_says_live(url: str, served: Quickstart) -> None:
+    """`CONNECT tcp://...`: the same tables answer."""
+    question = ("explain", "CONNECT", url, "-o", "json")
+    live = tidegate(*question, "--admin", served.admin)
+    offline = tidegate(*question, "-f", str(served.folder), "--port-offset", served.offset)
+    assert (live.returncode, live.stderr) == (0, "")
+    assert json.loads(live.stdout) == json.loads(offline.stdout)
+    assert bool(json.loads(live.stdout)["closed"]) == (url != "tcp://127.0.0.1:9000")
+
+
 @pytest.mark.parametrize("path", ["/", "/catalog/a?b", "/products/a"])
 def test_explain_says_offline_what_it_says_live(path: str, served: Quickstart) -> None:
     """Design 2: the same tables answer; --admin asks the running one, -f the files."""
@@ -190,7 +242,7 @@ def test_status_shows_what_is_live(served: Quickstart) -> None:
     assert f"ok      Gateway default/web  {served.folder}/gateway.yaml:9" in lines
     assert "        listener http: Accepted True, ResolvedRefs True, Programmed True; 2 routes" in lines
     found = json.loads(tidegate("status", "--admin", served.admin, "-o", "json").stdout)
-    assert [named["name"] for named in found["objects"]] == ["web", "tidegate", "catalog", "shop"]
+    assert [named["name"] for named in found["objects"]] == ["greeter", "web", "tidegate", "catalog", "shop", "echo"]
 
 
 def test_a_change_is_shown_and_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """`tidegate run --demo-backends`: whatever the files name as an endpoint on this machine answers.
 
-The backends live in one process of their own (`demo_server`), so that they never delay what they are there to show.
+The backends live in one process of their own (`tidegate.demo.server`), so that they never delay what they are there to show.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from gateway.ir.backend import EndpointSet
 from gateway.ir.batch import AnyResource
 from gateway.net.sockets import readable
 
-_PROGRAM: Final = (sys.executable, "-P", "-m", "tidegate.demo_server")
-_ROOT: Final = str(Path(__file__).resolve().parents[1])
+_PROGRAM: Final = (sys.executable, "-P", "-m", "tidegate.demo.server")
+_ROOT: Final = str(Path(__file__).resolve().parents[2])
 _PATIENCE: Final = 5.0
 """Seconds that the process gets to end."""
 
-Place = tuple[str, int]
+Place = tuple[str, int, str]
+"""Address, port and transport, tcp or udp."""
 
 
 class DemoBackends:
@@ -41,8 +42,9 @@ class DemoBackends:
         """Notes the endpoints on loopback addresses that have no backend yet."""
         for resource in resources:
             if isinstance(resource, EndpointSet):
+                transport = "udp" if resource.key.endswith("/udp") else "tcp"
                 for endpoint in resource.endpoints:
-                    place = (endpoint.address, endpoint.port)
+                    place = (endpoint.address, endpoint.port, transport)
                     if place not in self._started and _is_loopback(endpoint.address):
                         self._wanted.setdefault(place, resource.source.name)
                         self._all_started.clear()
@@ -56,7 +58,7 @@ class DemoBackends:
             problem = await self._start(place, name)
             if problem:
                 remedy = "what listens there answers in its stead; stop it, or change the port of the EndpointSlice"
-                self._message(f"no demo backend for {name} at {readable(*place)}: {problem}; {remedy}")
+                self._message(f"no demo backend for {name} at {readable(*place[:2])}: {problem}; {remedy}")
         self._all_started.set()
 
     async def started(self) -> None:
@@ -72,7 +74,7 @@ class DemoBackends:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps({"address": place[0], "port": place[1], "name": name}).encode() + b"\n")
+        process.stdin.write(json.dumps({"address": place[0], "port": place[1], "transport": place[2], "name": name}).encode() + b"\n")
         answer = await process.stdout.readline()
         return answer.decode().strip() if answer else "their process has ended"
 

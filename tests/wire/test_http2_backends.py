@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Event
 
 import pytest
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame, PushPromiseFrame, RstStreamFrame, SettingsFrame
 
-from tests.wire.backends import Conversation, Echo, Scripted
+from tests.wire.backends import LIMIT, Conversation, Echo, Scripted
 from tests.wire.conftest import Serve
 from tests.wire.http2_backends import Http2Echo, Http2Plan, http2_service
 from tests.wire.http2_clients import Http2Client
 from tests.wire.http2_frames import FrameEnd, data, goaway, reset
-from tests.wire.pools import policy, until
+from tests.wire.pools import look, policy, until
 from tests.wire.serving import Site, service
 
 Echoing = Callable[..., Http2Echo]
@@ -31,7 +32,8 @@ def pool(*backends: Http2Echo | Scripted) -> str:
 
 def live(site: Site) -> int:
     """Connections that the gateway counts."""
-    return site._thread.call(lambda: site.runtime._live.described["default/pool:80"].connections.count)
+    count: int = look(site, lambda found: found.connections.count)
+    return count
 
 
 def test_many_requests_share_one_connection(serve: Serve, http2_echo: Echoing, http2_client: Connecting) -> None:
@@ -226,10 +228,11 @@ def test_an_endpoint_that_says_nothing(serve: Serve, scripted: Scripting, http2_
 
 def test_a_client_that_leaves_while_the_connection_is_made(serve: Serve, scripted: Scripting, http2_client: Connecting) -> None:
     """Its place is given back: the connection serves as many as before, and ends with its endpoint."""
+    gone = Event()
 
     def hesitates(conversation: Conversation) -> None:
         assert conversation.read_until(b"SM\r\n\r\n")
-        leaves.ping()
+        assert gone.wait(LIMIT)
         end = FrameEnd(conversation.connection)
         end.send(SettingsFrame(0, settings={SettingsFrame.MAX_CONCURRENT_STREAMS: 1}))
         answer_all(end)
@@ -239,9 +242,12 @@ def test_a_client_that_leaves_while_the_connection_is_made(serve: Serve, scripte
     leaves = http2_client(site.address())
     for _ in range(3):
         leaves.reset(leaves.begin())
+    leaves.ping()
+    gone.set()
     assert [site.ask().status for _ in range(3)] == [204] * 3
+    connections = look(site, lambda found: found.connections)
     site.change(TO_POOL.replace("pool", "blue"))
-    until(lambda: all(count.connections.count == 0 for count in site.runtime._live.described.values()), "its connection is gone")
+    until(lambda: connections.count == 0, "its connection is gone")
 
 
 def test_an_endpoint_that_goes_keeps_what_it_has(serve: Serve, http2_echo: Echoing, http2_client: Connecting) -> None:

@@ -208,6 +208,7 @@ class Http2BackendStream(Http2Stream):
         fields = [*head.fields, (b"sec-websocket-accept", acceptance(self._key))]
         if self.exchange is not None:
             self.exchange.response_head(ResponseHead(101, b"Switching Protocols", fields, None))
+            self.connection.received[self] = None
 
     def data(self, data: bytes) -> None:
         self._received += len(data)

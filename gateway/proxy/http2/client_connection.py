@@ -18,6 +18,7 @@ from gateway.http.refused import Refused
 from gateway.http.request import HEAD_LIMIT
 from gateway.net.deadlines import NEVER
 from gateway.net.peer import NOBODY
+from gateway.net.tcp_information import acknowledged
 from gateway.proxy.client import arrive, depart
 from gateway.proxy.http2.client_stream import Http2ClientStream
 from gateway.proxy.http2.connection import LARGEST_WINDOW, LINGER, Http2Connection, opening_settings
@@ -40,7 +41,7 @@ class Http2ClientConnection(Http2Connection):
     """The protocol of the connection; its streams are the ClientStreams."""
 
     __slots__ = (
-        "_block_after", "_greeted", "_leaving", "_lingering", "_server_name", "_told", "address", "core", "deadline",
+        "_block_after", "_greeted", "_leaving", "_lingering", "_server_name", "_taken", "_told", "address", "core", "deadline",
         "forwarded", "fragment", "listener", "most_streams", "origin", "port", "reading_paused", "requests", "seat", "slot",
     )  # fmt: skip
 
@@ -65,6 +66,8 @@ class Http2ClientConnection(Http2Connection):
         """Whether the client is not read."""
         self._block_after: int | None = None
         """The newest stream when the block of fields began whose end has not come; None while there is none."""
+        self._taken = 0
+        """What the client had taken when the wait for it began."""
 
     # what the transport calls
 
@@ -231,9 +234,15 @@ class Http2ClientConnection(Http2Connection):
             return
         if self.peer_leaves or self._told != LARGEST_WINDOW:
             self._end(frames.NO_ERROR)
-        elif self._block_after is None or self.blocked:
-            patience = STALLED if self.blocked else LEAVING if self._leaving else self.port.idle_timeout
-            self.core.deadlines.set(self, monotonic() + patience)
+        elif self.blocked:
+            self._await_reader()
+        elif self._block_after is None:
+            self.core.deadlines.set(self, monotonic() + (LEAVING if self._leaving else self.port.idle_timeout))
+
+    def _await_reader(self) -> None:
+        """The client has time to take something of what is left for it."""
+        self._taken = acknowledged(self.transport, 0)
+        self.core.deadlines.set(self, monotonic() + min(STALLED, self.port.pace.send_timeout))
 
     def drain(self) -> None:
         """No more requests: an idle client is told so at once, the others when they have been answered."""
@@ -279,8 +288,13 @@ class Http2ClientConnection(Http2Connection):
 
     def expire(self, now: float) -> None:
         """Whose deadline it is says the class."""
-        if self._lingering or (self.blocked and not self.streams):
+        if self._lingering:
             self.transport.abort()
+        elif self.blocked and not self.streams:
+            if acknowledged(self.transport, 0) > self._taken:
+                self._await_reader()
+            else:
+                self.transport.abort()
         elif not self._greeted or self.mid_block:
             self.fail(ConnectionFault(frames.NO_ERROR, "request head did not arrive in time"))
         elif not self.streams:

@@ -62,7 +62,8 @@ class Http2ClientStream(Http2Stream):
         self._bodiless = head.method == b"HEAD"
         self._expected = head.length
         if head.upgrade is not None:  # HTTP/1.1 has a key for it, HTTP/2 has none (RFC 8441 5)
-            head.lines.append(b"sec-websocket-key: %b\r\n" % b64encode(self.core.random.randbytes(16)))
+            head.fields.append((b"sec-websocket-key", b64encode(self.core.random.randbytes(16))))
+            head.changed()
         exchange = self.exchange = Exchange(self, head)
         if head.length == 0 and head.upgrade is None and not self.received_all:
             self._unadmitted = True

@@ -18,7 +18,7 @@ from gateway.explain.question import StreamQuestion
 from gateway.explain.words import CLIENT_CERTIFICATE, greeting_in_words, time_in_words
 from gateway.net.sockets import readable
 from gateway.proxy.core import Core
-from gateway.proxy.port import LiveListener, Port, terminates
+from gateway.proxy.port import LiveListener, Port, passes_tls, terminates
 from gateway.relay.rule import NO_ROUTE, NO_WEIGHT, LiveStreamRule, StreamShare
 from gateway.upstream.backend import Backend
 
@@ -118,7 +118,7 @@ class _Explaining:
             return msgspec.structs.replace(said, closed=fault)
         backend, core = share.backend, self._core
         forbidden = core.forbidden_datagrams if self._question.scheme == "udp" else core.forbidden
-        tls = backend.resource.tls if backend.resource is not None else None
+        tls = backend.resource.tls if backend.resource is not None and not passes_tls(listener.resource) else None
         return msgspec.structs.replace(
             said,
             endpoints=reachable(backend, None, None, forbidden),
@@ -140,10 +140,11 @@ def _fault(backend: Backend, listener: LiveListener) -> str:
         return f"{backend.error} [NC]"
     if not backend.balancer.candidates:
         return f"backend {backend.key} has no ready endpoint [UH]"
-    try:
-        backend.settings(listener.client_certificate)
-    except ValueError as refusal:
-        return f"{refusal} [NC]"
+    if not passes_tls(listener.resource):
+        try:
+            backend.settings(listener.client_certificate, relayed=True)
+        except ValueError as refusal:
+            return f"{refusal} [NC]"
     return ""
 
 

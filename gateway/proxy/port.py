@@ -41,6 +41,11 @@ def terminates(resource: Listener) -> bool:
     return resource.protocol == "HTTPS" or (resource.protocol == "TLS" and resource.tls_mode == "Terminate")
 
 
+def passes_tls(resource: Listener) -> bool:
+    """Whether a listener leaves TLS to its backends, which is never encrypted twice."""
+    return resource.protocol == "TLS" and resource.tls_mode == "Passthrough"
+
+
 class LiveListener:
     """Everything a request or a stream needs to know of its listener. `routes` and `streams` are replaced as a whole; the rest holds as
     long as the resource does."""

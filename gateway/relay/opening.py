@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.net.deadlines import NEVER
 from gateway.proxy.guarded import OVERFLOW
+from gateway.proxy.port import passes_tls
 from gateway.relay.rule import NO_ROUTE, NO_WEIGHT
 from gateway.relay.side import BackendSide
 from gateway.upstream.connect import ConnectFailed, reach
@@ -89,8 +90,7 @@ def _settings(relay: Relay, backend: Backend) -> BackendTlsSettings | None:
     """TLS is ended by the client and the backend themselves where it is passed through. Raises ValueError."""
     listener = relay.listener
     assert listener is not None
-    resource = listener.resource
-    if resource.protocol == "TLS" and resource.tls_mode == "Passthrough":
+    if passes_tls(listener.resource):
         return None
     return backend.settings(listener.client_certificate, relayed=True)
 

@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -24,10 +25,9 @@ class Answering(asyncio.DatagramProtocol):
     """Sends each datagram back, in capitals."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)  # uvloop's transports are no subclasses of it
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
-        assert isinstance(self.transport, asyncio.DatagramTransport)
         self.transport.sendto(data.upper(), address)
 
 

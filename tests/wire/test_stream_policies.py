@@ -1,46 +1,86 @@
-"""Policies on listeners and Services of streams, from YAML to sockets."""
+"""One Gateway with listeners and routes of TCP, TLS and UDP beside each other, and the policies that hold for them."""
 
 from __future__ import annotations
 
 import json
-import ssl
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.certificates import Authority
-from tests.wire.backends import Conversation, Scripted
+from tests.wire.backends import LIMIT, Conversation, Scripted
 from tests.wire.conftest import Serve
-from tests.wire.secure import backend_policy, gateway, trust, trusting
-from tests.wire.serving import certificate, service
+from tests.wire.datagrams import Answering
+from tests.wire.secure import trusting
+from tests.wire.serving import certificate
 from tests.wire.streaming import echo, read_exactly, serving
 
 MakeScripted = Callable[..., Scripted]
 
+GATEWAY = """
+kind: Gateway
+metadata: {name: web}
+spec:
+  gatewayClassName: tidegate
+  listeners:
+  - {name: db, port: 5432, protocol: TCP}
+  - {name: dns, port: 53, protocol: UDP}
+  - {name: ended, port: 443, protocol: TLS, hostname: ended.test, tls: {mode: Terminate, certificateRefs: [{name: pair}]}}
+  - {name: passed, port: 443, protocol: TLS, hostname: '*.passed.test', tls: {mode: Passthrough}}
+"""
 
-def route(kind: str, name: str, **spec: object) -> str:
-    """To the Service of that name, at every listener of the route's protocol."""
-    described = {"parentRefs": [{"name": "web"}], "rules": [{"backendRefs": [{"name": name, "port": 80}]}]}
-    return json.dumps({"kind": kind, "metadata": {"name": name}, "spec": described | spec})
+
+def route(kind: str, section: str, port: int, **spec: object) -> str:
+    described = {"parentRefs": [{"name": "web", "sectionName": section}], "rules": [{"backendRefs": [{"name": section, "port": port}]}]}
+    return json.dumps({"kind": kind, "metadata": {"name": section}, "spec": described | spec})
 
 
-def speaking_tls(context: ssl.SSLContext) -> Callable[[Conversation], None]:
-    """A backend that ends TLS, and says which protocol was agreed on."""
+def service(name: str, port: int, target: int, protocol: str = "TCP") -> str:
+    labels = {"kubernetes.io/service-name": name}
+    described = {"kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": port, "protocol": protocol}]}}
+    endpoints = {
+        "kind": "EndpointSlice", "metadata": {"name": name, "labels": labels}, "addressType": "IPv4",
+        "ports": [{"port": target, "protocol": protocol}], "endpoints": [{"addresses": ["127.0.0.1"]}],
+    }  # fmt: skip
+    return "\n---\n".join((json.dumps(described), json.dumps(endpoints)))
 
-    def script(conversation: Conversation) -> None:
-        with context.wrap_socket(conversation.connection, server_side=True) as secured:
-            secured.sendall((secured.selected_alpn_protocol() or "none").encode().ljust(8))
-            secured.recv(1)
 
-    return script
+def test_routes_of_all_kinds_pass_on_what_comes_to_their_listeners(serve: Serve, scripted: MakeScripted, tmp_path: Path) -> None:
+    """TCPRoute, UDPRoute and TLSRoute in both modes, on one Gateway."""
+    authority = Authority()
+    inner = serving(authority, "a.passed.test", tmp_path)
+
+    def secure(conversation: Conversation) -> None:
+        with inner.wrap_socket(conversation.connection, server_side=True) as connection:
+            connection.sendall(connection.recv(5))
+
+    plain, passed, dns = scripted(echo()), scripted(secure), Answering(b"re: ")
+    site = serve(
+        GATEWAY, certificate("pair", authority.issue("ended.test")),
+        service("db", 5432, plain.port), route("TCPRoute", "db", 5432),
+        service("dns", 53, dns.port, "UDP"), route("UDPRoute", "dns", 53),
+        service("ended", 1, plain.port), route("TLSRoute", "ended", 1, hostnames=["ended.test"]),
+        service("passed", 2, passed.port), route("TLSRoute", "passed", 2, hostnames=["a.passed.test"]),
+    )  # fmt: skip
+    with site.connect(5432) as client:
+        client.sendall(b"hello")
+        assert read_exactly(client, 5) == b"hello"
+    for name in ("ended.test", "a.passed.test"):
+        with trusting(authority).wrap_socket(site.connect(443), server_hostname=name) as secured:
+            secured.sendall(b"hello")
+            assert secured.recv(5) == b"hello"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(LIMIT)
+        asking.connect(("127.0.0.1", site.sockets.datagrams[53]))
+        asking.send(b"question")
+        assert asking.recv(100) == b"re: question"
+    dns.close()
 
 
 def test_a_listener_policy_and_a_backend_policy_hold_for_relays(serve: Serve, scripted: MakeScripted) -> None:
-    """ListenerPolicy and BackendPolicy on a TCP listener and the Service of a TCPRoute: from the next connection on."""
-    documents = (
-        gateway({"name": "db", "port": 5432, "protocol": "TCP"}), service("db", scripted(echo()).port), route("TCPRoute", "db"),
-    )  # fmt: skip
+    """ListenerPolicy and BackendPolicy on a TCP listener and the Service of a TCPRoute."""
+    plain = scripted(echo())
+    documents = (GATEWAY, service("db", 5432, plain.port), route("TCPRoute", "db", 5432))
     policies = (
         "{kind: ListenerPolicy, metadata: {name: p}, spec: {targetRefs: [{name: web, sectionName: db}], proxyProtocol: {mode: Require}}}",
         "{kind: BackendPolicy, metadata: {name: p}, spec: {targetRefs: [{name: db}], proxyProtocol: V1}}",
@@ -56,25 +96,3 @@ def test_a_listener_policy_and_a_backend_policy_hold_for_relays(serve: Serve, sc
     with site.connect(5432) as client:
         client.sendall(header + b"hello")
         assert read_exactly(client, len(header) + 5) == header + b"hello"
-
-
-@pytest.mark.parametrize("mode", ["Passthrough", "Terminate"])
-def test_a_backend_tls_policy_begins_tls_only_where_it_was_ended(
-    serve: Serve, scripted: MakeScripted, tmp_path: Path, mode: str
-) -> None:
-    """BackendTLSPolicy on the Service of a TLSRoute: what is passed through is encrypted once, by its client, whose protocol is agreed on;
-    what is ended here is encrypted anew, and offers no protocol, since nobody knows what the client speaks."""
-    authority = Authority()
-    server = scripted(speaking_tls(serving(authority, "a.test", tmp_path, "own/1", "h2", "http/1.1")))
-    listener = {"name": "tls", "port": 443, "protocol": "TLS", "tls": {"mode": mode, "certificateRefs": [{"name": "pair"}]}}
-    if mode == "Passthrough":
-        del listener["tls"]["certificateRefs"]  # type: ignore[attr-defined]  # a dict of dicts
-    site = serve(
-        gateway(listener), certificate("pair", authority.issue("a.test")), service("own", server.port),
-        route("TLSRoute", "own", hostnames=["a.test"]), backend_policy("own", "a.test", "ca"), trust("ca", authority),
-    )  # fmt: skip
-    context = trusting(authority)
-    if mode == "Passthrough":
-        context.set_alpn_protocols(["own/1"])
-    with context.wrap_socket(site.connect(443), server_hostname="a.test") as secured:
-        assert secured.recv(8).strip() == (b"own/1" if mode == "Passthrough" else b"none")

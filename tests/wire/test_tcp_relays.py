@@ -298,7 +298,7 @@ def test_tls_to_the_backend_where_a_policy_asks_for_it(scripted: MakeScripted, t
     authority = Authority()
     offered: list[str | None] = []
     context = serving(authority, "db.example", tmp_path)
-    context.set_alpn_protocols(["other"])
+    context.set_alpn_protocols(["http/1.1"])
 
     def script(conversation: Conversation) -> None:
         with context.wrap_socket(conversation.connection, server_side=True) as secure:
@@ -310,7 +310,7 @@ def test_tls_to_the_backend_where_a_policy_asks_for_it(scripted: MakeScripted, t
     server = scripted(script)
     bundle = TrustBundle(key="default/ca", source=Source("ConfigMap", "default", "ca"), certificates=authority.certificate)
     for hostname, works in (("db.example", True), ("other.example", False)):
-        described = backend("db", server.port, tls=BackendTls(hostname, ("default/ca",)))
+        described = backend("db", server.port, protocol="http/1.1", tls=BackendTls(hostname, ("default/ca",)))
         with StreamSite(listener("db", 5432), bundle, described, tcp_rule("db", "db")) as site, site.connect(5432) as client:
             client.sendall(b"select")
             if works:

@@ -22,7 +22,7 @@ from gateway.net.tcp_information import acknowledged
 from gateway.proxy.client import arrive, depart
 from gateway.proxy.http2.client_stream import Http2ClientStream
 from gateway.proxy.http2.connection import LARGEST_WINDOW, LINGER, Http2Connection, opening_settings
-from gateway.proxy.http2.floods import MOST_UNTAKEN
+from gateway.proxy.http2.floods import FREE_HEADS, MOST_OF_HEADS, MOST_UNTAKEN
 from gateway.proxy.pace import STALLED
 
 if TYPE_CHECKING:
@@ -42,13 +42,15 @@ class Http2ClientConnection(Http2Connection):
 
     __slots__ = (
         "_block_after", "_greeted", "_leaving", "_lingering", "_server_name", "_taken", "_told", "address", "core", "deadline",
-        "forwarded", "fragment", "listener", "most_streams", "origin", "port", "reading_paused", "requests", "seat", "slot",
+        "forwarded", "fragment", "head_bytes", "listener", "most_streams", "origin", "port", "reading_paused", "requests", "seat", "slot",
     )  # fmt: skip
 
     def __init__(self, core: Core, port: Port, listener: LiveListener | None = None, server_name: bytes = b"") -> None:
         super().__init__(core.loop)
         self.core, self.port, self.listener, self._server_name = core, port, listener, server_name
         self.seat: Seat | None = None
+        self.head_bytes = 0
+        """Of all streams that count theirs."""
         self.requests = 0
         """Those begun while a Restraint counted them."""
         self.deadline, self.slot = NEVER, 0
@@ -187,12 +189,14 @@ class Http2ClientConnection(Http2Connection):
         except StreamFault as fault:
             Http2ClientStream(self, number).note(fault.reason)
             raise
+        stream = Http2ClientStream(self, number)
+        if head is not None and len(self.streams) >= FREE_HEADS:
+            self._count_head(stream, head)
         if not self.streams:
             self.deadline = NEVER
         if self.blocked:
             self._wait_for_reader()
         self.budgets.work += 1
-        stream = Http2ClientStream(self, number)
         stream.received_all = ended
         self.streams[number] = stream
         restraint = self.port.restraint
@@ -203,6 +207,14 @@ class Http2ClientConnection(Http2Connection):
             stream.refuse(refused)
         else:
             stream.begin(head)
+
+    def _count_head(self, stream: Http2ClientStream, head: RequestHead) -> None:
+        """Raises StreamFault when those that are under way are large already; the client may ask again when some have ended."""
+        size = sum(map(len, head.lines))
+        if self.head_bytes + size > MOST_OF_HEADS:
+            raise StreamFault(frames.REFUSED_STREAM, "heads too large together")
+        stream.head_size = size
+        self.head_bytes += size
 
     def _wait_for_reader(self) -> None:
         """Another request of a client that does not read the answers it has: what it asks is bounded as pipelined requests are."""

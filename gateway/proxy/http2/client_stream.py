@@ -35,7 +35,7 @@ class Http2ClientStream(Http2Stream):
 
     __slots__ = (
         "_acknowledged", "_bodiless", "_expected", "_final", "_received", "_unadmitted", "address", "core", "deadline", "exchange",
-        "forwarded", "fragment", "link", "listener", "origin", "pace", "port", "slot", "writable",
+        "forwarded", "fragment", "head_size", "link", "listener", "origin", "pace", "port", "slot", "writable",
     )  # fmt: skip
 
     def __init__(self, connection: Http2ClientConnection, number: int) -> None:
@@ -48,6 +48,8 @@ class Http2ClientStream(Http2Stream):
         self.writable = not connection.blocked
         self.deadline, self.slot = NEVER, 0
         self.pace: Pace | None = None
+        self.head_size = 0
+        """What its connection has counted for it."""
         self._bodiless = False
         self._expected: int | None = None
         self._received = 0
@@ -103,6 +105,11 @@ class Http2ClientStream(Http2Stream):
         return self.connection.transport
 
     # what the connection calls
+
+    def leave(self) -> None:
+        super().leave()
+        self.link.head_bytes -= self.head_size
+        self.head_size = 0
 
     def data(self, data: bytes) -> None:
         self._received += len(data)

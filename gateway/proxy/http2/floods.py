@@ -32,6 +32,11 @@ MOST_CONTINUATIONS: Final = 8
 """Of one block of fields."""
 BLOCK_LIMIT: Final = 64 * 1024
 """Bytes of a block of fields as it is sent."""
+FREE_HEADS: Final = 16
+"""Requests under way on a connection whose heads are not counted: together they cannot be larger than one megabyte."""
+MOST_OF_HEADS: Final = 1024 * 1024
+"""Bytes of the heads of all others, as they are written. A head of 16 KiB may take 100 bytes on the way, or none of it be new (HTTP/2
+Bomb, CVE-2026-49975)."""
 MOST_SETTINGS: Final = 64
 """Settings of one frame, of which there are about ten (CVE-2020-11080)."""
 MOST_UNTAKEN: Final = 100

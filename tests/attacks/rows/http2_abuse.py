@@ -31,6 +31,7 @@ from tests.attacks.http2_row import (
     priority,
     rst_stream,
     settings,
+    string,
     window_update,
 )
 
@@ -215,6 +216,13 @@ HELD = (
         "crumbs of cookies on each stream",
         "HTTP/2 Bomb, CVE-2026-49975",
         _spread(lambda stream: headers(stream, _HEAD + b"\x40\x06cookie\x00" + b"\xbe" * 90, END_HEADERS)),
+        ends=False,
+    ),
+    Abuse(
+        "crumbs of cookies, 16 KiB on each stream",
+        "HTTP/2 Bomb, CVE-2026-49975",
+        _spread(lambda stream: headers(stream + 2, _HEAD + b"\xbe" * 88, END_HEADERS)),
+        opening=headers(1, _HEAD + b"\x40\x06cookie" + string(b"c" * 180)),
         ends=False,
     ),
     Abuse(

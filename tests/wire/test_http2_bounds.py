@@ -1,9 +1,12 @@
-"""Windows of HTTP/2 that the gateway gives: small at first, large where the far side keeps up, and no more than bounds allow in all."""
+"""Bounds of what a client may have under way on one connection of HTTP/2: room for bodies, small at first and large where the far side
+keeps up, and the heads of all requests together."""
 
 from __future__ import annotations
 
 from hyperframe.frame import HeadersFrame, RstStreamFrame, WindowUpdateFrame
 
+from gateway.http import frames
+from gateway.proxy.http2.floods import FREE_HEADS, MOST_OF_HEADS
 from gateway.proxy.http2.stream import GROWTH, LARGE_WINDOW, MOST_GROWTH, STREAM_WINDOW
 from tests.wire.backends import Echo, Planned
 from tests.wire.conftest import Serve
@@ -57,3 +60,24 @@ def test_large_windows_are_few_and_are_given_back(serve: Serve, blue: Echo) -> N
             assert given(end, stream) == STREAM_WINDOW // 2 + GROWTH
         upload(end, last + 6, STREAM_WINDOW // 2)
         assert given(end, last + 6) == STREAM_WINDOW // 2
+
+
+def test_the_heads_of_a_connection_are_bounded_together(serve: Serve, blue: Echo) -> None:
+    """reference 2.5: beyond MOST_OF_HEADS a request is refused (RFC 9113 8.7: not looked at, it may be asked again), the others are not
+    harmed, and once one of them has ended there is room again."""
+    blue.always(Planned())
+    large = ("x-large", "y" * 16_000)
+    most = FREE_HEADS + MOST_OF_HEADS // len(": ".join(large) + "\r\n")
+    with FrameEnd.client(serve(ROUTE).connect()) as end:
+        stream = 1
+        while not any(isinstance(frame, RstStreamFrame) for frame in end.seen):
+            end.send(end.request(stream, "/", large, method="POST", ends=False))
+            end.ping()
+            stream += 2
+        refused = end.seen[-2]
+        assert (refused.stream_id, getattr(refused, "error_code", None)) == (2 * most + 1, frames.REFUSED_STREAM)
+        for ended in (stream - 4, stream - 6):
+            end.send(data(ended, ends=True))
+            assert end.until(HeadersFrame).stream_id == ended
+        end.send(end.request(stream, "/", large))
+        assert end.until(HeadersFrame).stream_id == stream

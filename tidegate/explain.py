@@ -85,7 +85,7 @@ def _text(text: str, style: str = "") -> Text:
 
 def _add_considered(tree: Tree, said: Explanation) -> None:
     if not said.considered:
-        if said.listener is not None and (said.reply is None or said.reply.reason == "no route matches"):
+        if not said.closed and said.listener is not None and (said.reply is None or said.reply.reason == "no route matches"):
             tree.add(_text("no route is attached to this listener"))
         return
     number = len(said.considered)
@@ -93,7 +93,8 @@ def _add_considered(tree: Tree, said: Explanation) -> None:
     rows = list(_chosen_rows(said.considered))
     for row in rows:
         hosts = ", ".join(row.hostnames).strip()
-        conditions = f"{row.conditions}{f', host {hosts}' if hosts else ''}"
+        named = "server name" if row.kind == "TLSRoute" else "host"
+        conditions = f"{row.conditions}{f', {named} {hosts}' if hosts else ''}"
         place = f"{row.kind} {row.route}, rule {row.rule}"
         branch.add(_text(f"{place}: {conditions}: {row.outcome}", "green" if row.matched else "dim"))
     if len(rows) < number:
@@ -148,10 +149,16 @@ def _add_answer(tree: Tree, said: Explanation) -> None:
 
 def _add_reply(tree: Tree, reply: Reply, share: str = "") -> None:
     flag = f" [{reply.flag}]" if reply.flag else ""
-    style = "bold red" if reply.status >= 400 else "bold green"
+    style = "bold red" if reply.status >= 400 or reply.flag else "bold green"
     branch = tree.add(_text(f"{share}answered {reply.status} {phrase(reply.status).decode()}: {reply.reason}{flag}", style))
     for name, value in reply.headers:
         branch.add(_text(f"{name}: {value}"))
+
+
+def _spoken(portion: Portion) -> str:
+    """What a request is written in, where that is not HTTP/1.1 in the clear."""
+    protocol = f", in {portion.protocol}" if portion.protocol not in ("", "HTTP/1.1") else ""
+    return f"{protocol}, TLS to {portion.tls}" if portion.tls else protocol
 
 
 def _add_portion(tree: Tree, portion: Portion) -> None:
@@ -169,7 +176,7 @@ def _add_portion(tree: Tree, portion: Portion) -> None:
         _add_authorization(branch, portion.authorization)
     if portion.forwarded is not None:
         request = portion.forwarded
-        branch.add(_text(f"as {request.method} {request.target}, Host: {request.host}{f', TLS to {portion.tls}' if portion.tls else ''}"))
+        branch.add(_text(f"as {request.method} {request.target}, Host: {request.host}{_spoken(portion)}"))
     elif portion.tls:
         branch.add(_text(f"over TLS to {portion.tls}"))
     if portion.balancing:

@@ -104,11 +104,14 @@ class Report:
             self._part(part, where)
 
     def _part(self, part: Part, where: WhereIs) -> None:
+        """What several conditions say in the same words is told once, with the reason of the first."""
         judged = ", ".join(f"{condition.type} {condition.status}" for condition in part.conditions)
         name = f"{part.name}: " if part.name else ""
         self.under(f"{name}{judged}; {part.note}" if part.note else f"{name}{judged}")
+        told: set[str] = set()
         for condition in part.conditions:
-            if is_fault(condition) or _worth_a_note(condition):
+            if condition.message not in told and (is_fault(condition) or _worth_a_note(condition)):
+                told.add(condition.message)
                 place = where(part.name, condition.message)
                 style = "red" if is_fault(condition) else "yellow"
                 self.under(f"  {place}{' ' if place else ''}{condition.reason}: {condition.message}", style)

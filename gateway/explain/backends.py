@@ -14,7 +14,7 @@ from gateway.explain.authorization import permit, question_of, refusal_of
 from gateway.explain.endpoints import balancing_of, reachable
 from gateway.explain.explanation import Forwarded, Portion
 from gateway.explain.replies import filtered, finished, shown, shown_fields
-from gateway.explain.words import filters_in_words
+from gateway.explain.words import PROTOCOLS, filters_in_words
 from gateway.filters.passage import Passage
 from gateway.http.grpc_web import call_head
 from gateway.http.head import LocalReply, RequestHead
@@ -101,7 +101,8 @@ def _portion(way: Way, share: Share, percent: float) -> Portion:
             if translates(head, way.rule):
                 head = call_head(head)
             request = Forwarded(shown(head.method), shown(head.authority), shown(head.target), shown_fields(head.fields))
-            said = msgspec.structs.replace(said, balancing=balancing_of(backend), tls="" if tls is None else tls.hostname)
+            spoken = PROTOCOLS.get(backend.resource.protocol, "") if backend.resource is not None else ""
+            said = msgspec.structs.replace(said, balancing=balancing_of(backend), protocol=spoken, tls="" if tls is None else tls.hostname)
             return msgspec.structs.replace(said, forwarded=request, endpoints=endpoints)
         reply = backend
     return msgspec.structs.replace(said, reply=finished(reply, way.listener, passage, head.grpc))

@@ -109,11 +109,15 @@ class _Explaining:
             yield
         return tuple(encoded)
 
+    def _place(self, scheme: str) -> str:
+        """The URL by which the same is asked of what is passed on."""
+        return f"{scheme}://{self._question.host.decode('ascii')}:{self._question.port}"
+
     def _connect(self, port: Port, why: str) -> None:
         """The connection, and on TLS the listener whose certificate the client is shown."""
         shown = None
         if port.kind == "tcp":
-            self._say(closed=f"port {port.number} passes connections on without looking for requests; write CONNECT tcp://")
+            self._say(closed=f"port {port.number} passes connections on without looking for requests; write CONNECT {self._place('tcp')}")
             return
         if self._question.tls and not port.tls:
             self._say(closed=f"port {port.number} speaks plain HTTP, so that no TLS handshake comes about; write http://")
@@ -129,7 +133,8 @@ class _Explaining:
                 self._say(closed=f"{hostnames(port)}, not {client}: TLS alert unrecognized_name")
                 return
             if shown.resource.protocol == "TLS":
-                self._say(closed=f"listener {shown.resource.name} passes connections on without looking for requests; write CONNECT tls://")
+                why = f"listener {shown.resource.name} passes connections on without looking for requests"
+                self._say(closed=f"{why}; write CONNECT {self._place('tls')}")
                 return
             if shown.resource.client_validation is not None:
                 self._say(notes=(CLIENT_CERTIFICATE[shown.resource.client_validation.mode],))

@@ -96,6 +96,8 @@ class Portion(Fact, frozen=True):
     reply: Reply | None = None
     forwarded: Forwarded | None = None
     endpoints: tuple[Reachable, ...] = ()
+    protocol: str = ""
+    """Of a request: HTTP/1.1, HTTP/2, or HTTP/2 or HTTP/1.1 as the endpoint chooses."""
     tls: str = ""
     balancing: str = ""
     closed: str = ""

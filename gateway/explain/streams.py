@@ -6,7 +6,7 @@ They are asked for as `CONNECT tcp://HOST:PORT`, `tls://SERVERNAME:PORT` and `ud
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -21,6 +21,9 @@ from gateway.proxy.core import Core
 from gateway.proxy.port import LiveListener, Port, passes_tls, terminates
 from gateway.relay.rule import NO_ROUTE, NO_WEIGHT, LiveStreamRule, StreamShare
 from gateway.upstream.backend import Backend
+
+_TAKES: Final = {"TCP": "any connection", "TLS": "any connection", "UDP": "any datagram"}
+"""What the rules of a listener take, by its protocol; those of TLS by server name."""
 
 
 def explain_stream(core: Core, ports: Mapping[Place, Port], question: StreamQuestion) -> Explanation:
@@ -131,7 +134,7 @@ def _considered(rule: LiveStreamRule, listener: LiveListener, chosen: bool) -> C
     resource = rule.resource
     names = next((binding.hostnames for binding in resource.bindings if binding.listener == listener.key), ())
     outcome = "matches" if chosen else "one that is more specific or older serves"
-    return Considered(resource.source.kind, resource.route, rule.name, 0, names, "whatever comes", outcome, chosen)
+    return Considered(resource.source.kind, resource.route, rule.name, 0, names, _TAKES[listener.resource.protocol], outcome, chosen)
 
 
 def _fault(backend: Backend, listener: LiveListener) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
+from gateway.ir.backend import BackendProtocol
 from gateway.ir.filters import (
     AnyFilter,
     Cors,
@@ -47,10 +48,15 @@ def _path(path: PathMatch) -> str:
 def _value(asked: HeaderMatch | QueryMatch) -> str:
     return f"is '{asked.value}'" if asked.type == "Exact" else f"matches '{asked.value}'"
 
+
 CLIENT_CERTIFICATE: Final = {
     "AllowValidOnly": "the client must show a certificate that verifies, or the handshake fails",
     "AllowInsecureFallback": "the client is asked for a certificate; whatever it shows is let in",
 }
+
+
+PROTOCOLS: Final[dict[BackendProtocol, str]] = {"http/1.1": "HTTP/1.1", "h2c": "HTTP/2", "auto": "HTTP/2 or HTTP/1.1"}
+"""What requests to a backend are written in."""
 
 
 def filters_in_words(filters: tuple[AnyFilter, ...]) -> tuple[str, ...]:
@@ -146,4 +152,6 @@ def greeting_in_words(options: ListenerOptions) -> tuple[str, ...]:
 
 def time_in_words(milliseconds: int) -> str:
     """As people write it."""
+    if milliseconds and milliseconds % 3_600_000 == 0:
+        return f"{milliseconds // 3_600_000} h"
     return f"{milliseconds / 1000:g} s" if milliseconds >= 1000 else f"{milliseconds} ms"

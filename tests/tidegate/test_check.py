@@ -85,6 +85,8 @@ def test_the_quick_start_is_good() -> None:
         ["ok", "Gateway", "default/web"],
         ["ok", "HTTPRoute", "default/catalog"],
         ["ok", "HTTPRoute", "default/shop"],
+        ["ok", "GRPCRoute", "default/greeter"],
+        ["ok", "TCPRoute", "default/echo"],
     ]
     assert "        listener http: Accepted True, ResolvedRefs True, Programmed True; 2 routes" in lines
 
@@ -121,6 +123,14 @@ def test_a_fault_inside_a_listener_is_found_at_its_line(files: Files) -> None:
     good, lines = files.judged(GATEWAY + secure)
     assert not good
     assert "all.yaml:9 InvalidCertificateRef: tls.certificateRefs[0]: Secret default/missing does not exist" in lines
+
+
+def test_what_several_conditions_say_is_told_once(files: Files) -> None:
+    """Accepted, Conflicted and Programmed of a listener have one cause: the message and its place stand below them once."""
+    good, lines = files.judged(GATEWAY + "    - {name: raw, port: 8080, protocol: TCP}\n")
+    assert not good
+    assert "listener raw: Accepted False, ResolvedRefs True, Conflicted True, Programmed False" in lines
+    assert lines.count("ProtocolConflict: port 8080 cannot serve TCP") == 1
 
 
 def test_what_only_a_proxy_would_refuse_is_found(files: Files) -> None:

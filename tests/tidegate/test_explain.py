@@ -67,10 +67,36 @@ def test_a_redirect_is_shown_with_its_location() -> None:
     assert "location: http://127.0.0.1:9080/catalog/a?b" in shown
 
 
+def test_a_call_is_shown_with_its_status() -> None:
+    """GRPCRoute: what its backend is spoken to in; an answer of ours is one of gRPC."""
+    call = ("POST", "http://127.0.0.1:8081/hello.Greeter/SayHello", "-H", "content-type: application/grpc", "-f", QUICKSTART)
+    assert "as POST /hello.Greeter/SayHello, Host: 127.0.0.1:8081, in HTTP/2\n" in explained(*call)
+    assert "grpc-status: 12" in explained(*(part.replace("Greeter", "Other") for part in call))
+
+
+def test_a_connection_is_shown_down_to_its_endpoint() -> None:
+    """CONNECT tcp://HOST:PORT: the listener, the rules by age, what ends it, the backend."""
+    assert explained("CONNECT", "tcp://127.0.0.1:9000", "-f", QUICKSTART) == (
+        "CONNECT tcp://127.0.0.1:9000\n"
+        "├── listener tcp of Gateway default/web, TCP on 127.0.0.1:9000\n"
+        "│   └── port 9000 is bound at 127.0.0.1\n"
+        "├── 1 match considered, in order of precedence\n"
+        "│   └── TCPRoute default/echo, rule 0: any connection: matches\n"
+        "├── served by TCPRoute default/echo, rule 0\n"
+        "│   └── ends when nothing passes for 1 h\n"
+        "└── 100% to default/echo:80\n"
+        "    └── 100% 127.0.0.1:19006\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://127.0.0.1:81/", "no answer: nothing listens on port 81; what is bound: 127.0.0.1:8080"),
+        ("http://127.0.0.1:81/", "no answer: nothing listens on port 81; what is bound: 127.0.0.1:8080, 127.0.0.1:8081, 127.0.0.1:9000"),
+        (
+            "http://127.0.0.1:9000/",
+            "no answer: port 9000 passes connections on without looking for requests; write CONNECT tcp://127.0.0.1:9000",
+        ),
         ("https://127.0.0.1:8080/", "no answer: port 8080 speaks plain HTTP"),
         ("http://127.0.0.1:8080/a/../..", "answered 400 Bad Request: the path climbs above the root [DPE]"),
     ],

@@ -142,7 +142,7 @@ def test_an_unrelated_change_forgets_nothing(serve: Serve) -> None:
 def test_it_is_explained(serve: Serve) -> None:
     """`explain` names the limits that count a request, and counts nothing itself."""
     site = serve(TO_BLUE, SHOP, policy(BY_KEY, "{requests: 9, period: 500ms, routes: [{name: shop}]}"))
-    words = "rate limit key: 1 request each 3600 s, by header x-key"
+    words = "rate limit key: 1 request each 1 h, by header x-key"
     assert [list(site.explain()["limits"]) for _ in range(3)] == [[words]] * 3
     shop = "rate limit 1: 9 requests each 500 ms, by client address, for routes default/shop"
     assert list(site.explain("/shop")["limits"]) == [words, shop]

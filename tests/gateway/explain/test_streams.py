@@ -79,7 +79,7 @@ def test_a_connection_to_a_tcp_listener() -> None:
     assert (first.percent, first.balancing) == (75, "each in turn")
     assert [(endpoint.address, endpoint.percent) for endpoint in first.endpoints] == [("10.0.0.1:1", 50), ("10.0.0.1:2", 50)]
     assert (second.percent, second.closed) == (25, "backend default/b:1 has no ready endpoint [UH]")
-    assert said.limits == ("ends when nothing passes for 3600 s",)
+    assert said.limits == ("ends when nothing passes for 1 h",)
     assert "25% ended: backend default/b:1 has no ready endpoint [UH]" in shown(said)
 
 
@@ -131,8 +131,8 @@ def test_a_datagram() -> None:
         ("tls://other.test:443", "port 443 serves tls.test, web.test, not server name other.test: TLS alert unrecognized_name"),
         ("tls://tls.test:443", "no route is attached to this listener: TLS alert unrecognized_name"),
         ("tcp://h:5432", "no route is attached to this listener"),
-        ("http://h:5432/", "port 5432 passes connections on without looking for requests; write CONNECT tcp://"),
-        ("https://tls.test/", "listener tls passes connections on without looking for requests; write CONNECT tls://"),
+        ("http://h:5432/", "port 5432 passes connections on without looking for requests; write CONNECT tcp://h:5432"),
+        ("https://tls.test/", "listener tls passes connections on without looking for requests; write CONNECT tls://tls.test:443"),
         ("udp://h:80", "nothing listens on port 80 of UDP; what is bound: "
          "0.0.0.0:53 (UDP), 0.0.0.0:80, 0.0.0.0:443, 0.0.0.0:5432"),
     ],

@@ -32,4 +32,5 @@ def _named(*pairings: Pairing) -> list[object]:
 every_pairing = pytest.mark.parametrize("pairing", _named(HTTP1, *OTHERS))
 any_client = pytest.mark.parametrize("pairing", _named(HTTP1, OTHERS[0]))
 """For what no backend has a part in."""
-http2_everywhere = pytest.mark.parametrize("pairing", _named(OTHERS[2]))
+either_way = pytest.mark.parametrize("pairing", _named(HTTP1, OTHERS[2]))
+"""For what takes its time: all in one, or all in the other."""

@@ -12,9 +12,12 @@ from gateway.proxy import authorization as authorization_of_the_proxy
 from tests.certificates import Authority
 from tests.wire.backends import LIMIT, Conversation, Echo, Planned, Scripted, closed_port
 from tests.wire.conftest import Serve
+from tests.wire.pairings import either_way
 from tests.wire.peers import OK, Recorder, Wire, chunked, get, post
 from tests.wire.secure import TlsBackend, backend_policy, trust
 from tests.wire.serving import Site, service
+
+pytestmark = either_way
 
 NOTHING = "{}"
 RED, GUARD = "{name: red, port: 80}", "{name: guard, port: 80}"

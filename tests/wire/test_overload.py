@@ -9,12 +9,14 @@ from time import monotonic
 from types import SimpleNamespace
 
 import pytest
+from hyperframe.frame import GoAwayFrame, HeadersFrame
 
 from gateway.overload import Stage
 from gateway.proxy.open_port import OpenPort
 from tests.certificates import Authority
 from tests.wire.backends import LIMIT, Echo, Planned
 from tests.wire.conftest import Serve
+from tests.wire.http2_frames import LARGE, FrameEnd
 from tests.wire.peers import Wire, get, post
 from tests.wire.secure import careless, gateway, https
 from tests.wire.serving import Site, certificate
@@ -230,3 +232,15 @@ def test_draining_under_pressure_ends(site: Site) -> None:
             assert waiting.response().status == 503
             waiting.socket.close()
             drained.result(LIMIT)
+
+
+def test_clients_of_http2_are_shed_and_told_to_go(site: Site) -> None:
+    """The same on a stream, with GOAWAY in place of Connection: close (RFC 9113 6.8)."""
+    press(site, memory=0.96)
+    with FrameEnd.client(site.connect()) as end:
+        end.send(end.request(1), end.request(3, method="POST", ends=False))
+        heads = [end.fields(end.until(HeadersFrame)) for _ in range(2)]
+        assert [(head[":status"], head["retry-after"]) for head in heads] == [("503", "1")] * 2
+        end.ping()
+        assert [frame.last_stream_id for frame in end.seen if isinstance(frame, GoAwayFrame)] == [LARGE]
+    assert shed(site) == {"memory": 2}

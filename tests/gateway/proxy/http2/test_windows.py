@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.http.head import RequestHead
 from gateway.proxy.http2.backend_stream import Http2BackendStream
 from gateway.proxy.http2.connection import CONNECTION_CREDIT, CONNECTION_WINDOW
-from gateway.proxy.http2.stream import STREAM_CREDIT, STREAM_WINDOW
+from gateway.proxy.http2.stream import GROWTH, LARGE_WINDOW, STREAM_WINDOW
 from tests.fake_connections import Asked, Kept
 
 
@@ -136,22 +136,25 @@ def test_nothing_waits_for_a_stream_that_is_gone(end: str) -> None:
 
 
 def test_what_is_taken_is_room_again() -> None:
-    """A frame for every half of a window that the far side took; none while it asks to wait, and all of it afterwards."""
+    """A frame for every half of a window that the far side took, the first of which makes the window a large one; none while it asks to
+    wait, and all of it afterwards."""
     asked, stream, transport, far = asking()
     head = HeadersFrame(1, Encoder().encode([(":status", "200")]), flags=["END_HEADERS"])
     piece = b"x" * 16_384
-    half = STREAM_CREDIT // len(piece)
+    half = STREAM_WINDOW // 2 // len(piece)
     frames = receive(asked, stream, transport, head, *[DataFrame(1, piece)] * (half - 1))
     assert frames == []
     [update] = receive(asked, stream, transport, DataFrame(1, piece))
     assert isinstance(update, WindowUpdateFrame)
-    assert (update.stream_id, update.window_increment) == (1, STREAM_CREDIT)
+    assert (update.stream_id, update.window_increment) == (1, STREAM_WINDOW // 2 + GROWTH)
     stream.pause()
-    assert receive(asked, stream, transport, *[DataFrame(1, piece)] * half) == []
+    assert receive(asked, stream, transport, *[DataFrame(1, piece)] * (LARGE_WINDOW // 2 // len(piece))) == []
     stream.resume()
     asked.loop.turn()
-    assert [type(frame) for frame in transport.take()] == [WindowUpdateFrame]
-    assert len(far.data) == 2 * STREAM_CREDIT
+    [update] = transport.take()
+    assert isinstance(update, WindowUpdateFrame)
+    assert update.window_increment == LARGE_WINDOW // 2
+    assert len(far.data) == STREAM_WINDOW // 2 + LARGE_WINDOW // 2
 
 
 def test_a_peer_that_sends_more_than_it_may() -> None:

@@ -172,12 +172,18 @@ def test_a_peer_that_sends_more_than_it_may() -> None:
 
 
 def test_data_for_nobody_gives_the_connection_its_room_back() -> None:
-    """RFC 9113 5.1: what comes for a stream that was reset counts, so the window of the connection does not leak away."""
-    asked, stream, transport, _ = asking()
-    stream.cancel()
-    asked.loop.turn()
-    transport.take()
+    """RFC 9113 5.1: what comes for streams that were reset counts, so the window of the connection does not leak away; more than such a
+    stream had room for ends the connection."""
+    asked, stream, transport, far = asking()
+    link, piece = stream.link, b"x" * 16_384
     updates: list[Frame] = []
-    for _ in range(2 * CONNECTION_WINDOW // 16_384):
-        updates += receive(asked, stream, transport, DataFrame(1, b"x" * 16_384))
+    for _ in range(2 * CONNECTION_WINDOW // STREAM_WINDOW):
+        stream.cancel()
+        asked.loop.turn()
+        transport.take()
+        updates += receive(asked, stream, transport, *[DataFrame(stream.number, piece)] * (STREAM_WINDOW // len(piece)))
+        last, stream = stream, link.open()
+        stream.exchange = far  # type: ignore[assignment]  # it takes everything
+        stream.send_head(RequestHead(b"POST", b"/", None, b"a.example", b"a.example"))
     assert [(type(frame), frame.stream_id) for frame in updates] == [(WindowUpdateFrame, 0)] * (2 * CONNECTION_WINDOW // CONNECTION_CREDIT)
+    assert isinstance(receive(asked, stream, transport, DataFrame(last.number, b"x"))[-1], GoAwayFrame)

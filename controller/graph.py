@@ -62,7 +62,7 @@ class View:
         return self._graph._store.get(kind, namespace, name)
 
     def select(self, index: str, value: Hashable) -> tuple[Any, ...]:
-        """The objects under an index value, ordered by key."""
+        """The objects under an index value, ordered by key, or what is listed under a value."""
         self.reads["index", (index, value)] = None
         return self._graph._store.select(index, value)
 

@@ -15,7 +15,7 @@ from controller.graph import Failed, Graph, Node
 from controller.store import Key, Object, Store
 from controller.translate.options import Options
 from controller.translate.statuses import Emission, Ignored, Status
-from controller.translate.units import indexes, tallies, units
+from controller.translate.units import indexes, listings, tallies, units
 from gateway.ir.batch import AnyResource, in_order
 from gateway.ir.value import Identity
 
@@ -39,7 +39,7 @@ class Translator:
     """Owns the graph and what it has given so far."""
 
     def __init__(self, options: Options) -> None:
-        self._store = Store(indexes(options))
+        self._store = Store(indexes(), listings(options))
         self._graph = Graph(self._store, units(options), tallies())
         self._resources: dict[Identity, AnyResource] = {}
         self._statuses: dict[Key, Status] = {}

@@ -38,12 +38,8 @@ class Attachment:
     lost: str = ""
 
 
-def attachments(view: View, route: AnyRoute) -> tuple[Attachment, ...]:
-    """What becomes of each parentRef of a route, in their order."""
-    return tuple(_attach(view, route, reference) for reference in route.spec.parent_refs)
-
-
-def _attach(view: View, route: AnyRoute, reference: ParentReference) -> Attachment:
+def attach(view: View, route: AnyRoute, reference: ParentReference) -> Attachment:
+    """What becomes of one parentRef of a route, whatever other routes ask for."""
     namespace = reference.namespace or route.namespace
     parent_ref = ObjectRef(reference.group, reference.kind, reference.name, reference.namespace, reference.section_name, reference.port)
     key = (reference.kind, namespace, reference.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, Literal, TypeVar
 
 Facing = tuple[str, str]
@@ -28,6 +28,15 @@ def conflict(one: Facing, other: Facing) -> Conflict | None:
     if "UDP" in protocols:
         return None
     return None if protocols == ENCRYPTED and one[1] != other[1] else "ProtocolConflict"
+
+
+def rivals(facing: Facing, protocols: Iterable[str]) -> Iterator[tuple[tuple[str, str | None], Conflict]]:
+    """Which listeners of these protocols cannot be told apart from one, and why: those of its hostname, or (None) of whatever hostname."""
+    for protocol in protocols:
+        if (reason := conflict(facing, (protocol, "another"))) is not None:
+            yield (protocol, None), reason
+        elif (reason := conflict(facing, (protocol, facing[1]))) is not None:
+            yield (protocol, facing[1]), reason
 
 
 def covering(hostname: str) -> tuple[str, ...]:

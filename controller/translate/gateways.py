@@ -18,7 +18,7 @@ from controller.translate.classes import ClassVerdict
 from controller.translate.conditions import Problem, met, warned
 from controller.translate.judging import Scene, accepted_by_listeners, condition_of, judge_listeners, with_attached_routes
 from controller.translate.listener_sets import ListenerSetEmission
-from controller.translate.merging import Relations
+from controller.translate.merging import Relations, https_ports
 from controller.translate.objects import source_of
 from controller.translate.options import Options
 from controller.translate.places import bind_address, gateway_problem
@@ -50,13 +50,19 @@ def translate_gateway(options: Options, key: Key, view: View) -> GatewayEmission
     generation = gateway.metadata.generation
     accepted = met("Accepted", generation, problem) if problem is not None else accepted_by_listeners(generation, judged.statuses)
     conditions = [accepted, met("ResolvedRefs", generation, unresolved or _unresolved_listeners(judged.statuses))]
-    insecure = tls.allows_insecure(gateway, relations.https_ports)
-    if insecure is not None:
+    if (insecure := _insecure(view, gateway)) is not None:
         conditions.append(warned("InsecureFrontendValidationMode", generation, insecure))
     address = bind_address(options, gateway) if problem is None else ""
     draft = GatewayStatus(key, generation, tuple(conditions), judged.statuses, address, client_certificate)
     own = resources.Gateway(f"{gateway.namespace}/{gateway.name}", source_of(gateway), client_certificate)
     return GatewayEmission((own, *judged.resources) if problem is None else (), ignored=_ignored(gateway), draft=draft)
+
+
+def _insecure(view: View, gateway: Gateway) -> Problem | None:
+    """What lets in clients without a valid certificate. Which ports there are is asked only where validation is configured at all."""
+    if gateway.spec.tls is None or gateway.spec.tls.frontend is None:
+        return None
+    return tls.allows_insecure(gateway, https_ports(view, gateway.key))
 
 
 def _unresolved_listeners(listeners: tuple[ListenerStatus, ...]) -> Problem | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+from typing import NamedTuple
 
 from controller.api.metadata import Object
+from controller.store import Key
 from gateway.ir.value import Source
 
 Age = tuple[str, str, str]
@@ -37,3 +39,24 @@ def created(obj: Object) -> str:
 def age(obj: Object) -> Age:
     """The order in which objects win where only one can."""
     return (created(obj), obj.namespace, obj.name)
+
+
+class Rank(NamedTuple):
+    """The place of an object among those that want what only one can have: in this order they come."""
+
+    later: bool
+    """Whether it comes after all that are not: a Gateway before its ListenerSets (ListenerSetSpec.listeners)."""
+    created: str
+    namespace: str
+    name: str
+    kind: str
+
+    @property
+    def key(self) -> Key:
+        """The object."""
+        return self.kind, self.namespace, self.name
+
+
+def rank(obj: Object) -> Rank:
+    """By age, then by namespace and name, and where even those are the same by kind."""
+    return Rank(obj.kind != "Gateway", *age(obj), obj.kind)

@@ -86,12 +86,14 @@ def _attachable(gateway: Key, owner: Key, listener: Listener) -> Attachable:
     return Attachable(key, listener.name, listener.port, listener.protocol, listener.hostname or "", kinds, namespaces)
 
 
-def gateway_of(found: ListenerSet) -> Key | None:
-    """The Gateway that a ListenerSet names, None if it names something else."""
-    reference = found.spec.parent_ref
+def gateway_of(owner: Gateway | ListenerSet) -> Key | None:
+    """The Gateway of which an object's listeners are, itself if it is one; None if a ListenerSet names something else."""
+    if isinstance(owner, Gateway):
+        return owner.key
+    reference = owner.spec.parent_ref
     if (reference.group, reference.kind) != (GATEWAY_GROUP, "Gateway"):
         return None
-    return ("Gateway", reference.namespace or found.namespace, reference.name)
+    return ("Gateway", reference.namespace or owner.namespace, reference.name)
 
 
 def translate_adoption(key: Key, view: View) -> Adoption:
@@ -113,3 +115,9 @@ def translate_adoption(key: Key, view: View) -> Adoption:
         return Adoption(gateway)
     message = f"{called(*gateway)} allows no ListenerSets of namespace {found.namespace}: allowedListeners.namespaces.from {allowed.origin}"
     return Adoption(gateway, refusal=Problem("NotAllowed", message))
+
+
+def adopted(view: View, listener_set: Key) -> bool:
+    """Whether a ListenerSet belongs to its Gateway."""
+    adoption: Adoption = view.result("adoption", listener_set)
+    return not adoption.foreign and adoption.refusal is None

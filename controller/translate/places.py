@@ -7,7 +7,9 @@ Gateway and its ListenerSets is found before (`merging`). Also: what no backend 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from controller.api.gateway import Gateway
 from controller.api.listener_set import ListenerSet
@@ -17,13 +19,17 @@ from controller.store import Key
 from controller.translate.classes import ClassVerdict
 from controller.translate.conditions import Problem
 from controller.translate.facing import Port
-from controller.translate.listeners import unsupported_protocol
-from controller.translate.merging import Merged
+from controller.translate.listeners import listener_key, unsupported_protocol
+from controller.translate.merging import Relations
 from controller.translate.objects import Age, age
 from controller.translate.options import HIGHEST_PORT, Options
-from controller.translate.parents import gateway_of
+from controller.translate.parents import adopted, gateway_of
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names them, binds nothing
+
+
+Claim = tuple[Key, int]
+"""A Gateway that has listeners of its own or of ListenerSets on a port, and that port as the user knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +52,11 @@ class Places:
     places: tuple[Place, ...]
 
 
-def bind_ports(options: Options, owner: Gateway | ListenerSet) -> frozenset[int]:
-    """The ports at which listeners of a Gateway or a ListenerSet would be bound: the index "bind port"."""
-    return frozenset(options.bind_port(listener.port) for listener in owner.spec.listeners)
+def claims_of_port(options: Options, obj: Any) -> Iterator[tuple[int, Claim]]:
+    """By the port at which its listeners would be bound who claims it: the listing "claims of port"."""
+    if not isinstance(obj, Gateway | ListenerSet) or (gateway := gateway_of(obj)) is None:
+        return
+    yield from ((options.bind_port(listener.port), (gateway, listener.port)) for listener in obj.spec.listeners)
 
 
 def bind_address(options: Options, gateway: Gateway) -> str:
@@ -83,14 +91,20 @@ def translate_places(options: Options, key: Key, view: View) -> Places | None:
     verdict: ClassVerdict = view.result("class", gateway.spec.gateway_class_name)
     if verdict.foreign or gateway_problem(view, gateway) is not None:
         return None
-    address = bind_address(options, gateway)
-    merged: Merged = view.result("merged listeners", key)
-    places = tuple(
-        Place(member.key, address, options.bind_port(member.listener.port), member.listener.port, *member.facing)
-        for member in merged.members
-        if unclaimable(options, gateway, member.listener, merged.conflicts.get(member.key)) is None
-    )
+    sets: tuple[ListenerSet, ...] = view.select("sets of Gateway", key)
+    owners: tuple[Gateway | ListenerSet, ...] = (gateway, *sorted((found for found in sets if adopted(view, found.key)), key=age))
+    places = tuple(place for owner in owners for place in _places(options, view, gateway, owner))
     return Places(age(gateway), places)
+
+
+def _places(options: Options, view: View, gateway: Gateway, owner: Gateway | ListenerSet) -> Iterator[Place]:
+    relations: Relations = view.result("relations", (gateway.key, owner.key))
+    conflicts = dict(relations.conflicts)
+    address = bind_address(options, gateway)
+    for listener in owner.spec.listeners:
+        if unclaimable(options, gateway, listener, conflicts.get(listener.name)) is None:
+            key = listener_key(gateway.key, owner.key, listener.name)
+            yield Place(key, address, options.bind_port(listener.port), listener.port, listener.protocol, listener.hostname or "")
 
 
 def unclaimable(options: Options, gateway: Gateway, listener: Listener, conflict: Problem | None) -> Problem | None:
@@ -121,9 +135,9 @@ def translate_claims(bind_port: int, view: View) -> tuple[tuple[str, Place], ...
 
 def _claimed(view: View, bind_port: int) -> list[Place]:
     """What Gateways claim at a bound port, those of the oldest first."""
-    owners: tuple[Gateway | ListenerSet, ...] = view.select("bind port", bind_port)
-    gateways = dict.fromkeys(gateway_of(owner) if isinstance(owner, ListenerSet) else owner.key for owner in owners)
-    found: list[Places | None] = [view.result("places", gateway) for gateway in gateways if gateway is not None]
+    claims: tuple[Claim, ...] = view.select("claims of port", bind_port)
+    gateways = dict.fromkeys(gateway for gateway, _ in claims)
+    found: list[Places | None] = [view.result("places", gateway) for gateway in gateways]
     ranked = sorted((places for places in found if places is not None), key=lambda places: places.age)
     return [place for places in ranked for place in places.places if place.bind_port == bind_port]
 
@@ -162,7 +176,9 @@ def _covers(wildcard: str, address: str) -> bool:
 
 
 def lost(view: View, listener: str, bind_port: int) -> Problem | None:
-    """PortUnavailable if an older Gateway's listener stands in this one's way."""
+    """PortUnavailable if an older Gateway's listener stands in this one's way. Of one Gateway alone that is not asked."""
+    if len(view.select("claims of port", bind_port)) < 2:
+        return None
     losers: tuple[tuple[str, Place], ...] = view.result("claims", bind_port)
     winner = dict(losers).get(listener)
     if winner is None:

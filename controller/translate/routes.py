@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from controller.api.routes import AnyRoute
 from controller.graph import View
 from controller.store import Key
-from controller.translate.attachment import Attachment, attachments
+from controller.translate.attachment import Attachment
 from controller.translate.conditions import Condition, Problem, combined, met, warned
-from controller.translate.cross_serving import without_rivals
 from controller.translate.rules import read_rules
 from controller.translate.statuses import Ignored, ParentStatus, RouteStatus
 from controller.translate.verdicts import RouteEmission, RuleVerdict
@@ -20,7 +19,7 @@ def translate_route(key: Key, view: View) -> RouteEmission | None:
     route: AnyRoute | None = view.get(*key)
     if route is None:
         return None
-    parents = without_rivals(view, route, attachments(view, route))
+    parents: tuple[Attachment, ...] = view.result("attachments", key)
     bindings = tuple({binding.listener: binding for parent in parents for binding in parent.bindings}.values())
     verdicts = read_rules(view, route, bindings)
     accepted, partial = _accepted(verdicts)

@@ -8,31 +8,30 @@ from typing import Any
 
 from controller.api.endpoint_slice import EndpointSlice
 from controller.api.gateway import Gateway
-from controller.api.grpc_route import GRPCRoute
-from controller.api.http_route import HTTPRoute
 from controller.api.kinds import kind_of
 from controller.api.listener_set import ListenerSet
 from controller.api.reference_grant import ReferenceGrant
 from controller.api.routes import ROUTES
 from controller.graph import Unit
-from controller.store import Index, Tally
+from controller.store import Index, Listing, Tally
 from controller.translate.backend_policies import translate_backend_policy
 from controller.translate.backend_tls_policies import translate_backend_tls_policy
 from controller.translate.backend_traffic_policies import translate_backend_traffic_policy
 from controller.translate.backends import translate_backends, translate_external
 from controller.translate.classes import judge_class, translate_gateway_class
-from controller.translate.cross_serving import has_routes, parents_of_route, places_of_route
+from controller.translate.cross_serving import hosts_of_route, is_attached, translate_attachments
 from controller.translate.destinations import application_protocol, judge_destination
 from controller.translate.endpoints import translate_endpoints
 from controller.translate.gateways import translate_gateway, translate_gateway_status
 from controller.translate.listener_policies import translate_listener_policy
 from controller.translate.listener_sets import translate_listener_set, translate_listener_set_status
-from controller.translate.merging import translate_merged, translate_relations
+from controller.translate.merging import encrypted, ports_of_https, spots, standing_listener, translate_relations
 from controller.translate.namespaces import namespace_labels
 from controller.translate.options import Options
 from controller.translate.parents import gateway_of, translate_adoption, translate_parent
-from controller.translate.places import bind_ports, plain, translate_bound, translate_claims, translate_places
+from controller.translate.places import claims_of_port, plain, translate_bound, translate_claims, translate_places
 from controller.translate.policies import AnyPolicy, policy_targets, translate_attached
+from controller.translate.precedence import first_of_block
 from controller.translate.references import granted_names
 from controller.translate.routes import translate_route
 from controller.translate.tls import emit_certificate, emit_trust_bundle, read_authorities, read_pair
@@ -43,11 +42,8 @@ def units(options: Options) -> tuple[Unit, ...]:
     return (*_units_of_gateways(options), *_units_of_routes(options))
 
 
-def indexes(options: Options) -> dict[str, Index]:
+def indexes() -> dict[str, Index]:
     """What objects are found by, besides their keys."""
-
-    def bind_port(obj: Any) -> Iterable[Hashable]:
-        return bind_ports(options, obj) if isinstance(obj, Gateway | ListenerSet) else ()
 
     def sets_of_gateway(obj: Any) -> Iterable[Hashable]:
         return (gateway_of(obj),) if isinstance(obj, ListenerSet) else ()
@@ -61,24 +57,26 @@ def indexes(options: Options) -> dict[str, Index]:
     def target_of_policy(obj: Any) -> Iterable[Hashable]:
         return policy_targets(obj) if isinstance(obj, AnyPolicy) else ()
 
-    def parent_of_route(obj: Any) -> Iterable[Hashable]:
-        return parents_of_route(obj) if isinstance(obj, HTTPRoute | GRPCRoute) else ()
-
-    def host_of_route(obj: Any) -> Iterable[Hashable]:
-        return places_of_route(obj) if isinstance(obj, HTTPRoute | GRPCRoute) else ()
-
     def slices_of_service(obj: Any) -> Iterable[Hashable]:
         return ((obj.namespace, obj.service_name),) if isinstance(obj, EndpointSlice) and obj.service_name else ()
 
     return {
-        "bind port": bind_port,
         "sets of Gateway": sets_of_gateway,
         "address of Gateway": address_of_gateway,
         "namespace of grant": namespace_of_grant,
         "target of policy": target_of_policy,
         "slices of service": slices_of_service,
-        "routes of parent": parent_of_route,
-        "hosts of route": host_of_route,
+    }
+
+
+def listings(options: Options) -> dict[str, Listing]:
+    """What of objects is found without them."""
+    return {
+        "claims of port": partial(claims_of_port, options),
+        "listeners at spot": spots,
+        "encrypted listeners": encrypted,
+        "ports of HTTPS": ports_of_https,
+        "hosts of route": hosts_of_route,
     }
 
 
@@ -88,7 +86,7 @@ def _units_of_gateways(options: Options) -> tuple[Unit, ...]:
         Unit("gateway class", translate_gateway_class, roots=("GatewayClass",)),
         Unit("parent", translate_parent),
         Unit("adoption", translate_adoption),
-        Unit("merged listeners", translate_merged),
+        Unit("standing listener", standing_listener),
         Unit("relations", translate_relations),
         Unit("places", partial(translate_places, options)),
         Unit("claims", translate_claims),
@@ -109,7 +107,9 @@ def _units_of_routes(options: Options) -> tuple[Unit, ...]:
     return (
         Unit("grant", granted_names),
         Unit("namespace labels", namespace_labels),
-        Unit("has routes", has_routes),
+        Unit("first of block", first_of_block),
+        Unit("attachments", translate_attachments),
+        Unit("attached", is_attached),
         Unit("destination", judge_destination),
         Unit("application protocol", application_protocol),
         Unit("route", translate_route, roots=tuple(kind_of(model) for model in ROUTES)),

@@ -32,8 +32,13 @@ def labels(thing: Thing) -> Iterable[str]:
     return thing.labels
 
 
+def names(thing: Thing) -> Iterable[tuple[str, str]]:
+    """What each label lists: the names of things, of whatever kind and namespace."""
+    return [(label, thing.name) for label in thing.labels]
+
+
 def store_of(*things: Thing) -> Store:
-    store = Store({"label": labels})
+    store = Store({"label": labels}, {"names": names})
     for thing in things:
         store.put(thing)
     return store
@@ -68,8 +73,14 @@ def test_the_name_kind_is_taken() -> None:
 
 def test_an_unknown_index_is_named_with_those_there_are() -> None:
     """A misspelt index is an error, not an empty answer, also in an empty store."""
-    with pytest.raises(LookupError, match=r"no index 'lable'.*'kind', 'label'"):
-        Store({"label": labels}).select("lable", "warm")
+    with pytest.raises(LookupError, match=r"no index 'lable'.*'kind', 'label', 'names'"):
+        Store({"label": labels}, {"names": names}).select("lable", "warm")
+
+
+def test_an_index_and_a_listing_have_names_of_their_own() -> None:
+    """Both are read by name."""
+    with pytest.raises(ValueError, match="both an index and a listing are named label"):
+        Store({"label": labels}, {"label": names})
 
 
 def test_selection_is_ordered_by_key_whatever_the_order_of_arrival() -> None:
@@ -102,13 +113,30 @@ def test_a_new_object_changes_its_key_and_its_index_values() -> None:
 
 def test_a_replaced_object_changes_index_values_before_and_after() -> None:
     """A selection that loses the object changes as well as one that gains it or shows its new version."""
-    changed = store_of(RED).put(Thing("Service", "shop", "red", ("cold",)))
+    store = Store({"label": labels})
+    store.put(RED)
+    changed = store.put(Thing("Service", "shop", "red", ("cold",)))
     assert changed == {("object", RED.key), ("index", ("kind", "Service")), ("index", ("label", "warm")), ("index", ("label", "cold"))}
+
+
+def test_what_is_listed_by_several_is_there_once_and_changes_with_the_first_and_the_last() -> None:
+    """Whoever reads a listing is not concerned by objects that come, change or go and leave it as it is."""
+    store = store_of(RED, BLUE)
+    other = Thing("Service", "other", "red", ("warm",))
+    read = ("index", ("names", "warm"))
+    assert store.select("names", "warm") == ("red",)
+    assert read not in store.put(other)
+    assert read not in store.put(Thing("Service", "shop", "red", ("warm", "wet")))
+    assert store.select("names", "warm") == ("red",)
+    assert read not in store.remove(RED.key)
+    assert read in store.remove(other.key)
+    assert store.select("names", "warm") == ()
 
 
 def test_a_removed_object_changes_what_a_new_one_does() -> None:
     """And removing what is not there changes nothing."""
-    store = store_of(RED)
+    store = Store({"label": labels})
+    store.put(RED)
     assert store.remove(BLUE.key) == set()
     assert store.remove(RED.key) == {("object", RED.key), ("index", ("kind", "Service")), ("index", ("label", "warm"))}
     assert store.remove(RED.key) == set()
@@ -121,7 +149,7 @@ def test_an_index_function_that_raises_leaves_the_store_as_it_was() -> None:
         store.put(Thing("Service", "shop", "red", ("cold", "unreadable")))
     assert store.get("Service", "shop", "red") is RED
     assert store.select("label", "warm") == (RED,)
-    assert store.sizes() == {"objects": 1, "index entries": 2}
+    assert store.sizes() == {"objects": 1, "index entries": 3}
 
 
 KINDS, NAMESPACES, NAMES, LABELS = ("Service", "Secret"), ("a", "b"), ("1", "2", "3"), ("x", "y", "z")
@@ -131,7 +159,7 @@ THINGS = st.builds(Thing, st.sampled_from(KINDS), st.sampled_from(NAMESPACES), s
 
 def answers(store: Store) -> dict[Read, object]:
     """Everything that can be read in the small world of THINGS."""
-    selections = [("kind", kind) for kind in KINDS] + [("label", label) for label in LABELS]
+    selections = [("kind", kind) for kind in KINDS] + [(index, label) for index in ("label", "names") for label in LABELS]
     objects = {("object", key): store.get(*key) for key in product(KINDS, NAMESPACES, NAMES)}
     return objects | {("index", (index, value)): store.select(index, value) for index, value in selections}
 
@@ -140,7 +168,7 @@ def answers(store: Store) -> dict[Read, object]:
 @given(st.lists(st.tuples(st.booleans(), THINGS), max_size=20))
 def test_any_history_gives_what_a_search_through_all_objects_gives(history: list[tuple[bool, Thing]]) -> None:
     """Answers are those of a plain search, each change names exactly the reads whose answers it changed, and nothing stays at the end."""
-    store = Store({"label": labels})
+    store = store_of()
     plain: dict[Key, Thing] = {}
     for is_put, thing in history:
         before = answers(store)
@@ -155,7 +183,9 @@ def test_any_history_gives_what_a_search_through_all_objects_gives(history: list
         for kind in KINDS:
             assert after["index", ("kind", kind)] == tuple(each for each in ordered if each.kind == kind)
         for label in LABELS:
-            assert after["index", ("label", label)] == tuple(each for each in ordered if label in each.labels)
+            labelled = tuple(each for each in ordered if label in each.labels)
+            assert after["index", ("label", label)] == labelled
+            assert after["index", ("names", label)] == tuple(sorted({each.name for each in labelled}))
     for key in list(plain):
         store.remove(key)
     assert store.sizes() == {"objects": 0, "index entries": 0}

@@ -102,7 +102,9 @@ def test_a_fault_leaves_in_place_what_was_there(translator: Translator) -> None:
     """A unit that raises is named; its object keeps what it had, others go on, and the next version of the object heals it."""
     before = dict(translator.resources())
     translation = translator.apply([Unreadable(), route("/other", name="other")])
-    assert [failure.partition(" (")[0] for failure in translation.failures] == ["route HTTPRoute/default/shop: RuntimeError: out of order"]
+    assert [failure.partition(" (")[0] for failure in translation.failures] == [
+        "attachments HTTPRoute/default/shop: RuntimeError: out of order"
+    ]
     assert keys(translation) == ["HTTPRoute/default/other/0"]
     assert before.items() <= translator.resources().items()
     assert keys(translator.apply([route("/a", "/b", "/healed")])) == ["HTTPRoute/default/shop/2"]

@@ -18,10 +18,10 @@ from controller.translate.classes import ClassVerdict
 from controller.translate.conditions import Problem, met, warned
 from controller.translate.judging import Scene, accepted_by_listeners, condition_of, judge_listeners, with_attached_routes
 from controller.translate.listener_sets import ListenerSetEmission
-from controller.translate.merging import Relations, https_ports
 from controller.translate.objects import source_of
 from controller.translate.options import Options
 from controller.translate.places import bind_address, gateway_problem
+from controller.translate.relations import Relations, https_ports
 from controller.translate.statuses import Emission, GatewayStatus, Ignored, ListenerStatus
 from gateway.ir import listener as resources
 

@@ -16,10 +16,10 @@ from controller.translate import tls
 from controller.translate.conditions import Condition, Problem, combined, met, warned
 from controller.translate.listener_policies import listener_options
 from controller.translate.listeners import listener_key, listener_name, supported_kinds, terminates
-from controller.translate.merging import Relations
 from controller.translate.objects import source_of
 from controller.translate.options import Options
 from controller.translate.places import bind_address, lost, unclaimable
+from controller.translate.relations import Relations
 from controller.translate.statuses import ListenerStatus
 from gateway.ir import listener as resources
 

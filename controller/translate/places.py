@@ -1,7 +1,7 @@
 """Where listeners are bound, and who wins where two Gateways want the same: the older Gateway, then the first by name.
 
 In standalone all Gateways share one address, so that one listener can stand in another's way. What stands in another's way inside a
-Gateway and its ListenerSets is found before (`merging`). Also: what no backend may lead to, since it would lead back to us.
+Gateway and its ListenerSets is found before (`relations`). Also: what no backend may lead to, since it would lead back to us.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from controller.translate.classes import ClassVerdict
 from controller.translate.conditions import Problem
 from controller.translate.facing import Port
 from controller.translate.listeners import listener_key, unsupported_protocol
-from controller.translate.merging import Relations
 from controller.translate.objects import Age, age
 from controller.translate.options import HIGHEST_PORT, Options
 from controller.translate.parents import adopted, gateway_of
+from controller.translate.relations import Relations
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names them, binds nothing
 

@@ -25,7 +25,6 @@ from controller.translate.endpoints import translate_endpoints
 from controller.translate.gateways import translate_gateway, translate_gateway_status
 from controller.translate.listener_policies import translate_listener_policy
 from controller.translate.listener_sets import translate_listener_set, translate_listener_set_status
-from controller.translate.merging import encrypted, ports_of_https, spots, standing_listener, translate_relations
 from controller.translate.namespaces import namespace_labels
 from controller.translate.options import Options
 from controller.translate.parents import gateway_of, translate_adoption, translate_parent
@@ -33,6 +32,7 @@ from controller.translate.places import claims_of_port, plain, translate_bound, 
 from controller.translate.policies import AnyPolicy, policy_targets, translate_attached
 from controller.translate.precedence import first_of_block
 from controller.translate.references import granted_names
+from controller.translate.relations import encrypted, ports_of_https, spots, standing_listener, translate_relations
 from controller.translate.routes import translate_route
 from controller.translate.tls import emit_certificate, emit_trust_bundle, read_authorities, read_pair
 

@@ -78,6 +78,11 @@ def _edits_of_resources() -> Iterator[bytes]:
         yield b"E" + edit
 
 
+def _edits_of_documents() -> Iterator[bytes]:
+    for place, edit in enumerate(_edits()):
+        yield bytes((place,)) + edit
+
+
 _FROM_ROWS: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "request_head": _heads,
     "target": _targets,
@@ -85,6 +90,7 @@ _FROM_ROWS: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "chunked_body": _bodies,
     "response": _answers,
     "http_route": _edits,
+    "other_objects": _edits_of_documents,
     "snapshot": _edits_of_resources,
 }
 

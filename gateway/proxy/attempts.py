@@ -225,34 +225,31 @@ def _elsewhere(exchange: Exchange, endpoint: Endpoint, stream: Speaking) -> None
 
 def send(exchange: Exchange, stream: Speaking) -> None:
     """Head, and as much of the body as there is; the rest follows as it comes."""
-    if exchange.grpc_status is not None and translates(exchange.head, exchange.rule):
-        _send(exchange, WebStream(stream, exchange.head, exchange.core.loop, exchange.request_broken))
-    else:
-        _send(exchange, stream)
-
-
-def _send(exchange: Exchange, stream: Speaking | WebStream) -> None:
-    exchange.backend = exchange.last_stream = stream
-    stream.exchange = exchange
-    if exchange.head.length == 0:
-        stream.send_whole(exchange.head)
+    head = exchange.head
+    taken: Speaking | WebStream = stream
+    if exchange.grpc_status is not None and translates(head, exchange.rule):
+        taken = WebStream(stream, head, exchange.core.loop, exchange.request_broken)
+    exchange.backend = exchange.last_stream = taken
+    taken.exchange = exchange
+    if head.length == 0:
+        taken.send_whole(head)
         return
-    stream.send_head(exchange.head)
+    taken.send_head(head)
     if exchange.body:
         for piece in exchange.body:
-            stream.send_data(piece)
+            taken.send_data(piece)
         if not exchange.replayable_size():
             exchange.replayable = False
             exchange.body.clear()
     if exchange.request_ended:
-        stream.send_end(exchange.trailers)
+        taken.send_end(exchange.trailers)
         return
     client = exchange.client
     assert client is not None
     if not exchange.continued:
         exchange.continued = True
         client.send_continue()
-    if not stream.blocked:
+    if not taken.blocked:
         client.resume()
 
 

@@ -28,6 +28,8 @@ NO_TRAILERS: Final[Fields] = []
 WRITE_LIMIT: Final = 32 * 1024
 """Bytes of a request that the system has not taken before its client has to wait: less than one window of a stream of HTTP/2, so that
 no second one is opened."""
+LITTLE: Final = 64 * 1024
+"""Bytes that are read at once of the answer to a request of HTTP/2: 100 of them on one connection may wait for their client."""
 _BEGINNING: Final = b"HTTP/1."
 """Of every answer: what begins otherwise is another protocol, and would wait for an end that never comes."""
 
@@ -43,12 +45,14 @@ class BackendConnection:
         "_interims",
         "_left",
         "_method",
+        "_one_of_many",
         "_out",
         "_paused",
         "_read_buffer",
         "_reading",
         "_reusable",
         "_sent",
+        "_small_buffer",
         "_upgrade",
         "_write",
         "blocked",
@@ -64,7 +68,7 @@ class BackendConnection:
 
     def __init__(self, endpoint: Endpoint, pool: Pool, read_buffer: memoryview) -> None:
         self.endpoint, self.pool = endpoint, pool
-        self._read_buffer = read_buffer
+        self._read_buffer, self._small_buffer = read_buffer, read_buffer[:LITTLE]
         # per connection
         self.exchange: BackendEvents | None = None
         self.blocked = self._paused = False
@@ -81,6 +85,8 @@ class BackendConnection:
         self._chunked = self._sent = self._upgrade = False
         self._ended = False
         """Whether the backend has ended its side of the tunnel."""
+        self._one_of_many = False
+        """Whether the client's connection has other requests, for each of which as much may wait."""
         self._reusable = True
         self._interims = 0
 
@@ -93,6 +99,7 @@ class BackendConnection:
             return
         self._reading = _HEAD
         self._method = head.method
+        self._one_of_many = head.version == b"2"
         self._sent = True
         target = head.path if head.query is None else b"%b?%b" % (head.path, head.query)
         lines = head.lines if head.edited is None else head.written()
@@ -102,6 +109,7 @@ class BackendConnection:
     def send_head(self, head: RequestHead) -> None:
         self._reading = _HEAD
         self._method = head.method
+        self._one_of_many = head.version == b"2"
         self._sent = False
         self._chunked = head.length is None
         query = head.query
@@ -196,7 +204,7 @@ class BackendConnection:
             self.exchange.release_request()
 
     def get_buffer(self, size: int) -> memoryview:
-        return self._read_buffer
+        return self._small_buffer if self._one_of_many else self._read_buffer
 
     def buffer_updated(self, size: int) -> None:
         self.data_received(bytes(self._read_buffer[:size]))

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from gateway.proxy.mirror import Mirror
 
 _IDS_AT_ONCE: Final = 256
-READ_LIMIT: Final = 64 * 1024
-"""Bytes that are read of an answer at once: what a client has to take before more is read, and what waits for each that does not. The
-loop would read four times as much."""
+MOST_READ: Final = 256 * 1024
+"""Bytes that are read of an answer at once: what a client has to take before more is read, and what waits for each that does not."""
 
 
 class Core:
@@ -78,7 +77,7 @@ class Core:
         """How many requests were over a rate limit, by gateway, listener and limit."""
         self.authorizations: dict[str, int] = {}
         """How many requests were put before an authorization server, by outcome."""
-        self.read_buffer = memoryview(bytearray(READ_LIMIT))
+        self.read_buffer = memoryview(bytearray(MOST_READ))
         """For one read of any connection to a backend."""
         self.incidents = Incidents()
         self.slices = Slices(loop)

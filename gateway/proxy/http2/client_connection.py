@@ -180,6 +180,8 @@ class Http2ClientConnection(Http2Connection):
         self.last = number
         if len(self.streams) >= self.most_streams:
             raise StreamFault(frames.REFUSED_STREAM, "too many streams")
+        if entries is None:
+            self.budgets.spend(HEADERS, "heads too large")
         refused: Refused | None = None
         head: RequestHead | None = None
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import Final
 
-from gateway.http.frames import CONTINUATION, ENHANCE_YOUR_CALM, RST_STREAM, WINDOW_UPDATE, ConnectionFault
+from gateway.http.frames import CONTINUATION, ENHANCE_YOUR_CALM, HEADERS, RST_STREAM, WINDOW_UPDATE, ConnectionFault
 
 BURST: Final = 200.0
 """Frames of a kind at once."""
@@ -18,7 +18,7 @@ BURST_OF_ALL: Final = 350.0
 RATE: Final = 100.0
 """Frames of a kind a second."""
 RESET_RATE: Final = 20.0
-"""Streams a second that may be reset before they are answered."""
+"""Streams a second that may be reset before they are answered, and heads that are refused for their size or because we leave."""
 UPDATES_FOR_WORK: Final = 10.0
 """Frames WINDOW_UPDATE that are owed to each frame of DATA sent, and to each stream."""
 LEAST_WORK: Final = 1024
@@ -45,7 +45,11 @@ MOST_UNTAKEN: Final = 100
 
 UNKNOWN: Final = CONTINUATION + 1
 """All kinds of frames that mean nothing to us, as one."""
-_ALLOWANCES: Final = {WINDOW_UPDATE: (RATE, UPDATES_FOR_WORK), RST_STREAM: (RESET_RATE, RESETS_FOR_ANSWER)}
+_ALLOWANCES: Final = {
+    WINDOW_UPDATE: (RATE, UPDATES_FOR_WORK),
+    RST_STREAM: (RESET_RATE, RESETS_FOR_ANSWER),
+    HEADERS: (RESET_RATE, 0.0),
+}
 """Rate and share of the budgets that are no ordinary ones."""
 
 

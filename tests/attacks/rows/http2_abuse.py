@@ -204,13 +204,13 @@ HELD = (
         "CVE-2016-6581",
         _spread(lambda stream: headers(stream + 2, _HEAD + b"\xbe" * 4000)),
         opening=_BOMB,
-        ends=False,
     ),
     Abuse(
         "3,000 tiny fields on each stream",
         "HTTP/2 Bomb, CVE-2026-47774",
         _spread(lambda stream: get(*[(b"a", b"")] * 3000, stream=stream)),
         ends=False,
+        events=100,
     ),
     Abuse(
         "crumbs of cookies on each stream",

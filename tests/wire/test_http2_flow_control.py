@@ -132,15 +132,17 @@ def test_what_waits_for_room_goes_out_before_its_end(
 
 def test_a_backend_that_takes_nothing_holds_the_client(serve: Serve, http2_echo: Echoing) -> None:
     """The client is given no room for more than its window while the backend gives none; the far side takes what it has room for."""
-    two = http2_echo("two", reads=False)
+    two = http2_echo("two", settings=SMALL_WINDOWS, reads=False)
     with FrameEnd.client(serve(http2_service("pool", two.port), TO_POOL).connect()) as end:
-        end.send(end.request(1, method="POST", ends=False))
+        end.send(end.request(1))
+        end.until(HeadersFrame)  # the connection to the backend is there
+        end.send(end.request(3, method="POST", ends=False))
         for at in range(0, STREAM_WINDOW, 16_384):
-            end.send(data(1, BODY[at : at + 16_384]))
+            end.send(data(3, BODY[at : at + 16_384]))
         end.ping()
         end.ping()
         assert not [frame for frame in end.seen if isinstance(frame, WindowUpdateFrame) and frame.stream_id]
-        end.send(data(1, b"x"))
+        end.send(data(3, b"x"))
         assert end.until(RstStreamFrame).error_code == ErrorCodes.FLOW_CONTROL_ERROR
     two.wait_until(lambda: bool(two.resets))
 
@@ -150,13 +152,13 @@ def test_a_client_that_takes_nothing_holds_the_backend(serve: Serve, http2_echo:
     two = http2_echo("two")
     two.plan(Http2Plan(body=BODY))
     site = serve(http2_service("pool", two.port), TO_POOL)
-    client = http2_client(site.address(), reads=False)
+    client = http2_client(site.address(), settings=SMALL_WINDOWS, reads=False)
     stream = client.begin()
-    client.read_until(lambda: len(client.responses[stream].body) == 65_535)
+    client.read_until(lambda: len(client.responses[stream].body) == 1000)
     client.ping()
     two.thread.call(lambda: None)
     client.ping()
-    assert held(site) == STREAM_WINDOW - 65_535
+    assert held(site) == STREAM_WINDOW - 1000
     client.reads = True
     client.h2.increment_flow_control_window(len(BODY))
     client.h2.increment_flow_control_window(len(BODY), stream)

@@ -21,9 +21,9 @@ RESET_RATE: Final = 20.0
 """Streams a second that may be reset before they are answered, and heads that are refused for their size or because we leave."""
 UPDATES_FOR_WORK: Final = 10.0
 """Frames WINDOW_UPDATE that are owed to each frame of DATA sent, and to each stream."""
-LEAST_WORK: Final = 1024
-"""Bytes of a frame of DATA that is worth them even where the window let no more through: a peer that opens it byte by byte has many
-sent for what it takes."""
+WHOLE_WORK: Final = 256
+"""Bytes of a frame of DATA that is worth all of that though a window has cut it; a smaller one is worth a part, since a peer that opens
+its window byte by byte has many sent for what it takes."""
 FRAMES_FOR_WORK: Final = 1.0
 """Frames of any other kind: a peer that measures its window sends a PING for what comes, one that has priorities says so."""
 RESETS_FOR_ANSWER: Final = 0.5
@@ -60,9 +60,9 @@ class Budget:
 
     def __init__(self, now: float, rate: float = RATE, share: float = FRAMES_FOR_WORK, burst: float = BURST) -> None:
         self._left = self._burst = burst
-        self._at, self._work, self._rate, self._share = now, 0, rate, share
+        self._at, self._work, self._rate, self._share = now, 0.0, rate, share
 
-    def take(self, now: float, work: int = 0) -> bool:
+    def take(self, now: float, work: float = 0) -> bool:
         """One token at `now`, in seconds, when so much work is done since the beginning of the connection. Whether there was one."""
         left = min(self._left + (now - self._at) * self._rate + (work - self._work) * self._share, self._burst)
         self._at, self._work = now, work
@@ -79,7 +79,7 @@ class Budgets:
     __slots__ = ("_all", "_by_kind", "answered", "work")
 
     def __init__(self) -> None:
-        self.work = 0
+        self.work = 0.0
         """Frames of DATA sent, and streams begun."""
         self.answered = 0
         """Streams that a client was answered whole, or that a backend was asked."""

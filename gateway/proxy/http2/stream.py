@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from gateway.http.frames import END_STREAM, data_header, window_update
-from gateway.proxy.http2.floods import LEAST_WORK
+from gateway.proxy.http2.floods import WHOLE_WORK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,8 +103,7 @@ class Http2Stream:
         self.passed += size
         for at in range(0, size, limit):
             piece = data[at : at + limit]
-            if len(piece) >= LEAST_WORK:
-                connection.budgets.work += 1
+            connection.budgets.work += min(len(piece) / WHOLE_WORK, 1.0)
             flags = END_STREAM if last and at + limit >= size else 0
             connection.out += (data_header(len(piece), flags, self.number), piece)
 

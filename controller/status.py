@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, assert_never
@@ -82,10 +82,7 @@ def programmed(status: Status, live: Live) -> Status:
 
 def _gateway(status: GatewayStatus, live: Live) -> GatewayStatus:
     generation = status.generation
-    listeners = tuple(_listener(listener, generation, live) for listener in status.listeners)
-    conditions = {condition.type: condition for condition in status.conditions}
-    if conditions["Accepted"].reason in ("Accepted", "ListenersNotValid"):
-        conditions["Accepted"] = accepted_by_listeners(generation, listeners)
+    listeners, conditions = _with_listeners(status, live, accepted_by_listeners)
     if status.client_certificate is not None and (reason := live.rejection("Certificate", status.client_certificate)):
         message = f"the proxy refused certificate {status.client_certificate}: {reason}"
         _worsen(conditions, "ResolvedRefs", generation, Problem("InvalidClientCertificateRef", message))
@@ -93,6 +90,17 @@ def _gateway(status: GatewayStatus, live: Live) -> GatewayStatus:
     sets = tuple(keys for keys in status.listener_sets if any(_is_bound(key, live) for key in keys))
     conditions["Programmed"] = met("Programmed", generation, problem)
     return replace(status, conditions=tuple(conditions.values()), listeners=listeners, listener_sets=sets)
+
+
+def _with_listeners(
+    status: GatewayStatus | ListenerSetStatus, live: Live, accepted: Callable[[int, tuple[ListenerStatus, ...]], Condition]
+) -> tuple[tuple[ListenerStatus, ...], dict[str, Condition]]:
+    """The listeners with what is live, and the conditions of their object, by type, accepted by what its listeners have become."""
+    listeners = tuple(_listener(listener, status.generation, live) for listener in status.listeners)
+    conditions = {condition.type: condition for condition in status.conditions}
+    if conditions["Accepted"].reason in ("Accepted", "ListenersNotValid"):
+        conditions["Accepted"] = accepted(status.generation, listeners)
+    return listeners, conditions
 
 
 def _is_bound(listener: str, live: Live) -> bool:
@@ -119,12 +127,9 @@ def _gateway_problem(status: GatewayStatus, accepted: Condition, listeners: tupl
 
 
 def _listener_set(status: ListenerSetStatus, live: Live) -> ListenerSetStatus:
-    generation = status.generation
-    listeners = tuple(_listener(listener, generation, live) for listener in status.listeners)
-    conditions = {condition.type: condition for condition in status.conditions}
-    if conditions["Accepted"].reason in ("Accepted", "ListenersNotValid"):
-        conditions["Accepted"] = accepted_by_entries(generation, listeners)
-    conditions["Programmed"] = met("Programmed", generation, _listener_set_problem(status, conditions["Accepted"], listeners, live))
+    listeners, conditions = _with_listeners(status, live, accepted_by_entries)
+    problem = _listener_set_problem(status, conditions["Accepted"], listeners, live)
+    conditions["Programmed"] = met("Programmed", status.generation, problem)
     return replace(status, conditions=tuple(conditions.values()), listeners=listeners)
 
 

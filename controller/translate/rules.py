@@ -78,13 +78,8 @@ class _RuleReading:
         return bad_expression(rule) or found or incompatible(rule.filters, tuple(reference.filters for reference in rule.backend_refs))
 
     def _backend(self, reference: HTTPBackendRef | GRPCBackendRef, place: int) -> BackendRef:
-        field = f"backendRefs[{place}]"
-        backend = self._references.resolve(reference)
-        filters = translate_filters(reference.filters, f"{field}.filters", self._references.resolve, self._findings)
-        if isinstance(backend, Problem):
-            self._findings.unresolved.append(backend.at(field))
-            return BackendRef(weight=reference.weight, error=str(backend))
-        return BackendRef(backend, reference.weight, filters)
+        filters = translate_filters(reference.filters, f"backendRefs[{place}].filters", self._references.resolve, self._findings)
+        return self._references.share(reference, place, self._findings.unresolved, filters)
 
     def _bad_persistence(self, rule: HTTPRouteRule | GRPCRouteRule, backends: tuple[BackendRef, ...]) -> Problem | None:
         persistence = rule.session_persistence

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from controller.api.references import BackendRef as BackendReference
 from controller.api.stream_routes import StreamRouteRule, TCPRoute, TLSRoute, UDPRoute
 from controller.graph import View
 from controller.translate.conditions import Problem
 from controller.translate.objects import created, source_of
 from controller.translate.verdicts import References, RuleVerdict
-from gateway.ir.rule import BackendRef, Binding, TcpRule, TlsRule, UdpRule
+from gateway.ir.rule import Binding, TcpRule, TlsRule, UdpRule
 
 StreamRoute = TLSRoute | TCPRoute | UDPRoute
 
@@ -30,14 +29,6 @@ def _read(view: View, route: StreamRoute, rule: StreamRouteRule, index: int, bin
         bindings,
         created(route),
         rule.name or "",
-        tuple(_backend(references, reference, place, unresolved) for place, reference in enumerate(rule.backend_refs)),
+        tuple(references.share(reference, place, unresolved) for place, reference in enumerate(rule.backend_refs)),
     )
     return RuleVerdict(resource, None, None, tuple(unresolved), references.destinations, references.services)
-
-
-def _backend(references: References, reference: BackendReference, place: int, unresolved: list[Problem]) -> BackendRef:
-    backend = references.resolve(reference)
-    if isinstance(backend, Problem):
-        unresolved.append(backend.at(f"backendRefs[{place}]"))
-        return BackendRef(weight=reference.weight, error=str(backend))
-    return BackendRef(backend, reference.weight)

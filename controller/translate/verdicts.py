@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.api.references import BackendObjectReference
+from controller.api.references import BackendRef as BackendReference
 from controller.graph import View
 from controller.store import Key
 from controller.translate.conditions import Problem
 from controller.translate.destinations import USES, Destination, Use, backend_key, resolve
 from controller.translate.statuses import Emission
-from gateway.ir.rule import AnyRule, Binding
+from gateway.ir.filters import AnyFilter
+from gateway.ir.rule import AnyRule, BackendRef, Binding
 
 ServiceOfGateway = tuple[Key, tuple[str, str]]
 """A Gateway, and namespace and name of a Service that a route attached to it refers to."""
@@ -72,6 +74,14 @@ class References:
         if judgement.has_affinity:
             self._affine.add(key)
         return key
+
+    def share(self, reference: BackendReference, place: int, unresolved: list[Problem], filters: tuple[AnyFilter, ...] = ()) -> BackendRef:
+        """What a backend gets of the rule's traffic. One that is invalid keeps its weight, and why is added to what is unresolved."""
+        backend = self.resolve(reference)
+        if isinstance(backend, Problem):
+            unresolved.append(backend.at(f"backendRefs[{place}]"))
+            return BackendRef(weight=reference.weight, error=str(backend))
+        return BackendRef(backend, reference.weight, filters)
 
     def has_affinity(self, backend: str) -> bool:
         """Whether a Backend that was found belongs to a Service with a sessionAffinity."""

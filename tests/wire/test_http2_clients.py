@@ -245,7 +245,7 @@ def test_an_answer_before_the_body(serve: Serve) -> None:
         assert end.fields(end.until(HeadersFrame))[":status"] == "404"
         frame = end.until(RstStreamFrame)
         assert frame.error_code == ErrorCodes.NO_ERROR
-        end.send(*[data(1, b"x" * 16_384) for _ in range(64)], window(1, 5), end.headers(1, [("x", "y")]))
+        end.send(*[data(1, b"x" * 16_384) for _ in range(4)], window(1, 5), end.headers(1, [("x", "y")]))
         end.send(end.request(3))
         assert end.until(HeadersFrame).stream_id == 3
         assert not [frame for frame in end.seen if isinstance(frame, RstStreamFrame | GoAwayFrame)][1:]

@@ -11,7 +11,7 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
 
-from gateway.proxy.http2.stream import STREAM_WINDOW
+from gateway.proxy.http2.stream import LARGE_WINDOW, STREAM_WINDOW
 from tests.wire.backends import Echo, Planned
 from tests.wire.conftest import Serve
 from tests.wire.http2_backends import Http2Echo, Http2Plan, http2_service
@@ -33,7 +33,7 @@ MIB = 1024 * 1024
 BODY = bytes(range(256)) * 4096 * 4
 TRAILERS = (("x-sum", "abc"),)
 STALLED = "client took nothing of the response for 0.3 s"
-SMALL_WINDOWS = {SettingCodes.INITIAL_WINDOW_SIZE: 1000}
+SMALL_WINDOWS = {SettingCodes.INITIAL_WINDOW_SIZE: 4000}
 
 
 def listener_policy(**spec: object) -> str:
@@ -103,11 +103,11 @@ def test_one_stream_without_room_holds_no_other(serve: Serve, blue: Echo, http2_
     blue.plan(Planned(body=BODY[:65_535]), *[Planned(body=BODY[:100_000])] * 3)
     client = http2_client(serve(BOTH).address(), settings=SMALL_WINDOWS, reads=False)
     waits = client.begin("/waits")
-    client.read_until(lambda: len(client.responses[waits].body) == 1000)
+    client.read_until(lambda: len(client.responses[waits].body) == 4000)
     client.reads = True
     for _ in range(3):
         assert len(client.ask("/passes").body) == 100_000
-    assert len(client.responses[waits].body) == 1000
+    assert len(client.responses[waits].body) == 4000
     client.h2.increment_flow_control_window(70_000, waits)
     client._flush()
     assert client.answer(waits).body == BODY[:65_535]
@@ -130,21 +130,31 @@ def test_what_waits_for_room_goes_out_before_its_end(
 # back pressure
 
 
+def fill(end: FrameEnd) -> int:
+    """Sends a body for as long as there is room for more, once there is a backend to take it; how much it was."""
+    end.send(end.request(1))
+    end.fields(end.until(HeadersFrame))
+    end.send(end.request(3, method="POST", ends=False))
+    sent, room = 0, STREAM_WINDOW
+    while sent < room:
+        for at in range(sent, room, 16_384):
+            end.send(data(3, BODY[at : min(at + 16_384, room)]))
+        sent = room
+        end.ping()
+        end.ping()
+        updates = [frame for frame in end.seen if isinstance(frame, WindowUpdateFrame) and frame.stream_id]
+        room = STREAM_WINDOW + sum(frame.window_increment for frame in updates)
+    return sent
+
+
 def test_a_backend_that_takes_nothing_holds_the_client(serve: Serve, http2_echo: Echoing) -> None:
-    """The client is given no room for more than its window while the backend gives none; the far side takes what it has room for."""
-    two = http2_echo("two", settings=SMALL_WINDOWS, reads=False)
+    """Beyond what the backend has room for, the client is given no more than the window of a stream; more than that ends it."""
+    two = http2_echo("two", reads=False)
     with FrameEnd.client(serve(http2_service("pool", two.port), TO_POOL).connect()) as end:
-        end.send(end.request(1))
-        end.until(HeadersFrame)  # the connection to the backend is there
-        end.send(end.request(3, method="POST", ends=False))
-        for at in range(0, STREAM_WINDOW, 16_384):
-            end.send(data(3, BODY[at : at + 16_384]))
-        end.ping()
-        end.ping()
-        assert not [frame for frame in end.seen if isinstance(frame, WindowUpdateFrame) and frame.stream_id]
+        assert STREAM_WINDOW <= fill(end) <= 65_535 + LARGE_WINDOW
         end.send(data(3, b"x"))
         assert end.until(RstStreamFrame).error_code == ErrorCodes.FLOW_CONTROL_ERROR
-    two.wait_until(lambda: bool(two.resets))
+        two.wait_until(lambda: bool(two.resets))
 
 
 def test_a_client_that_takes_nothing_holds_the_backend(serve: Serve, http2_echo: Echoing, http2_client: Connecting) -> None:
@@ -152,13 +162,13 @@ def test_a_client_that_takes_nothing_holds_the_backend(serve: Serve, http2_echo:
     two = http2_echo("two")
     two.plan(Http2Plan(body=BODY))
     site = serve(http2_service("pool", two.port), TO_POOL)
-    client = http2_client(site.address(), settings=SMALL_WINDOWS, reads=False)
+    client = http2_client(site.address(), reads=False)
     stream = client.begin()
-    client.read_until(lambda: len(client.responses[stream].body) == 1000)
-    client.ping()
-    two.thread.call(lambda: None)
-    client.ping()
-    assert held(site) == STREAM_WINDOW - 1000
+    client.read_until(lambda: len(client.responses[stream].body) == 65_535)
+    for _ in range(9):
+        two.thread.call(lambda: None)
+        client.ping()
+        assert held(site) <= LARGE_WINDOW
     client.reads = True
     client.h2.increment_flow_control_window(len(BODY))
     client.h2.increment_flow_control_window(len(BODY), stream)
@@ -249,9 +259,7 @@ def test_a_backend_that_never_takes_a_body_is_given_up(serve: Serve, http2_echo:
     two = http2_echo("two", reads=False)
     site = serve(http2_service("pool", two.port), policy(sendTimeout="300ms"), TO_POOL, listener_policy(timeouts={"body": "100ms"}))
     with FrameEnd.client(site.connect()) as end:
-        end.send(end.request(1, method="POST", ends=False))
-        for at in range(0, STREAM_WINDOW, 16_384):
-            end.send(data(1, BODY[at : at + 16_384]))
+        fill(end)
         fields = end.fields(end.until(HeadersFrame))
         assert (fields[":status"], fields["x-tidegate-reason"]) == ("504", "backend took nothing of the request's body for 0.3 s")
     two.wait_until(lambda: bool(two.resets))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.overload import overload
-from tests.wire.conftest import blue, echoes, green, red, running_echoes, scripted, serve
+from tests.wire.conftest import blue, echoes, green, pairing, red, running_echoes, scripted, serve
 
-__all__ = ["blue", "echoes", "green", "patient", "red", "rounds", "running_echoes", "scripted", "serve"]
+__all__ = ["blue", "echoes", "green", "pairing", "patient", "red", "rounds", "running_echoes", "scripted", "serve"]
 
 
 @pytest.fixture

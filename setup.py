@@ -12,6 +12,7 @@ COMPILED = [
     "gateway/http/chunked.py",
     "gateway/http/fields.py",
     "gateway/http/frames.py",
+    "gateway/http/grpc.py",
     "gateway/http/head.py",
     "gateway/http/hpack.py",
     "gateway/http/hpack_encoder.py",
@@ -28,6 +29,7 @@ COMPILED = [
     "gateway/proxy/admission.py",
     "gateway/proxy/attempts.py",
     "gateway/proxy/backend_connection.py",
+    "gateway/proxy/calls.py",
     "gateway/proxy/client_connection.py",
     "gateway/proxy/core.py",
     "gateway/proxy/exchange.py",
@@ -37,6 +39,7 @@ COMPILED = [
     "gateway/proxy/http2/client_connection.py",
     "gateway/proxy/http2/client_stream.py",
     "gateway/proxy/http2/connection.py",
+    "gateway/proxy/http2/floods.py",
     "gateway/proxy/http2/stream.py",
     "gateway/proxy/port.py",
     "gateway/proxy/response_writer.py",
@@ -49,6 +52,7 @@ COMPILED = [
     "gateway/telemetry/counters.py",
     "gateway/upstream/balancing.py",
     "gateway/upstream/endpoint.py",
+    "gateway/upstream/shared.py",
 ]
 
 

@@ -128,7 +128,12 @@ def only_in_head(name: bytes) -> bool:
     """Whether a field is not taken from a trailer section: framing, routing, conditions, authentication, what describes the content,
     and what is ours to set (RFC 9110 6.5.1)."""
     lower = name.lower()
-    return bool(kind_of(lower)) or lower in _ONLY_IN_HEAD or lower.startswith((b"content-", b"if-"))
+    return bool(kind_of(lower)) or is_of_head(lower)
+
+
+def is_of_head(name: bytes) -> bool:
+    """The same of a field of kind 0, by its lower-case name."""
+    return name in _ONLY_IN_HEAD or name.startswith((b"content-", b"if-"))
 
 
 def split_list(value: bytes) -> list[bytes]:

@@ -82,8 +82,20 @@ def read_status(fields: Fields) -> str:
     """The status in trailers, or in a head that has them; '' where there is none, or something that is none."""
     for name, value in fields:
         if name.lower() == b"grpc-status":
-            return value.decode("ascii") if value.isdigit() and len(value) <= 3 else ""
+            return _status_text(value)
     return ""
+
+
+def read_status_in_lines(lines: list[bytes]) -> str:
+    """The same in the lines of a head, which need not be cut for it."""
+    for line in lines:
+        if line[:12].lower() == b"grpc-status:":
+            return _status_text(line[12:].strip(b" \t\r\n"))
+    return ""
+
+
+def _status_text(value: bytes) -> str:
+    return value.decode("ascii") if value.isdigit() and len(value) <= 3 else ""
 
 
 def read_timeout(lines: list[bytes]) -> float | None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.http import fields as kinds
 from gateway.http.chunked import TRAILER_COUNT, TRAILER_LIMIT
-from gateway.http.fields import LENGTH_DIGITS, FieldLine, only_in_head
+from gateway.http.fields import LENGTH_DIGITS, FieldLine, is_of_head
 from gateway.http.frames import ENHANCE_YOUR_CALM, PROTOCOL_ERROR, StreamFault
 from gateway.http.head import Fields, RequestHead
 from gateway.http.http2_fields import (
@@ -186,4 +186,4 @@ def read_trailers(entries: Block) -> Fields:
             raise StreamFault(PROTOCOL_ERROR, "pseudo-header field in trailers")
         if line[0] in (MALFORMED, CONNECTION_SPECIFIC):
             raise StreamFault(PROTOCOL_ERROR, fault(line))
-    return [(name, value) for _, name, value, _ in entries if not only_in_head(name)]
+    return [(name, value) for kind, name, value, _ in entries if not kind and not is_of_head(name)]

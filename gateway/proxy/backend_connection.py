@@ -14,6 +14,7 @@ from gateway.http.chunked import ChunkedReader, MalformedChunk, last_chunk
 from gateway.http.head import WITHOUT_BODY, Fields, RequestHead, ResponseHead
 from gateway.http.response import CHUNKED, HEAD_LIMIT, INTERIM_LIMIT, UNTIL_CLOSE, Framing, MalformedResponse, parse_response
 from gateway.net.tcp_information import acknowledged
+from gateway.proxy.little_reader import LittleReader
 from gateway.upstream.endpoint import Endpoint, Pool
 
 if TYPE_CHECKING:
@@ -28,14 +29,12 @@ NO_TRAILERS: Final[Fields] = []
 WRITE_LIMIT: Final = 32 * 1024
 """Bytes of a request that the system has not taken before its client has to wait: less than one window of a stream of HTTP/2, so that
 no second one is opened."""
-LITTLE: Final = 64 * 1024
-"""Bytes that are read at once of the answer to a request of HTTP/2: 100 of them on one connection may wait for their client."""
 _BEGINNING: Final = b"HTTP/1."
 """Of every answer: what begins otherwise is another protocol, and would wait for an end that never comes."""
 
 
 class BackendConnection:
-    """A BackendStream, and the asyncio.BufferedProtocol of its connection (no subclass, which could not be compiled)."""
+    """A BackendStream, and the asyncio.Protocol of its connection (no subclass, which could not be compiled)."""
 
     __slots__ = (
         "_buffer",
@@ -52,7 +51,6 @@ class BackendConnection:
         "_reading",
         "_reusable",
         "_sent",
-        "_small_buffer",
         "_upgrade",
         "_write",
         "blocked",
@@ -68,7 +66,7 @@ class BackendConnection:
 
     def __init__(self, endpoint: Endpoint, pool: Pool, read_buffer: memoryview) -> None:
         self.endpoint, self.pool = endpoint, pool
-        self._read_buffer, self._small_buffer = read_buffer, read_buffer[:LITTLE]
+        self._read_buffer = read_buffer
         # per connection
         self.exchange: BackendEvents | None = None
         self.blocked = self._paused = False
@@ -99,7 +97,8 @@ class BackendConnection:
             return
         self._reading = _HEAD
         self._method = head.method
-        self._one_of_many = head.version == b"2"
+        if (head.version == b"2") is not self._one_of_many:
+            self._read_otherwise()
         self._sent = True
         target = head.path if head.query is None else b"%b?%b" % (head.path, head.query)
         lines = head.lines if head.edited is None else head.written()
@@ -109,7 +108,8 @@ class BackendConnection:
     def send_head(self, head: RequestHead) -> None:
         self._reading = _HEAD
         self._method = head.method
-        self._one_of_many = head.version == b"2"
+        if (head.version == b"2") is not self._one_of_many:
+            self._read_otherwise()
         self._sent = False
         self._chunked = head.length is None
         query = head.query
@@ -129,6 +129,15 @@ class BackendConnection:
             out.append(b"te: trailers\r\nconnection: te\r\n\r\n")
         else:
             out.append(b"\r\n")
+
+    def _read_otherwise(self) -> None:
+        """The client is of the other kind than the one before. Whoever reads is chosen anew when reading begins."""
+        self._one_of_many = not self._one_of_many
+        transport = self.transport
+        if not transport.is_closing():
+            transport.pause_reading()
+            transport.set_protocol(LittleReader(self, self._read_buffer) if self._one_of_many else cast(asyncio.Protocol, self))
+            transport.resume_reading()
 
     def send_data(self, data: bytes) -> None:
         if self._chunked:
@@ -202,12 +211,6 @@ class BackendConnection:
         self.blocked = False
         if self.exchange is not None:
             self.exchange.release_request()
-
-    def get_buffer(self, size: int) -> memoryview:
-        return self._small_buffer if self._one_of_many else self._read_buffer
-
-    def buffer_updated(self, size: int) -> None:
-        self.data_received(bytes(self._read_buffer[:size]))
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.http.grpc import UNAVAILABLE, ending, read_status, read_timeout
+from gateway.http.grpc import UNAVAILABLE, ending, read_status, read_status_in_lines, read_timeout
 from gateway.proxy.guarded import answered_badly
 from gateway.proxy.web_stream import WebStream, translates
 
@@ -32,7 +32,7 @@ def begin(exchange: Exchange) -> None:
 
 def headed(exchange: Exchange, head: ResponseHead) -> None:
     """The head of an answer, which has the status already if nothing else was to follow."""
-    exchange.grpc_status = read_status(head.fields)
+    exchange.grpc_status = read_status_in_lines(head.written())
 
 
 def ended(exchange: Exchange, trailers: Fields) -> None:

@@ -13,6 +13,7 @@ from gateway.net.deadlines import Deadlines
 from gateway.options import SESSION_KEY_VARIABLE
 from gateway.policies.rate_limit import BYTES, Buckets
 from gateway.proxy.clients import Clients
+from gateway.proxy.little_reader import LITTLE
 from gateway.shared_memory import own_memory
 from gateway.telemetry.access_log import fragment
 from gateway.telemetry.counters import CounterLabels, Counters
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from gateway.proxy.mirror import Mirror
 
 _IDS_AT_ONCE: Final = 256
-MOST_READ: Final = 256 * 1024
-"""Bytes that are read of an answer at once: what a client has to take before more is read, and what waits for each that does not."""
 
 
 class Core:
@@ -77,8 +76,8 @@ class Core:
         """How many requests were over a rate limit, by gateway, listener and limit."""
         self.authorizations: dict[str, int] = {}
         """How many requests were put before an authorization server, by outcome."""
-        self.read_buffer = memoryview(bytearray(MOST_READ))
-        """For one read of any connection to a backend."""
+        self.read_buffer = memoryview(bytearray(LITTLE))
+        """For one read of any connection to a backend that reads little at once."""
         self.incidents = Incidents()
         self.slices = Slices(loop)
         self.refusals: dict[str, int] = {}

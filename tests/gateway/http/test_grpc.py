@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.http import fields as kinds
 from gateway.http.fields import is_grpc, read_line
-from gateway.http.grpc import encode_message, ending, read_status, read_timeout, status_of, trailers_only
+from gateway.http.grpc import encode_message, ending, read_status, read_status_in_lines, read_timeout, status_of, trailers_only
 from gateway.http.head import LocalReply
 from gateway.http.http2_fields import field_line
 from gateway.http.http2_request import read_request
@@ -117,6 +117,7 @@ def test_an_answer_that_is_cut_ends_with_a_status(flag: str, status: bytes) -> N
 def test_the_status_is_read(fields: list[tuple[bytes, bytes]], status: str) -> None:
     """A number; what is none counts as none, so that nothing of a server's breaks a label or a line of the log."""
     assert read_status(fields) == status
+    assert read_status_in_lines([b"%b: %b\r\n" % pair for pair in fields]) == status
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ FieldLine = tuple[int, bytes, bytes, bytes]
 LINES: Final[dict[bytes, FieldLine]] = {}
 """Field lines seen before, as `read_line` read them. Heads are cut at line feeds, which takes half as long as at both bytes of a line
 end."""
-_MOST_LINES: Final = 8192
+_MOST_LINES: Final = 6144
 _LONGEST_LINE: Final = 256
 _SECRET: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"})
 """Not kept in memory any longer than their request."""

@@ -58,13 +58,14 @@ def client_fragment(tls: bytes, identity: bytes) -> bytes:
 _QUOTED: Final[dict[bytes, bytes]] = {}
 """Targets and authorities seen before, as `_quoted` wrote them: most repeat."""
 _MOST_QUOTED: Final = 4096
-_LONGEST_QUOTED: Final = 256
+_LONGEST_QUOTED: Final = 258
+"""As they are written: escapes make six bytes of one."""
 
 
 def _quoted(value: bytes, *, plain: bool = False) -> bytes:
     """A JSON string; bytes that are no plain ASCII are shown as Latin-1 characters, escaped. `plain`: there are none."""
     quoted = b'"%b"' % value if plain or not value.translate(None, _PLAIN) else json.dumps(value.decode("latin-1")).encode("ascii")
-    if len(value) <= _LONGEST_QUOTED:
+    if len(quoted) <= _LONGEST_QUOTED:
         if len(_QUOTED) >= _MOST_QUOTED:
             _QUOTED.clear()
         _QUOTED[value] = quoted

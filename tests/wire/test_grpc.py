@@ -251,7 +251,7 @@ def test_the_client_sets_deadlines(called: tuple[Site, GrpcEcho, GrpcClient]) ->
     one.wait_for_abandoned()
     [call] = one.wait_for(1)
     assert call.deadline is not None
-    assert call.deadline <= 0.2
+    assert call.deadline < 0.25  # which clients may round up
 
 
 # failures

@@ -22,7 +22,7 @@ from gateway.net.tcp_information import acknowledged
 from gateway.proxy.client import arrive, depart
 from gateway.proxy.http2.client_stream import Http2ClientStream
 from gateway.proxy.http2.connection import LARGEST_WINDOW, LINGER, Http2Connection, opening_settings
-from gateway.proxy.http2.floods import FREE_HEADS, MOST_OF_HEADS, MOST_UNTAKEN
+from gateway.proxy.http2.floods import FREE_HEADS, MOST_OF_HEADS, MOST_UNTAKEN, OVERSIZED
 from gateway.proxy.pace import STALLED
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class Http2ClientConnection(Http2Connection):
         if len(self.streams) >= self.most_streams:
             raise StreamFault(frames.REFUSED_STREAM, "too many streams")
         if entries is None:
-            self.budgets.spend(HEADERS, "heads too large")
+            self.budgets.spend(OVERSIZED, "heads too large")
         refused: Refused | None = None
         head: RequestHead | None = None
         try:

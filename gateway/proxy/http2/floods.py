@@ -18,7 +18,10 @@ BURST_OF_ALL: Final = 350.0
 RATE: Final = 100.0
 """Frames of a kind a second."""
 RESET_RATE: Final = 20.0
-"""Streams a second that may be reset before they are answered, and heads that are refused for their size or because we leave."""
+"""Streams a second that may be reset before they are answered, and heads that are refused because we leave."""
+OVERSIZED_BURST: Final = 20.0
+OVERSIZED_RATE: Final = 2.0
+"""Heads that are refused for their size, at once and a second: each is read whole before that is known, and holds the loop."""
 UPDATES_FOR_WORK: Final = 10.0
 """Frames WINDOW_UPDATE that are owed to each frame of DATA sent, and to each stream."""
 WHOLE_WORK: Final = 256
@@ -45,12 +48,15 @@ MOST_UNTAKEN: Final = 100
 
 UNKNOWN: Final = CONTINUATION + 1
 """All kinds of frames that mean nothing to us, as one."""
+OVERSIZED: Final = UNKNOWN + 1
+"""Heads that are refused for their size."""
 _ALLOWANCES: Final = {
-    WINDOW_UPDATE: (RATE, UPDATES_FOR_WORK),
-    RST_STREAM: (RESET_RATE, RESETS_FOR_ANSWER),
-    HEADERS: (RESET_RATE, 0.0),
+    WINDOW_UPDATE: (RATE, UPDATES_FOR_WORK, BURST),
+    RST_STREAM: (RESET_RATE, RESETS_FOR_ANSWER, BURST),
+    HEADERS: (RESET_RATE, 0.0, BURST),
+    OVERSIZED: (OVERSIZED_RATE, 0.0, OVERSIZED_BURST),
 }
-"""Rate and share of the budgets that are no ordinary ones."""
+"""Rate, share and burst of the budgets that are no ordinary ones."""
 
 
 class Budget:
@@ -93,8 +99,8 @@ class Budgets:
         if of_all is None:
             of_all = self._all = Budget(now, share=UPDATES_FOR_WORK, burst=BURST_OF_ALL)
         if budget is None:
-            rate, share = _ALLOWANCES.get(kind, (RATE, FRAMES_FOR_WORK))
-            budget = self._by_kind[kind] = Budget(now, rate, share)
+            rate, share, burst = _ALLOWANCES.get(kind, (RATE, FRAMES_FOR_WORK, BURST))
+            budget = self._by_kind[kind] = Budget(now, rate, share, burst)
         if not budget.take(now, self.answered if kind == RST_STREAM else self.work):
             raise ConnectionFault(ENHANCE_YOUR_CALM, f"too many {what}")
         if not of_all.take(now, self.work):

@@ -143,27 +143,13 @@ class Http2BackendStream(Http2Stream):
 
     # what the connection calls
 
-    def queued(self) -> None:
-        self._hold()
-
-    def transport_full(self) -> None:
-        self._hold()
-
-    def _hold(self) -> None:
+    def hold_sender(self) -> None:
         if not self.blocked:
             self.blocked = True
             if self.exchange is not None:
                 self.exchange.hold_request()
 
-    def emptied(self) -> None:
-        if not self.connection.blocked:
-            self._release()
-
-    def transport_ready(self) -> None:
-        if not self.full:
-            self._release()
-
-    def _release(self) -> None:
+    def release_sender(self) -> None:
         self.blocked = False
         if self.exchange is not None:
             self.exchange.release_request()

@@ -150,28 +150,14 @@ class Http2ClientStream(Http2Stream):
                 watch(self)
             exchange.flush_request()
 
-    def queued(self) -> None:
-        self._hold()
-
-    def transport_full(self) -> None:
-        self._hold()
-
-    def _hold(self) -> None:
+    def hold_sender(self) -> None:
         was, self.writable = self.writable, False
         exchange = self.exchange
         if was and exchange is not None:
             exchange.hold_response()
             watch(self)
 
-    def emptied(self) -> None:
-        if not self.connection.blocked:
-            self._release()
-
-    def transport_ready(self) -> None:
-        if not self.full:
-            self._release()
-
-    def _release(self) -> None:
+    def release_sender(self) -> None:
         self.writable = True
         if self.exchange is not None:
             self.exchange.release_response()

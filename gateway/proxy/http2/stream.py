@@ -209,22 +209,34 @@ class Http2Stream:
             if self.give_room():
                 self.connection.flush_soon()
 
-    # what each side does in its own way
+    # whether whoever sends must wait: for room, or for the connection
 
     def queued(self) -> None:
         """Something waits for room from now on."""
-        raise NotImplementedError
+        self.hold_sender()
 
     def emptied(self) -> None:
         """Nothing waits any more."""
-        raise NotImplementedError
+        if not self.connection.blocked:
+            self.release_sender()
 
     def transport_full(self) -> None:
         """The connection takes no more."""
-        raise NotImplementedError
+        self.hold_sender()
 
     def transport_ready(self) -> None:
         """The connection takes more again."""
+        if not self.full:
+            self.release_sender()
+
+    # what each side does in its own way
+
+    def hold_sender(self) -> None:
+        """Whoever sends is to wait; it may be waiting already."""
+        raise NotImplementedError
+
+    def release_sender(self) -> None:
+        """Whoever sends may go on."""
         raise NotImplementedError
 
     def flush_received(self) -> None:

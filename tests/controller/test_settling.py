@@ -1,0 +1,136 @@
+"""When a status is final: after the proxies of its Gateway, or after a moment without them."""
+
+from __future__ import annotations
+
+from controller.settling import PATIENCE, Settling
+from controller.store import Key
+from controller.translate.conditions import met
+from controller.translate.statuses import GatewayStatus, ListenerStatus, ObjectRef, ParentStatus, RouteStatus, Status
+from gateway.ir.value import Identity
+
+WEB: Key = ("Gateway", "shop", "web")
+CART: Key = ("HTTPRoute", "shop", "cart")
+
+
+class Scope:
+    def __init__(self, revision: int = 1, applied: int = 0) -> None:
+        self.revision = revision
+        self.applied = applied
+        self.rejected: dict[Identity, tuple[str, ...]] = {}
+
+    def rejections(self) -> dict[Identity, tuple[str, ...]]:
+        return dict(self.rejected)
+
+
+def gateway(generation: int = 1, routes: int = 0) -> GatewayStatus:
+    conditions = (met("Accepted", generation), met("ResolvedRefs", generation))
+    listener = ListenerStatus("http", conditions, attached_routes=routes, key="shop/web/http")
+    return GatewayStatus(WEB, generation, conditions, (listener,))
+
+
+def route(rules: int = 1) -> RouteStatus:
+    parents = (ParentStatus(ObjectRef("gateway.networking.k8s.io", "Gateway", "web"), (met("Accepted", 1),)),)
+    return RouteStatus(CART, 1, parents, tuple(f"HTTPRoute/shop/cart/{number}" for number in range(rules)))
+
+
+def condition(status: Status, name: str) -> str:
+    assert isinstance(status, GatewayStatus)
+    (found,) = (condition for condition in status.conditions if condition.type == name)
+    return found.status if found.reason == name else f"{found.status} {found.reason}"
+
+
+def settling(**scopes: Scope) -> Settling:
+    return Settling(lambda name: scopes.get(name.rpartition("/")[2]))
+
+
+def test_a_change_that_is_live_in_time_is_told_once() -> None:
+    """The proxies acknowledge within the patience: one status, and it says Programmed."""
+    web = Scope(revision=1)
+    statuses = settling(web=web)
+    statuses.note([gateway()], (), now=10)
+    assert statuses.take(10) == ((), ())
+    web.applied = 1
+    statuses.moved("shop/web")
+    (final,), _ = statuses.take(10.01)
+    assert condition(final, "Programmed") == "True"
+    assert statuses.next() is None
+
+
+def test_a_change_that_is_not_live_in_time_is_pending_and_then_programmed() -> None:
+    """The wait has an end, and what comes after it is told all the same."""
+    web = Scope(revision=1)
+    statuses = settling(web=web)
+    statuses.note([gateway()], (), now=10)
+    assert statuses.next() == 10 + PATIENCE
+    (final,), _ = statuses.take(10 + PATIENCE)
+    assert condition(final, "Programmed") == "False Pending"
+    assert statuses.next() is None
+    web.applied = 1
+    statuses.moved("shop/web")
+    (final,), _ = statuses.take(20)
+    assert condition(final, "Programmed") == "True"
+
+
+def test_what_is_programmed_stays_so_until_its_next_generation() -> None:
+    """Proxies that leave, and changes of its routes, withdraw nothing; a new generation has to be acknowledged."""
+    web = Scope(revision=1, applied=1)
+    statuses = settling(web=web)
+    statuses.note([gateway()], (), now=0)
+    statuses.take(0)
+    web.revision, web.applied = 2, 0
+    statuses.note([gateway(routes=1)], (), now=1)
+    statuses.moved("shop/web")
+    (final,), _ = statuses.take(1 + PATIENCE)
+    assert condition(final, "Programmed") == "True"
+    statuses.note([gateway(generation=2)], (), now=2)
+    (final,), _ = statuses.take(2 + PATIENCE)
+    assert condition(final, "Programmed") == "False Pending"
+
+
+def test_a_route_waits_for_nobody() -> None:
+    """Routes have no condition that says whether they are live."""
+    statuses = settling(web=Scope(revision=5))
+    statuses.note([route()], (), now=0)
+    (final,), _ = statuses.take(0)
+    assert final == route()
+
+
+def test_a_rule_that_proxies_refuse_shows_in_its_route_and_is_taken_back() -> None:
+    """A rejection of any Gateway's proxies reaches the route; once it is over the route is well again."""
+    web = Scope(revision=1, applied=1)
+    statuses = settling(web=web)
+    statuses.note([route(rules=2), gateway()], (), now=0)
+    statuses.take(0)
+    web.rejected["HttpRule", "HTTPRoute/shop/cart/1"] = ("too deep",)
+    statuses.moved("shop/web")
+    (final,), _ = statuses.take(1)
+    assert isinstance(final, RouteStatus)
+    assert [found.type for found in final.parents[0].conditions] == ["Accepted", "PartiallyInvalid"]
+    web.rejected.clear()
+    statuses.moved("shop/web")
+    assert statuses.take(2) == ((route(rules=2),), ())
+
+
+def test_what_cannot_be_deployed_is_not_programmed() -> None:
+    """The Gateway says why, and is programmed once the obstacle is gone."""
+    statuses = settling(web=Scope(revision=1, applied=1))
+    statuses.note([gateway()], (), now=0)
+    statuses.undeployed("shop/web", "quota")
+    (final,), _ = statuses.take(0)
+    assert condition(final, "Programmed") == "False NoResources"
+    statuses.undeployed("shop/web", "")
+    (final,), _ = statuses.take(0)
+    assert condition(final, "Programmed") == "True"
+
+
+def test_an_object_that_is_gone_is_told_once_and_forgotten() -> None:
+    """Nothing is kept of it, and one that comes back at once is not gone."""
+    statuses = settling()
+    statuses.note([route()], (), now=0)
+    statuses.take(0)
+    statuses.note((), [CART], now=1)
+    assert statuses.take(1) == ((), (CART,))
+    assert not statuses.final
+    statuses.note((), [CART], now=2)
+    statuses.note([route()], (), now=2)
+    assert statuses.take(2) == ((route(),), ())

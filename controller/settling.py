@@ -50,12 +50,14 @@ class _Wait:
 
 
 class Settling:
-    """Owner of the final statuses. `scope` finds the configuration of a Gateway by namespace/name, None where it is not served."""
+    """Owner of the final statuses. `scope` finds the configuration of a Gateway by namespace/name, None where it is not served;
+    `programmed` the generation at which the server holds an object as Programmed, 0 for none: what was so before we came stays so."""
 
-    __slots__ = ("_final", "_gone", "_judged", "_members", "_rejections", "_scope", "_suspects", "_undeployed", "_waiting")
+    __slots__ = ("_final", "_gone", "_judged", "_members", "_programmed", "_rejections", "_scope", "_suspects", "_undeployed", "_waiting")
 
-    def __init__(self, scope: Callable[[str], Scope | None]) -> None:
+    def __init__(self, scope: Callable[[str], Scope | None], programmed: Callable[[Key], int] = lambda key: 0) -> None:
         self._scope = scope
+        self._programmed = programmed
         self._judged: dict[Key, Status] = {}
         self._final: dict[Key, Status] = {}
         self._waiting: dict[Key, _Wait] = {}
@@ -166,8 +168,13 @@ class Settling:
         if scope is None:
             return Live(rejected=rejected)
         wait = self._waiting.get(status.object)
-        stays = before is not None and before.generation == status.generation and _is_programmed(before)
+        stays = self._last_programmed(status.object, before) == status.generation
         return Live(1 if wait is None else wait.revision, scope.revision if stays else scope.applied, rejected=rejected)
+
+    def _last_programmed(self, key: Key, before: Status | None) -> int:
+        if before is None:
+            return self._programmed(key)
+        return before.generation if _is_programmed(before) else 0
 
 
 def _gateway_of(status: Status) -> str | None:

@@ -87,6 +87,15 @@ def test_what_is_programmed_stays_so_until_its_next_generation() -> None:
     assert condition(final, "Programmed") == "False Pending"
 
 
+def test_what_the_server_holds_as_programmed_stays_so_when_a_controller_starts() -> None:
+    """A controller that comes anew has no proxies for a moment: that withdraws nothing; a generation that it had not seen does."""
+    for generation, expected in ((1, "True"), (2, "False Pending")):
+        statuses = Settling(lambda name: Scope(revision=1), programmed=lambda key: 1)
+        statuses.note([gateway(generation)], (), now=0)
+        (final,), _ = statuses.take(PATIENCE)
+        assert condition(final, "Programmed") == expected
+
+
 def test_a_route_waits_for_nobody() -> None:
     """Routes have no condition that says whether they are live."""
     statuses = settling(web=Scope(revision=5))

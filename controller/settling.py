@@ -53,12 +53,25 @@ class Settling:
     """Owner of the final statuses. `scope` finds the configuration of a Gateway by namespace/name, None where it is not served;
     `programmed` the generation at which the server holds an object as Programmed, 0 for none: what was so before we came stays so."""
 
-    __slots__ = ("_final", "_gone", "_judged", "_members", "_programmed", "_rejections", "_scope", "_suspects", "_undeployed", "_waiting")
+    __slots__ = (
+        "_final",
+        "_gone",
+        "_judged",
+        "_members",
+        "_programmed",
+        "_refused",
+        "_rejections",
+        "_scope",
+        "_suspects",
+        "_undeployed",
+        "_waiting",
+    )
 
     def __init__(self, scope: Callable[[str], Scope | None], programmed: Callable[[Key], int] = lambda key: 0) -> None:
         self._scope = scope
         self._programmed = programmed
         self._judged: dict[Key, Status] = {}
+        self._refused: dict[Key, Status] = {}
         self._final: dict[Key, Status] = {}
         self._waiting: dict[Key, _Wait] = {}
         self._suspects: dict[Key, None] = {}
@@ -84,6 +97,18 @@ class Settling:
                 if scope is not None and scope.applied < scope.revision:
                     self._waiting[status.object] = _Wait(scope.revision, now + PATIENCE)
                     continue
+            self._suspects[status.object] = None
+
+    def refuse(self, statuses: Iterable[Status], readable: Iterable[Key]) -> None:
+        """What is said of objects that cannot be read, instead of what translation says of their last readable version; and those that
+        can be read again, or are gone."""
+        for key in readable:
+            if self._refused.pop(key, None) is not None:
+                self._final.pop(key, None)
+                if key in self._judged:
+                    self._suspects[key] = None
+        for status in statuses:
+            self._refused[status.object] = status
             self._suspects[status.object] = None
 
     def moved(self, gateway: str) -> None:
@@ -143,9 +168,11 @@ class Settling:
                 del self._members[name]
 
     def _judge(self, key: Key) -> Status | None:
-        status = self._judged[key]
         before = self._final.get(key)
-        final = self._deployed(programmed(status, self._live(status, before)))
+        final = self._refused.get(key)
+        if final is None:
+            status = self._judged[key]
+            final = self._deployed(programmed(status, self._live(status, before)))
         if final == before:
             return None
         self._final[key] = final

@@ -143,3 +143,17 @@ def test_an_object_that_is_gone_is_told_once_and_forgotten() -> None:
     statuses.note((), [CART], now=2)
     statuses.note([route()], (), now=2)
     assert statuses.take(2) == ((route(),), ())
+
+
+def test_what_cannot_be_read_is_told_until_it_can() -> None:
+    """A refusal stands in place of what translation says of the last readable version, which is told again afterwards."""
+    statuses = settling()
+    statuses.note([route()], (), now=0)
+    statuses.take(0)
+    said = RouteStatus(CART, 2, ())
+    statuses.refuse([said], ())
+    assert statuses.take(1) == ((said,), ())
+    statuses.note([route(rules=2)], (), now=2)
+    assert statuses.take(2) == ((), ())
+    statuses.refuse((), [CART])
+    assert statuses.take(3) == ((route(rules=2),), ())

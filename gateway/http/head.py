@@ -48,6 +48,8 @@ class RequestHead(FieldSection):
     method        as sent
     path          normalised path, starts with '/' (or is '*' for OPTIONS); what is matched, logged and forwarded
     query         what follows the first '?', None without one
+    plain_target  whether the target as sent has, up to its query, nothing but bytes that a path may hold raw (RFC 3986 3.3): it needs no
+                  escaping then
     authority     host and port as sent, what is forwarded as Host
     host          lower case, without port and trailing dot; what is matched
     length        body length in bytes; None when the length is not known beforehand (chunked), 0 without a body
@@ -75,6 +77,7 @@ class RequestHead(FieldSection):
         "length",
         "method",
         "path",
+        "plain_target",
         "query",
         "trailers",
         "upgrade",
@@ -89,7 +92,7 @@ class RequestHead(FieldSection):
         self.version = b"1.1"
         self.grpc = b""
         self.upgrade: bytes | None = None
-        self.expects = self.trailers = False
+        self.plain_target = self.expects = self.trailers = False
         self.keep_alive = True
         self.forwarded_for: bytes | None = None
         self.identity: Fields | None = None

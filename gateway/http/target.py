@@ -28,7 +28,7 @@ LARGEST_PORT: Final = 65535
 LONGEST_SHOWN: Final = 80
 
 _UNRESERVED: Final = b"-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
-_PATH_BYTES: Final = _UNRESERVED + b"!$&'()*+,;=:@/"
+PATH_BYTES: Final = _UNRESERVED + b"!$&'()*+,;=:@/"
 _ESCAPED_OR_PLAIN: Final = re.compile(rb"[-.0-9A-Z_a-z~!$&'()*+,;=:@/%]*").fullmatch
 _FORBIDDEN: Final = re.compile(rb"[\x00-\x20\x7f#\\]").search
 _OVERLONG: Final = re.compile(rb"%C[01]|%E0%[89]|%F0%8|%F8%8[0-7]|%FC%8[0-3]").search
@@ -43,7 +43,7 @@ _SLASHES: Final = re.compile(rb"//+").sub
 _ABSOLUTE: Final = re.compile(rb"(https?)://([^/#]+)(.*)", re.IGNORECASE | re.DOTALL).fullmatch
 _AUTHORITY: Final = re.compile(rb"([-.0-9A-Z_a-z~]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?").fullmatch
 
-_WRITTEN: Final = {byte: bytes((byte,)) if byte in _PATH_BYTES + b"%" else b"%%%02X" % byte for byte in range(256)}
+_WRITTEN: Final = {byte: bytes((byte,)) if byte in PATH_BYTES + b"%" else b"%%%02X" % byte for byte in range(256)}
 """How each byte stands in a path: as itself or escaped."""
 _WRITTEN_IN_QUERY: Final = {byte: bytes((byte,)) if byte < 128 else b"%%%02X" % byte for byte in range(256)}
 
@@ -99,19 +99,19 @@ class PathRules:
         self.cache: Final = _TARGETS.setdefault((escaped_slashes, merge_slashes), {})
 
 
-def parse_target(method: bytes, target: bytes, rules: PathRules) -> Target:
+def parse_target(method: bytes, target: bytes, rules: PathRules, plain: bool = False) -> Target:
     """The target of a request line, or of :path (RFC 9113 8.3.1).
 
     Of the query only bytes above 127 are touched, so whoever split the head must have refused control bytes and spaces. They are
-    escaped because other proxies and servers refuse them raw; a decoded parameter is the same. Raises Refused: 405 for
-    CONNECT, else 400.
+    escaped because other proxies and servers refuse them raw; a decoded parameter is the same. `plain` is for who knows already that
+    up to its query the target has nothing but bytes that a path may hold raw. Raises Refused: 405 for CONNECT, else 400.
     """
     path, mark, query = target.partition(b"?")
     if method == b"CONNECT":
         raise Refused(405, "CONNECT is not offered")
-    known = rules.cache.get(path)
+    known = rules.cache.get(path) if len(path) <= LONGEST_CACHED else None  # to look for a long one costs its hash
     if known is None:
-        known = _parse(method, path, bool(mark), rules)
+        known = _parse(method, path, bool(mark), rules, plain)
     if not mark:
         return known
     if b"#"[0] in query:
@@ -121,10 +121,10 @@ def parse_target(method: bytes, target: bytes, rules: PathRules) -> Target:
     return Target(known.path, query, known.authority, known.redirect, known.scheme)
 
 
-def _parse(method: bytes, raw: bytes, has_query: bool, rules: PathRules) -> Target:
+def _parse(method: bytes, raw: bytes, has_query: bool, rules: PathRules, plain: bool) -> Target:
     """`raw` is the target without its query."""
     if raw.startswith(b"/"):
-        path, redirect = _normalise(raw, rules)
+        path, redirect = _normalise(raw, rules, plain)
         target = Target(path, redirect=redirect)
     elif raw == b"*" and method == b"OPTIONS" and not has_query:
         return Target(b"*")
@@ -133,7 +133,7 @@ def _parse(method: bytes, raw: bytes, has_query: bool, rules: PathRules) -> Targ
         if not path:  # the only form whose meaning depends on the method, hence not cached
             path = b"*" if method == b"OPTIONS" and not has_query else b"/"  # RFC 9112 3.2.4
             return Target(path, None, authority, False, scheme.lower())
-        path, redirect = _normalise(path, rules)
+        path, redirect = _normalise(path, rules, plain)
         target = Target(path, None, authority, redirect, scheme.lower())
     else:
         raise Refused(400, f"the request target {_shown(raw)} is neither a path nor an http or https URI")
@@ -144,10 +144,10 @@ def _parse(method: bytes, raw: bytes, has_query: bool, rules: PathRules) -> Targ
     return target
 
 
-def _normalise(path: bytes, rules: PathRules) -> tuple[bytes, bool]:
+def _normalise(path: bytes, rules: PathRules, plain: bool) -> tuple[bytes, bool]:
     """The normal form of a path that starts with '/', and whether to redirect there."""
     redirect = False
-    if path.translate(None, _PATH_BYTES):  # three times as fast on a long path as an expression
+    if not plain and path.translate(None, PATH_BYTES):  # three times as fast on a long path as an expression
         path = _escaped(path)
         if rules.escaped_slashes != "Keep" and (path.find(b"%2F") >= 0 or path.find(b"%5C") >= 0):
             if rules.escaped_slashes == "Reject":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.filters.passage import Passage
 from gateway.http.head import LocalReply, RequestHead
 from gateway.http.refused import Refused
-from gateway.http.target import AUTHORITIES, PathRules, parse_authority, parse_target
+from gateway.http.target import AUTHORITIES, LONGEST_CACHED, PathRules, parse_authority, parse_target
 from gateway.proxy import attempts, calls
 from gateway.proxy.authorization import authorize
 from gateway.proxy.forwarded import believed_lines, forwarded_lines
@@ -47,9 +47,10 @@ def admit(exchange: Exchange, client: ClientStream) -> None:
             # the certificate that the client saw is another listener's (RFC 9110 7.4)
             exchange.reply(MISDIRECTED)
             return
-        target = listener.path_rules.cache.get(head.path)
+        path = head.path
+        target = listener.path_rules.cache.get(path) if len(path) <= LONGEST_CACHED else None
         if target is None or head.method == b"CONNECT":
-            target = parse_target(head.method, head.path, listener.path_rules)
+            target = parse_target(head.method, path, listener.path_rules, head.plain_target)
         if target.authority is not None:
             check_absolute(head, target.authority, target.scheme, listener.scheme)
     except Refused as refused:

@@ -15,7 +15,7 @@ from gateway.http.chunked import ChunkedReader, MalformedChunk
 from gateway.http.frames import PREFACE
 from gateway.http.head import LocalReply, RequestHead, ResponseHead
 from gateway.http.refused import Refused
-from gateway.http.request import is_broken_preface, parse_request, refuse_early
+from gateway.http.request import LONG_HEAD, is_broken_preface, parse_request, refuse_early
 from gateway.net.deadlines import NEVER
 from gateway.net.peer import NOBODY
 from gateway.net.reset import reset
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from gateway.proxy.core import Core
     from gateway.proxy.port import LiveListener, Port
 
-_LONG_HEAD: Final = 2_048
-"""Bytes from which on the end of the request line is looked for first: one byte is found thirty times as fast as four in a long line."""
 HELD_LIMIT: Final = 64 * 1024
 """Pipelined bytes held while an exchange runs; beyond it the connection is not read."""
 DISCARD_LIMIT: Final = 256 * 1024
@@ -164,7 +162,7 @@ class ClientConnection(ResponseWriter):
         if self._resting:
             # the usual case, without the machinery for the others: one whole head, nothing before it and nothing after it
             size = len(data)
-            end = data.find(b"\r\n\r\n", 0 if size < _LONG_HEAD else data.find(b"\n") - 1)
+            end = data.find(b"\r\n\r\n", 0 if size < LONG_HEAD else data.find(b"\n") - 1)
             if 0 < end == size - 4 and data[0] > 32:
                 try:
                     head = parse_request(data, end)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     Finished: TypeAlias = Exchange | StreamRecord
 
 LINES_AT_ONCE: Final = 100
-"""Lines formatted in one callback: about 0.3 ms."""
+"""Lines formatted in one callback: about 0.3 ms. Fewer where lines are long."""
+BYTES_AT_ONCE: Final = 64 * 1024
 PIECE: Final = 256 * 1024
 """Bytes of lines that are handed to the thread together, if there are so many: more would have left the processor's caches before they are
 written."""
@@ -103,6 +104,7 @@ class LineFormat:
         head, account, endpoint = exchange.head, exchange.account, exchange.endpoint
         target, authority = exchange.asked or (head.target, head.authority)
         assert account is not None
+        quoted = _QUOTED.get(target) if len(target) <= _LONGEST_QUOTED else None  # to look for a long one costs its hash
         return (
             b'{"time":"%b","method":"%b","path":%b,"protocol":"HTTP/%b","status":%d,"grpc_status":%b,"flags":"%b","reason":%b,"bytes_received":%d,"bytes_sent":%d,'
             b'"duration_ms":%.3f,"backend_ms":%.3f,"client":"%b","request_id":"%b","authority":%b,%b,"endpoint":%b,%b'
@@ -110,7 +112,7 @@ class LineFormat:
             moment,
             head.method,
             # a path in normal form, which a request has with its id, has no byte to escape
-            _QUOTED.get(target) or _quoted(target, plain=target is exchange.matched_path and exchange.request_id != b""),
+            quoted or _quoted(target, plain=target is exchange.matched_path and exchange.request_id != b""),
             head.version,
             exchange.status,
             exchange.grpc_status.encode() if exchange.grpc_status else b"null",
@@ -203,6 +205,8 @@ class AccessLog:
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+        self._at_once = LINES_AT_ONCE
+        """Lines of the next slice, by how long those of the last one were."""
         self._queued = self._written = 0
         """Bytes that were put into the queue by the loop, and taken out by the thread."""
         self._overflown = self._refused = 0
@@ -220,12 +224,13 @@ class AccessLog:
         finished = self._finished
         if not finished:
             return False
-        some = finished[:LINES_AT_ONCE]
-        del finished[:LINES_AT_ONCE]
+        some = finished[: self._at_once]
+        del finished[: self._at_once]
         self._lines.offset = time.time() - time.monotonic()
         lines = b"".join(map(self._lines.line, some))
         self._pending.append(lines)
         self._pending_bytes += len(lines)
+        self._at_once = max(1, min(LINES_AT_ONCE, BYTES_AT_ONCE * len(some) // len(lines)))
         if self._pending_bytes >= PIECE or not finished:
             self._put(b"".join(self._pending))
             self._pending.clear()

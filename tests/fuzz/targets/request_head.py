@@ -85,8 +85,11 @@ def compare_with_h11(sent: bytes, head: RequestHead) -> None:
 
 
 def normalise(head: RequestHead) -> None:
-    """As admission does. Raises Refused."""
-    target = parse_target(head.method, head.path, _RULES)
+    """As admission does, which leaves out what reading the head has shown already. Raises Refused."""
+    _RULES.cache.clear()
+    target = parse_target(head.method, head.path, _RULES, head.plain_target)
+    _RULES.cache.clear()
+    assert parse_target(head.method, head.path, _RULES) == target, "a target is called plain that is not"
     head.path, head.query = target.path, target.query
     head.host, head.authority = parse_authority(target.authority or head.authority or b"a.example")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.http.head import RequestHead
 from gateway.http.refused import Refused
-from gateway.http.request import FIELD_LIMIT, HEAD_LIMIT, LINE_LIMIT, TARGET_LIMIT, VALUE_LIMIT, parse_request, refuse_early
+from gateway.http.request import FIELD_LIMIT, HEAD_LIMIT, LINE_LIMIT, LONG_HEAD, TARGET_LIMIT, VALUE_LIMIT, parse_request, refuse_early
 
 
 def read(data: bytes) -> RequestHead:
@@ -265,6 +265,49 @@ def test_a_target_as_long_as_the_limit_passes() -> None:
     """RFC 9110 4.1 asks for 8000 octets at least."""
     target = b"/" + b"a" * (TARGET_LIMIT - 1)
     assert read(get(line=b"GET " + target + b" HTTP/1.1")).path == target
+
+
+@pytest.mark.parametrize("filler", [b"", b"/a" * 3000], ids=["short", "long"])
+@pytest.mark.parametrize(
+    ("target", "plain"),
+    [
+        (b"/a", True),
+        (b"/-._~!$&'()*+,;=:@", True),
+        (b"/a?b=%41[|]\xff", True),
+        (b"http://a.example:80/a", True),
+        (b"*", True),
+        (b"/%41", False),
+        (b"/a[", False),
+        (b"/\xc3\xa4", False),
+        (b"/a\\", False),
+        (b"/a#b", False),
+        (b"/a#?b", False),
+    ],
+)
+def test_a_plain_target_needs_no_second_look(target: bytes, plain: bool, filler: bytes) -> None:
+    """Plain is what has, up to its query, nothing but what RFC 3986 3.3 lets a path hold raw; `parse_target` relies on it."""
+    for _ in range(2):  # read, and remembered where it is short
+        head = read(get(line=b"GET " + filler + target + b" HTTP/1.1"))
+        assert (head.path, head.plain_target) == (filler + target, plain)
+
+
+@pytest.mark.parametrize("size", range(LONG_HEAD - 8, LONG_HEAD + 9))
+def test_heads_on_both_sides_of_what_is_long(size: int) -> None:
+    """A long head is cut another way into the same lines, whether its request line or its fields are long."""
+    for target, value in ((b"/" + b"a" * size, b"b"), (b"/", b"b" * size)):
+        head = read(get(b"X: " + value, b"Y: c", line=b"GET " + target + b" HTTP/1.1"))
+        assert (head.path, head.authority, head.fields) == (target, b"a.example", [(b"X", value), (b"Y", b"c")])
+    assert read(b"GET /" + b"a" * size + b" HTTP/1.0\r\n\r\n").fields == []
+
+
+@pytest.mark.parametrize("at", [b"/a\x01?", b"/a?\x01", b"/a?\x7f", b"/a \xff?b", b"/a?b c"])
+def test_a_long_target_is_looked_through(at: bytes) -> None:
+    """Control bytes and spaces are refused wherever they stand (RFC 9112 3.2), before the query and in it."""
+    filler = b"/a" * 3000
+    for target in (filler + at, at + filler, filler + at + filler):
+        with pytest.raises(Refused) as refused:
+            read(get(line=b"GET " + target + b" HTTP/1.1"))
+        assert refused.value.status == 400
 
 
 def test_the_target_and_the_host_are_left_as_sent_for_their_own_reader() -> None:

@@ -14,7 +14,7 @@ from gateway.preparation import Preparation
 from gateway.proxy.core import Core
 from gateway.proxy.port import Port, kind_of
 from gateway.proxy.rule import Account
-from gateway.telemetry.counters import CounterLabels
+from gateway.telemetry.counters import NO_LABELS
 
 
 class Offline:
@@ -44,7 +44,7 @@ class Offline:
         return explain(self._core, self._ports, argument)
 
     def _share_ports(self, live: Live) -> dict[Place, Port]:
-        account = Account(self._core.counters_for(CounterLabels("", "")))
+        account = Account(self._core.counters_for(NO_LABELS), NO_LABELS)
         ports: dict[Place, Port] = {}
         sharing: dict[Place, dict[bytes, Any]] = {}
         for listener in live.listeners.values():

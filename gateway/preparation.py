@@ -259,11 +259,12 @@ class Preparation:
     def _build_listener(self, resource: Listener) -> None:
         """Raises ValueError (TlsConfigurationError among them); the previous version then stays."""
         previous = self.listeners.get(resource.key)
-        account = self._live.core.counters_for(CounterLabels(resource.gateway, resource.name))
+        labels = CounterLabels(resource.gateway, resource.name)
+        account = Account(self._live.core.counters_for(labels), labels)
         routes = previous.routes if previous is not None else RouteTable[Rule]()
         demands = self._demands(resource)
         contexts = self._contexts(resource, demands) if terminates(resource) else None
-        listener = LiveListener(resource, routes, Account(account), contexts, demands)
+        listener = LiveListener(resource, routes, account, contexts, demands)
         if previous is not None:
             listener.streams = previous.streams
         listener.request_limits = RequestLimits.of(resource, self._live.core)

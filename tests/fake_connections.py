@@ -14,7 +14,7 @@ from gateway.proxy.http2.backend_connection import Http2BackendConnection
 from gateway.proxy.http2.client_connection import Http2ClientConnection
 from gateway.proxy.port import Port
 from gateway.proxy.rule import Account
-from gateway.telemetry.counters import CounterLabels
+from gateway.telemetry.counters import NO_LABELS
 from gateway.upstream.connections import Connections
 from gateway.upstream.endpoint import Endpoint, Pool
 
@@ -107,7 +107,7 @@ class Ours:
     def __init__(self) -> None:
         self.loop = Turns()
         self.core = Core(cast(asyncio.AbstractEventLoop, self.loop))
-        self.port = Port("127.0.0.1", 80, "http", Account(self.core.counters_for(CounterLabels("", ""))))
+        self.port = Port("127.0.0.1", 80, "http", Account(self.core.counters_for(NO_LABELS), NO_LABELS))
         self.transport = Kept()
         self.connection = Http2ClientConnection(self.core, self.port)
         self.connection.connection_made(self.transport)

@@ -16,9 +16,9 @@ from gateway.proxy.clients import Clients
 from gateway.proxy.little_reader import LITTLE
 from gateway.shared_memory import own_memory
 from gateway.telemetry.access_log import fragment
-from gateway.telemetry.counters import CounterLabels, Counters
+from gateway.telemetry.counters import CounterLabels, Counters, labels_among
 from gateway.telemetry.incidents import Incidents
-from gateway.telemetry.streams import StreamAccount, StreamProtocol, StreamRecord
+from gateway.telemetry.streams import StreamAccount, StreamProtocol, StreamRecord, StreamSums
 from gateway.upstream.own_places import OwnPlaces
 from gateway.upstream.resolve import Resolver
 from gateway.upstream.slices import Slices
@@ -57,7 +57,7 @@ class Core:
         "resolver",
         "session_secret",
         "slices",
-        "stream_accounts",
+        "streams",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -68,7 +68,7 @@ class Core:
         """What has finished and whose lines are not written yet."""
         self.random = Random()
         self.counters: dict[tuple[str, str, str], Counters] = {}
-        self.stream_accounts: dict[tuple[str, str, str, StreamProtocol], StreamAccount] = {}
+        self.streams: dict[tuple[str, str, str, StreamProtocol], StreamSums] = {}
         self.session_secret = sha256((os.environ.get(SESSION_KEY_VARIABLE) or os.urandom(32).hex()).encode()).digest()
         self.buckets = Buckets(own_memory(BYTES))
         """Counts of rate limits; `Runtime` puts those in place that all workers share."""
@@ -120,17 +120,19 @@ class Core:
         return self._ids.pop()
 
     def counters_for(self, labels: CounterLabels) -> Counters:
-        """The counters with these labels; they outlive the rule's versions, so that a change never loses a count."""
-        key = (f"{labels.gateway}/{labels.listener}", f"{labels.route}/{labels.rule}", labels.backend)
-        counters = self.counters.get(key)
+        """The counters with these labels, or beyond a limit those with fewer. They outlive their rule, so that no change loses a count."""
+        held = self.counters
+        counters = held.get(labels.names)
         if counters is None:
-            counters = self.counters[key] = Counters(labels)
+            counted = labels_among(labels, len(held), lambda labels: labels.names in held)
+            counters = held.setdefault(counted.names, Counters(counted))
         return counters
 
     def stream_account(self, labels: CounterLabels, protocol: StreamProtocol) -> StreamAccount:
         """As `counters_for`, of relayed connections and flows."""
-        key = (f"{labels.gateway}/{labels.listener}", f"{labels.route}/{labels.rule}", labels.backend, protocol)
-        account = self.stream_accounts.get(key)
-        if account is None:
-            account = self.stream_accounts[key] = StreamAccount(labels, protocol, fragment(labels))
-        return account
+        held = self.streams
+        sums = held.get((*labels.names, protocol))
+        if sums is None:
+            counted = labels_among(labels, len(held), lambda labels: (*labels.names, protocol) in held)
+            sums = held.setdefault((*counted.names, protocol), StreamSums(counted, protocol))
+        return StreamAccount(labels, protocol, fragment(labels), sums)

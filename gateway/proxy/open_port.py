@@ -22,7 +22,7 @@ from gateway.proxy.port import LiveListener, Port, PortKind
 from gateway.proxy.rule import Account
 from gateway.relay.relay import Relay, log_ended
 from gateway.relay.rule import NO_ROUTE
-from gateway.telemetry.counters import CounterLabels
+from gateway.telemetry.counters import NO_LABELS
 
 if TYPE_CHECKING:
     from gateway.descriptors import Place
@@ -44,7 +44,7 @@ class OpenPort:
         self._queue: socket.socket | None = None
         """A duplicate of the socket that a plain port accepts on, for what is queued when it closes, and to accept again after a pause."""
         self._paused = False
-        self.port = Port(place.address, place.port, kind, Account(core.counters_for(CounterLabels("", ""))))
+        self.port = Port(place.address, place.port, kind, Account(core.counters_for(NO_LABELS), NO_LABELS))
         self._adopted = 0
         """Connections of others that have no protocol yet."""
         self._server: asyncio.Server | None = None

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 class Account:
     """Where an exchange is counted, and the part of its log line that is the same for all of them."""
 
-    __slots__ = ("counters", "fragment")
+    __slots__ = ("counters", "fragment", "labels")
 
-    def __init__(self, counters: Counters) -> None:
-        self.counters = counters
-        self.fragment = fragment(counters.labels)
+    def __init__(self, counters: Counters, labels: CounterLabels) -> None:
+        self.counters, self.labels = counters, labels
+        self.fragment = fragment(labels)
 
 
 def _server(filters: Filters | None, backend: Callable[[str], Backend]) -> Server | None:
@@ -117,5 +117,5 @@ class Rule:
         if account is None:
             backend = share.reference.backend if share is not None else ""
             labels = CounterLabels(listener.gateway, listener.name, self.resource.source.kind, self.resource.route, self.name, backend)
-            account = accounts[listener.key] = Account(self.core.counters_for(labels))
+            account = accounts[listener.key] = Account(self.core.counters_for(labels), labels)
         return account

@@ -84,7 +84,7 @@ class Flow:
         self._ended = False
         self.deadline, self.slot = NEVER, 0
         self._began = monotonic()
-        self._account.opened += 1
+        self._account.sums.opened += 1
 
     def open(self) -> None:
         """Connects, at once where the endpoint has an address and no name. Raises OSError, and nothing is left behind."""
@@ -206,7 +206,7 @@ class Flow:
         self.backend.connections.release()
         port.ended(self, self._source.key)
         self.count()
-        account.close(flag)
+        account.sums.close(flag)
         if self._listener.options.access_log:
             client, label = address_of(self._source.client), self.endpoint.label
             times = (self._began, monotonic())
@@ -214,7 +214,7 @@ class Flow:
 
     def count(self) -> None:
         """Adds what has passed since the last time."""
-        account, now = self._account, (self._received, self._sent)
-        account.received += now[0] - self._told[0]
-        account.sent += now[1] - self._told[1]
+        sums, now = self._account.sums, (self._received, self._sent)
+        sums.received += now[0] - self._told[0]
+        sums.sent += now[1] - self._told[1]
         self._told = now

@@ -21,7 +21,7 @@ from gateway.relay import opening
 from gateway.relay.rule import account_of
 from gateway.relay.side import Side
 from gateway.telemetry.access_log import client_fragment
-from gateway.telemetry.counters import CounterLabels
+from gateway.telemetry.counters import NO_LABELS
 from gateway.telemetry.streams import StreamRecord
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Relay:
         if account is None:
             assert self.listener is not None
             account = self.account = account_of(self.core, self.listener.resource, self.rule, self.share)
-            account.opened += 1
+            account.sums.opened += 1
         return account
 
     def connected(self, backend: Side) -> None:
@@ -199,7 +199,7 @@ class Relay:
             return  # it was queued when the port closed
         account = self.open_account()
         self.count()
-        account.close(self._flag)
+        account.sums.close(self._flag)
         if listener.options.access_log:
             core.log.append(self._record(account))
 
@@ -215,8 +215,9 @@ class Relay:
         account, backend = self.account, self.backend
         if account is not None:
             now = (self.client.passed, 0 if backend is None else backend.passed)
-            account.received += now[0] - self._counted[0]
-            account.sent += now[1] - self._counted[1]
+            sums = account.sums
+            sums.received += now[0] - self._counted[0]
+            sums.sent += now[1] - self._counted[1]
             self._counted = now
 
     # time
@@ -261,8 +262,8 @@ def log_ended(core: Core, listener: LiveListener | None, where: tuple[bytes, byt
     """A connection that ended before anything could be passed on; `where` are the client's address and the server name. Without a
     listener it is not known which it was for."""
     now, tail = monotonic(), client_fragment(b"", b"")
-    account = core.stream_account(CounterLabels("", ""), "TCP") if listener is None else account_of(core, listener.resource, None, None)
-    account.opened += 1
-    account.close(flag)
+    account = core.stream_account(NO_LABELS, "TCP") if listener is None else account_of(core, listener.resource, None, None)
+    account.sums.opened += 1
+    account.sums.close(flag)
     if listener is None or listener.options.access_log:
         core.log.append(StreamRecord(account.protocol, now, now, flag, reason, 0, 0, *where, account, b"", tail))

@@ -17,7 +17,7 @@ from gateway.proxy.port import LiveListener, Port
 from gateway.proxy.rule import Account
 from gateway.relay.flow import AT_ONCE, LARGEST, Ancillary, Destination, Flow, Source
 from gateway.relay.rule import account_of
-from gateway.telemetry.counters import CounterLabels
+from gateway.telemetry.counters import NO_LABELS
 from gateway.upstream.lease import Lease
 from gateway.upstream.request_hash import client_key
 
@@ -43,7 +43,7 @@ class OpenUdpPort:
 
     def __init__(self, core: Core, place: Place, bound: socket.socket) -> None:
         self.core, self._socket = core, bound
-        self.port = Port(place.address, place.port, "udp", Account(core.counters_for(CounterLabels("", ""))))
+        self.port = Port(place.address, place.port, "udp", Account(core.counters_for(NO_LABELS), NO_LABELS))
         self._any = place.address in ("0.0.0.0", "::")  # noqa: S104  # a comparison
         self._flows: dict[object, Flow] = {}
         self.buffer = memoryview(bytearray(LARGEST))

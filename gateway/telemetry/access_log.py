@@ -134,7 +134,7 @@ class LineFormat:
         head, account, endpoint = exchange.head, exchange.account, exchange.endpoint
         target, authority = exchange.asked or (head.target, head.authority)
         assert account is not None
-        labels = account.counters.labels
+        labels = account.labels
         return b'%b %b "%b %b HTTP/%b" %d %b %d %d %.3f %b %b %b %b\n' % (
             moment,
             exchange.client_address,

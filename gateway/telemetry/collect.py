@@ -70,8 +70,8 @@ def streams_in_steps(core: Core, ports: Sequence[OpenPort | OpenUdpPort]) -> Gen
             stream.count()
             yield
     series: list[StreamSeries] = []
-    for account in tuple(core.stream_accounts.values()):
-        series += account.collect()
+    for sums in tuple(core.streams.values()):
+        series += sums.collect()
         yield
     return tuple(series)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from typing import Final
 
-from gateway.telemetry.statistics import RequestSeries
+from gateway.telemetry.statistics import OTHER, RequestSeries
 
 DURATION_BOUNDS: Final = tuple(map(float, (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1e3, 2_500, 5_000, 1e4, 3e4, 6e4, 3e5)))
 """Upper bounds in milliseconds; one more bucket holds what is longer. All of one type, since comparing an int with a float is slow."""
+MOST_LABELS: Final = 20_000
+"""Label sets that a worker counts apart, those of rules that are gone included: twice the rules that we are made for."""
 SeriesKey = tuple[int, str, bytes, str | None]
 """Status, flags, HTTP version, gRPC status: '' for a call that has none, None for what is no call."""
 
@@ -82,3 +85,23 @@ class CounterLabels:
             rule,
             backend,
         )
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """All of it, as a key."""
+        return f"{self.gateway}/{self.listener}", f"{self.route}/{self.rule}", self.backend
+
+
+NO_LABELS: Final = CounterLabels("", "")
+"""Of what came to no listener."""
+
+
+def labels_among(labels: CounterLabels, held: int, known: Callable[[CounterLabels], bool]) -> CounterLabels:
+    """What to count under where the labels are new and so many label sets are held: from MOST_LABELS on the gateway and the backend alone,
+    from twice as many on nothing, unless they are `known`."""
+    if held < MOST_LABELS:
+        return labels
+    of_backend = CounterLabels(labels.gateway, OTHER, OTHER, OTHER, OTHER, labels.backend)
+    if held < 2 * MOST_LABELS or known(of_backend):
+        return of_backend
+    return CounterLabels(OTHER, OTHER, OTHER, OTHER, OTHER, OTHER)

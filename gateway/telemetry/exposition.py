@@ -1,8 +1,8 @@
 """The text of /metrics, for Prometheus and OpenMetrics, from the statistics of all workers.
 
 Requests carry Istio's names and labels, so that boards and Kiali made for those read them; by route they are counted under a
-name of ours. The number of series is bounded: who comes first keeps a series, what comes later is summed up in one whose
-labels say "_other". An Exposition remembers who came first, because a series must never change its meaning.
+name of ours. The number of series is bounded: who comes first keeps a series, what comes later, or was summed up by a worker, is
+summed up in one whose labels say "_other". An Exposition remembers who came first, because a series must never change its meaning.
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ from math import inf, isnan
 from typing import Final
 
 from gateway.telemetry.counters import DURATION_BOUNDS
-from gateway.telemetry.statistics import Labels, RequestSeries, Sample, Statistics, StreamSeries
+from gateway.telemetry.statistics import OTHER, Labels, RequestSeries, Sample, Statistics, StreamSeries
 
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-
-OTHER: Final = "_other"
-"""Value of every label of the series that holds what is beyond the limit."""
 
 UNKNOWN: Final = "unknown"
 """What Istio writes for a label whose value it does not know; readers expect the label all the same."""
@@ -143,10 +140,10 @@ class Exposition:
         return sums
 
     def _known(self, known: dict[Labels, None], labels: Labels) -> Labels:
-        """The labels, or those of the series for what is beyond the limit."""
+        """The labels, or those of the series for what is beyond the limit, here or in a worker."""
         if labels in known:
             return labels
-        if len(known) >= self._limit:
+        if len(known) >= self._limit or any(value == OTHER for _, value in labels):
             return tuple((name, OTHER) for name, _ in labels)
         known[labels] = None
         return labels

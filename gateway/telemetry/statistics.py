@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import add
+from typing import Final
 
 import msgspec
 
 Labels = tuple[tuple[str, str], ...]
+
+OTHER: Final = "_other"
+"""Stands for names that are beyond a limit; no object of Kubernetes can have it."""
+MOST_PAST: Final = 50_000
+"""Series of requests that workers counted which are no more: so many are kept apart, as many again by gateway and backend alone."""
 
 
 class RequestSeries(msgspec.Struct, frozen=True, gc=False):
@@ -126,11 +132,21 @@ class Totals:
         """A worker is no more: what it counted stays counted, its gauges are gone."""
         last = self._last.pop(worker, None)
         if last is not None:
-            self._past = merge((self._past, msgspec.structs.replace(last, gauges=())))
+            past = merge((self._past, msgspec.structs.replace(last, gauges=())))
+            past = _summed_up(past, MOST_PAST, listener=OTHER, route_kind=OTHER, route=OTHER, rule=OTHER)
+            self._past = _summed_up(past, 2 * MOST_PAST, gateway=OTHER, backend=OTHER)
 
     def parts(self) -> tuple[Statistics, ...]:
         """What `merge` sums up over all workers there are and were."""
         return self._past, *self._last.values()
+
+
+def _summed_up(past: Statistics, most: int, **names: str) -> Statistics:
+    """Request series beyond so many get these names, and are one where they are the same then."""
+    if len(past.requests) <= most:
+        return past
+    late = tuple([msgspec.structs.replace(series, **names) for series in past.requests[most:]])
+    return merge((msgspec.structs.replace(past, requests=past.requests[:most]), Statistics(late)))
 
 
 def _key(series: RequestSeries) -> tuple[object, ...]:

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 StreamProtocol = Literal["TCP", "TLS", "UDP"]
 
 
-class StreamAccount:
-    """Sums over the streams of one listener, rule and backend, and the part of the log line that is the same for all of them."""
+class StreamSums:
+    """Sums over the streams of one listener, rule and backend."""
 
-    __slots__ = ("closed", "fragment", "labels", "opened", "protocol", "received", "sent")
+    __slots__ = ("closed", "labels", "opened", "protocol", "received", "sent")
 
-    def __init__(self, labels: CounterLabels, protocol: StreamProtocol, fragment: bytes) -> None:
-        self.labels, self.protocol, self.fragment = labels, protocol, fragment
+    def __init__(self, labels: CounterLabels, protocol: StreamProtocol) -> None:
+        self.labels, self.protocol = labels, protocol
         self.opened = 0
         self.closed: dict[str, int] = {}
         """By flag, '' for none."""
@@ -48,6 +48,15 @@ class StreamAccount:
             received_bytes=0 if flag else self.received,
             sent_bytes=0 if flag else self.sent,
         )
+
+
+class StreamAccount:
+    """Where streams are counted, and the part of the log line that is the same for all of them. `labels` are those of the log."""
+
+    __slots__ = ("fragment", "labels", "protocol", "sums")
+
+    def __init__(self, labels: CounterLabels, protocol: StreamProtocol, fragment: bytes, sums: StreamSums) -> None:
+        self.labels, self.protocol, self.fragment, self.sums = labels, protocol, fragment, sums
 
 
 class StreamRecord(NamedTuple):

@@ -61,7 +61,8 @@ def exchange_of(method: bytes, target: bytes, authority: bytes, path: bytes) -> 
     exchange = Exchange(cast(ClientConnection, client), RequestHead(method, path, None, authority, b""))
     exchange.asked = target, authority
     exchange.matched_path = b"/normal"
-    exchange.account = Account(Counters(CounterLabels("default/web", "http")))
+    labels = CounterLabels("default/web", "http")
+    exchange.account = Account(Counters(labels), labels)
     exchange.endpoint = _ENDPOINT
     exchange.ended = exchange.began
     exchange.status, exchange.flag, exchange.reason, exchange.request_id = 400, "DPE", reason_of(authority), b"0123"

@@ -14,8 +14,8 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry.counters import DURATION_BOUNDS
-from gateway.telemetry.exposition import OTHER, Exposition
-from gateway.telemetry.statistics import RequestSeries, Sample, Statistics, StreamSeries
+from gateway.telemetry.exposition import Exposition
+from gateway.telemetry.statistics import OTHER, RequestSeries, Sample, Statistics, StreamSeries
 
 # What Kiali and Istio's boards group by.
 ISTIO_LABELS = {
@@ -166,6 +166,17 @@ def test_what_is_beyond_the_limit_is_summed_up_in_one_series(parsed: Parsed) -> 
     assert samples[-1].value == 7 * 3
     assert set(samples[-1].labels.values()) == {OTHER}
     assert len(families["tidegate_route_requests"].samples) == 4
+
+
+@PARSED
+def test_what_workers_sum_up_is_summed_up_here(parsed: Parsed) -> None:
+    """Without a route there is still a destination; without either it is one with what is beyond the limit."""
+    late = replace(series(), listener=OTHER, route_kind=OTHER, route=OTHER, rule=OTHER)
+    families = parsed(Statistics((series(), late, replace(late, gateway=OTHER, backend=OTHER))))
+    for name, counts in (("istio_requests", [6, 3]), ("tidegate_route_requests", [3, 6])):
+        samples = families[name].samples
+        assert [sample.value for sample in samples] == counts
+        assert set(samples[-1].labels.values()) == {OTHER}
 
 
 def test_a_series_never_changes_its_meaning() -> None:

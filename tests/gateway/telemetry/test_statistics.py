@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from gateway.telemetry import statistics as statistics_module
 from gateway.telemetry.counters import DURATION_BOUNDS
-from gateway.telemetry.statistics import RequestSeries, Sample, Statistics, StreamSeries, Totals, merge
+from gateway.telemetry.statistics import OTHER, RequestSeries, Sample, Statistics, StreamSeries, Totals, merge
 
 
 def series(count: int, *, backend: str = "default/s:80", code: int = 200) -> RequestSeries:
@@ -35,6 +36,23 @@ def test_what_a_dead_worker_counted_stays_counted() -> None:
     totals.ended("worker-0")
     totals.told("worker-0", Statistics((series(2),), (), (Sample("tidegate_g", (), 1),)))
     assert merge(totals.parts()) == Statistics((series(8),), (Sample("tidegate_a_total", (), 5),), (Sample("tidegate_g", (), 1),))
+
+
+def test_what_is_kept_of_dead_workers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Routes come and go and workers die: the first series stay apart, then backends do, the rest is one, and no request is lost."""
+    monkeypatch.setattr(statistics_module, "MOST_PAST", 2)
+    totals = Totals()
+    for number in range(6):
+        totals.told("worker-0", Statistics((series(1, backend=f"default/s{number}:80"), series(1, backend="default/first:80"))))
+        totals.ended("worker-0")
+    found = [(one.route, one.backend, one.count) for one in merge(totals.parts()).requests]
+    assert found == [
+        ("default/r", "default/s0:80", 1),
+        ("default/r", "default/first:80", 6),
+        (OTHER, "default/s1:80", 1),
+        (OTHER, "default/s2:80", 1),
+        (OTHER, OTHER, 3),
+    ]
 
 
 def test_a_worker_that_does_not_answer_counts_with_what_it_told_last() -> None:

@@ -1,0 +1,105 @@
+"""Objects of the API server to models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.api.metadata import Object
+from controller.sources.kube.reading import read, reduced
+from controller.sources.kube.resources import RESOURCES
+from tests.controller.sources.kube.cluster import ROUTE, SERVICE, config_map, gateway_class, namespace, route, secret, service
+
+CONFIG_MAP = RESOURCES["ConfigMap"]
+
+
+def read_whole(kind: str, raw: dict[str, Any]) -> Object | str:
+    found = reduced(RESOURCES[kind], raw)
+    assert found is not None
+    return read(RESOURCES[kind], found)
+
+
+def test_what_changes_without_meaning_is_left_out() -> None:
+    """Neither status, resourceVersion, managedFields nor the copy of kubectl is in what an object is judged by."""
+    raw = route("cart", annotations={"kubectl.kubernetes.io/last-applied-configuration": "{}", "a": "b"})
+    noisy = raw | {"status": {"parents": []}, "metadata": raw["metadata"] | {"resourceVersion": "7", "managedFields": [{}]}}
+    plain = raw | {"metadata": raw["metadata"] | {"annotations": {"a": "b"}}}
+    assert reduced(ROUTE, noisy) == reduced(ROUTE, plain) == plain
+
+
+def test_an_object_without_managed_fields_and_kind_is_read() -> None:
+    """Items of lists name no kind, and old or cut-down servers write no managedFields, labels or annotations."""
+    bare = {"metadata": {"name": "cart", "namespace": "shop", "annotations": None}, "spec": {"ports": [{"port": 80}]}}
+    found = read_whole("Service", bare)
+    assert isinstance(found, Object)
+    assert found.key == ("Service", "shop", "cart")
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw"),
+    [
+        ("Service", service("a") | {"spec": {"ports": [{"port": 80, "newer": 1}], "newer": {"a": 1}}, "newer": 1}),
+        ("Secret", secret("a") | {"newer": 1}),
+        ("ConfigMap", config_map("a", ca_crt="x") | {"newer": 1}),
+        ("Namespace", namespace("a") | {"spec": {"newer": 1}, "newer": 1}),
+        (
+            "EndpointSlice",
+            {"metadata": {"name": "a", "namespace": "b"}, "addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.1"], "newer": 1}], "newer": 1},
+        ),
+    ],
+)
+def test_unknown_fields_of_kubernetes_are_ignored(kind: str, raw: dict[str, Any]) -> None:
+    """A newer Kubernetes adds fields to its kinds at any depth: they are no error."""
+    assert isinstance(read_whole(kind, raw), Object)
+
+
+def test_unknown_fields_of_the_gateway_api_are_refused_by_name() -> None:
+    """A field of a newer CRD may restrict what the rest allows: the object is refused, with the field and what is known there."""
+    raw = route("cart")
+    raw["spec"]["rules"][0]["onlyOnFridays"] = True
+    problem = read_whole("HTTPRoute", raw)
+    assert isinstance(problem, str)
+    assert problem.startswith("spec.rules[0].onlyOnFridays: the field is not known here. ")
+
+
+def test_refusals_are_one_line_and_hold_no_secrets() -> None:
+    """Several faults stand in one line; of a Secret no value is repeated."""
+    raw = route("cart")
+    raw["spec"]["rules"] = [{"matches": [{"path": {"value": "no\nslash"}, "method": "get"}]} for _ in range(3)]
+    problem = read_whole("HTTPRoute", raw)
+    assert isinstance(problem, str)
+    assert "\n" not in problem
+    assert problem.endswith("more")
+    told = read_whole("Secret", secret("a") | {"data": {"tls.key": "not base64: hidden"}})
+    assert isinstance(told, str)
+    assert "hidden" not in told
+
+
+def test_of_a_config_map_the_certificates_stay() -> None:
+    """Only ca.crt is read (translate/tls.py); a ConfigMap without it is of no interest."""
+    assert reduced(CONFIG_MAP, config_map("a", other="x")) is None
+    assert reduced(CONFIG_MAP, {"metadata": {"name": "a", "namespace": "b"}, "data": None}) is None
+    found = reduced(CONFIG_MAP, config_map("a", ca_crt="x", other="y"))
+    assert found is not None
+    assert found["data"] == {"ca.crt": "x"}
+    binary = {"metadata": {"name": "a", "namespace": "b"}, "binaryData": {"ca.crt": "eA==", "b": "eQ=="}}
+    assert (reduced(CONFIG_MAP, binary) or {})["binaryData"] == {"ca.crt": "eA=="}
+
+
+def test_a_fault_of_ours_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a model raises harms the one object, and says whose fault it is."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("controller.api.gateway_class.GatewayClass.model_validate", fail)
+    assert read_whole("GatewayClass", gateway_class("a")) == "it cannot be read: RecursionError. Report this as a fault of Tidegate"
+
+
+def test_objects_are_validated_without_their_version() -> None:
+    """A resourceVersion never reaches a model, so equal objects stay equal."""
+    raw = service("cart", resourceVersion="7", uid="u", generation=3)
+    found = read(SERVICE, reduced(SERVICE, raw) or {})
+    assert isinstance(found, Object)
+    assert (found.metadata.resource_version, found.metadata.uid, found.metadata.generation) == ("", "u", 3)

@@ -88,7 +88,7 @@ class KubernetesApi:
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=1 << 24)
         app.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -174,8 +174,8 @@ class KubernetesApi:
         return sum(each.verb == verb and plural in ("", each.place[2]) for each in self.asked)
 
     def watching(self, plural: str) -> int:
-        """How many watches of a plural are open."""
-        return sum(watch.asked.place[2] == plural for watch in self._watches)
+        """How many watches of a plural ("" for all) are open."""
+        return sum(plural in ("", watch.asked.place[2]) for watch in self._watches)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits until this holds; looked at after every request, and when a watch opens or closes. Fails after ten seconds."""

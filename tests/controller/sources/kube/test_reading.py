@@ -45,7 +45,12 @@ def test_an_object_without_managed_fields_and_kind_is_read() -> None:
         ("Namespace", namespace("a") | {"spec": {"newer": 1}, "newer": 1}),
         (
             "EndpointSlice",
-            {"metadata": {"name": "a", "namespace": "b"}, "addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.1"], "newer": 1}], "newer": 1},
+            {
+                "metadata": {"name": "a", "namespace": "b"},
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": ["192.0.2.1"], "newer": 1}],
+                "newer": 1,
+            },
         ),
     ],
 )

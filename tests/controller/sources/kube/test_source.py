@@ -13,7 +13,7 @@ from controller.api.kinds import VERSIONS
 from controller.sources.kube.access import Access
 from controller.sources.kube.client import Client
 from controller.sources.kube.resources import read_as
-from controller.sources.kube.shelf import Held
+from controller.sources.kube.shelf import Held, Shelf
 from tests.controller.sources.kube.cluster import (
     EVERY,
     ROUTE,
@@ -65,8 +65,21 @@ def test_a_cluster_without_objects_is_a_change_too(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_what_waits_is_one_change(tmp_path: Path) -> None:
+def test_what_waits_is_one_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes that nobody has taken yet become one; nothing is held back to make it so."""
+
+    all_came = asyncio.Event()
+    came = 0
+    take = Shelf.take
+
+    def note(shelf: Shelf, raw: dict[str, Any]) -> None:
+        nonlocal came
+        take(shelf, raw)
+        came += 1
+        if came == 40:
+            all_came.set()
+
+    monkeypatch.setattr(Shelf, "take", note)
 
     async def scenario() -> None:
         async with serving(tmp_path) as (api, client), following(client) as follower:
@@ -75,10 +88,8 @@ def test_what_waits_is_one_change(tmp_path: Path) -> None:
             for number in range(20):
                 api.put(route("r", f"/{number}"))
                 api.put(service(f"s{number}"))
-            events = [each.figures for each in follower.source.readings() if each.kind in ("HTTPRoute", "Service")]
             async with asyncio.timeout(10):
-                while sum(each.events for each in events) < 40:
-                    await asyncio.sleep(0)
+                await all_came.wait()
             change = await follower.next()
             assert len(change.puts) == 21
 

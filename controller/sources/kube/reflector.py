@@ -97,13 +97,13 @@ class Reflector:
         pause = self._backoff.next(error.retry_after)
         if isinstance(error, Gone) or self._backoff.failures >= _FAILURES_BEFORE_LIST:
             self._version = ""
-        if not isinstance(error, Gone):
+        if isinstance(error, NotFound):
+            self._told.gone()
+        elif not isinstance(error, Gone):
             is_other = not self.figures.problem or error.status != self._last_status
             self.figures.problem, self._last_status = str(error), error.status
             if is_other:
                 self._told.problem(error)
-        if isinstance(error, NotFound):
-            self._told.gone()
         await asyncio.sleep(pause)
 
     def _worked(self) -> None:

@@ -154,7 +154,8 @@ class Shelf:
             uid=metadata.get("uid", ""),
             version=metadata.get("resourceVersion", ""),
             generation=metadata.get("generation", 1),
-            status=orjson.dumps(status) if isinstance(status, dict) and status else b"",
+            # Copied, since orjson leaves what it writes in a buffer of several times its size.
+            status=bytes(memoryview(orjson.dumps(status))) if isinstance(status, dict) and status else b"",
         )
 
     def _shown(self, raw: dict[str, Any]) -> dict[str, Any]:

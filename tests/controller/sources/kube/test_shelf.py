@@ -50,7 +50,7 @@ def test_an_object_is_told_when_its_content_changes() -> None:
     assert kept.names() == ([], ["a"])
 
 
-def test_status_version_and_managers_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_and_version_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """An event that changes only these is recognised before validation; what the server holds follows all the same."""
     kept = Kept()
     kept.shelf.take(route("a", uid="u", resourceVersion="7", generation=2))

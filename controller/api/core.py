@@ -11,8 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from controller.api.base import Boolean, Integer, Model, Text, refusal, text
-from controller.api.metadata import Object
+from controller.api.base import Boolean, Integer, Model, Text, TolerantModel, refusal, text
+from controller.api.metadata import Object, ObjectMeta
 from controller.api.names import PortNumber
 
 _PORT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
@@ -94,12 +94,55 @@ class ServiceSpec(Model):
         return self
 
 
+class LoadBalancerIngress(TolerantModel):
+    """An address at which a load balancer takes traffic: one of the two."""
+
+    ip: Text | None = None
+    hostname: Text | None = None
+
+
+class LoadBalancerStatus(TolerantModel):
+    """Where the load balancer of a Service takes traffic."""
+
+    ingress: tuple[LoadBalancerIngress, ...] = ()
+
+
+class ServiceStatus(TolerantModel):
+    """What is read of a Service's status."""
+
+    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
+
+
+class OwnerReference(TolerantModel):
+    """An object that another belongs to."""
+
+    uid: Text
+
+
+class ServiceMeta(ObjectMeta):
+    """The part of a Service's metadata that is read."""
+
+    owner_references: tuple[OwnerReference, ...] = ()
+
+
 class Service(Object):
-    """A named set of endpoints."""
+    """A named set of endpoints. Its status says where its load balancer takes traffic, its owner whether it is one of ours."""
+
+    reads_status: ClassVar[bool] = True
 
     api_version: Literal["v1"]
     kind: Literal["Service"]
+    metadata: ServiceMeta
     spec: ServiceSpec
+    status: ServiceStatus = ServiceStatus()
+
+    @property
+    def assigned(self) -> tuple[LoadBalancerIngress, ...]:
+        """Where it takes traffic: what its load balancer says, or its addresses inside the cluster where it has none."""
+        if self.spec.type == "LoadBalancer":
+            return self.status.load_balancer.ingress
+        addresses = self.spec.cluster_ips or ((self.spec.cluster_ip,) if self.spec.cluster_ip else ())
+        return tuple(LoadBalancerIngress(ip=address) for address in addresses if address != "None")
 
 
 _NOT_BASE64 = "Encode the value with base64, or move it to the plain form of the field."

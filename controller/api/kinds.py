@@ -11,6 +11,7 @@ from controller.api.core import ConfigMap, Namespace, Secret, Service
 from controller.api.endpoint_slice import EndpointSlice
 from controller.api.gateway import Gateway
 from controller.api.gateway_class import GatewayClass
+from controller.api.gateway_parameters import GatewayParameters
 from controller.api.listener_policy import ListenerPolicy
 from controller.api.listener_set import ListenerSet
 from controller.api.metadata import Object
@@ -27,6 +28,7 @@ KINDS: tuple[type[Object], ...] = (
     XBackendTrafficPolicy,
     ListenerPolicy,
     BackendPolicy,
+    GatewayParameters,
     Service,
     EndpointSlice,
     Secret,

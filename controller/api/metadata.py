@@ -1,6 +1,6 @@
 """ObjectMeta and the base of all objects (Kubernetes API conventions, "Metadata").
 
-Unknown metadata is ignored, status is never read: it is an output.
+Unknown metadata is ignored. Status is an output and not read, but for that of Services (`Object.reads_status`).
 """
 
 from typing import Any, ClassVar
@@ -32,6 +32,8 @@ class Object(Model):
     """Any object that we read; `kind` and `api_version` are fixed by the subclass."""
 
     namespaced: ClassVar[bool] = True
+    reads_status: ClassVar[bool] = False
+    """Whether something of the status is read, so that it must be handed in and its changes are changes."""
 
     api_version: Text
     kind: Text
@@ -40,7 +42,7 @@ class Object(Model):
     @model_validator(mode="before")
     @classmethod
     def _without_status(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "status" in data:
+        if not cls.reads_status and isinstance(data, dict) and "status" in data:
             return {field: value for field, value in data.items() if field != "status"}
         return data
 

@@ -194,3 +194,21 @@ def test_selector_expressions_that_are_refused(expression: dict[str, Any], field
     listener = {"name": "a", "port": 80, "protocol": "HTTP", "allowedRoutes": {"namespaces": namespaces}}
     gateway = object_of("Gateway", spec={"gatewayClassName": "c", "listeners": [listener]})
     assert refused_fields(gateway) == [f"spec.listeners[0].allowedRoutes.namespaces.selector.matchExpressions[0].{field}"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "assigned"),
+    [
+        ({"type": "LoadBalancer"}, {"loadBalancer": {"ingress": [{"ip": "192.0.2.2", "ipMode": "VIP"}]}}, [("192.0.2.2", None)]),
+        ({"type": "LoadBalancer"}, {"loadBalancer": {"ingress": [{"hostname": "lb.test"}]}}, [(None, "lb.test")]),
+        ({"type": "LoadBalancer", "clusterIP": "10.96.0.7"}, {"loadBalancer": {}, "conditions": []}, []),
+        ({"type": "NodePort", "clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7", "fd00::7"]}, {}, [("10.96.0.7", None), ("fd00::7", None)]),
+        ({"clusterIP": "10.96.0.7"}, {}, [("10.96.0.7", None)]),
+        ({"clusterIP": "None"}, {}, []),
+    ],
+)  # fmt: skip
+def test_where_a_service_takes_traffic(spec: dict[str, Any], status: dict[str, Any], assigned: list[Any]) -> None:
+    """Of type LoadBalancer its status says it, which is all that is read of any status; else its addresses in the cluster."""
+    found = read(service(ports=[{"port": 80}], **spec) | {"status": status})
+    assert isinstance(found, Service)
+    assert [(each.ip, each.hostname) for each in found.assigned] == assigned

@@ -1,6 +1,7 @@
 """Statuses made final: what translation says, joined with what is live in the proxies, and shown as Kubernetes JSON or as a line.
 
-`programmed` is the one function that a composition root calls for each status; everything here is pure.
+`programmed` is the one function that a composition root calls for each status, `programmed_apart` where each Gateway has proxies of
+its own; everything here is pure.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ FAULTS_WHEN_TRUE = frozenset({"Conflicted", "PartiallyInvalid"})
 NOTES = frozenset({"InsecureFrontendValidationMode", "OverlappingTLSConfig"})
 """Conditions that deserve attention when they are True."""
 
+LONGEST_MESSAGE = 32_768
+"""Characters of a condition's message (meta/v1 Condition)."""
+
 
 @dataclass(frozen=True, slots=True)
 class BindFailure:
@@ -46,7 +50,8 @@ class BindFailure:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What the proxies say. `applied` is the last revision that all of them have swapped to, `revision` the last one published."""
+    """What the proxies say, those of one Gateway or those of all. `applied` is the last revision that all of them have swapped to, 0 as
+    long as there has been none; `revision` is the last one published, 1 at least where anything is published."""
 
     revision: int = 0
     applied: int = 0
@@ -65,15 +70,24 @@ class Live:
         return "; ".join(self.rejected.get((kind, key), ()))
 
 
+LiveOf = Callable[[str], Live]
+"""What the proxies of a Gateway say, by the key of its resource."""
+
+
 def programmed(status: Status, live: Live) -> Status:
     """The status as it is to be shown and written: with Programmed, and with what the proxies refused."""
+    return programmed_apart(status, lambda _: live)
+
+
+def programmed_apart(status: Status, live_of: LiveOf) -> Status:
+    """The same where each Gateway has proxies of its own: only those that serve an object, or a parent of a route, have a say in it."""
     match status:
         case GatewayStatus():
-            return _gateway(status, live)
+            return _gateway(status, live_of("/".join(status.object[1:])))
         case ListenerSetStatus():
-            return _listener_set(status, live)
+            return _listener_set(status, live_of(status.gateway))
         case RouteStatus():
-            return _route(status, live)
+            return _route(status, live_of)
         case GatewayClassStatus() | PolicyStatus():
             return status
         case _:
@@ -115,6 +129,8 @@ def _gateway_problem(status: GatewayStatus, accepted: Condition, listeners: tupl
         return Problem("Invalid", accepted.message)
     served = [listener for listener in listeners if listener.key]
     failures = [live.bind_failures[listener.key] for listener in served if listener.key in live.bind_failures]
+    if status.unassigned is not None:
+        return status.unassigned
     if failures and len(failures) == len(served) and all(failure.address for failure in failures):
         return Problem("AddressNotUsable", failures[0].message)
     if reason := live.rejection("Gateway", "/".join(status.object[1:])):
@@ -187,23 +203,24 @@ def _worsen(conditions: dict[str, Condition], name: str, generation: int, proble
         conditions[name] = met(name, generation, problem)
 
 
-def _route(status: RouteStatus, live: Live) -> RouteStatus:
+def _route(status: RouteStatus, live_of: LiveOf) -> RouteStatus:
+    lives = [live_of(parent.gateway) for parent in status.parents]
+    if not any(identity in live.rejected for live in lives for identity in status.resources):
+        return status
+    parents = (_parent(status, parent, live) for parent, live in zip(status.parents, lives, strict=True))
+    return replace(status, parents=tuple(parents))
+
+
+def _parent(status: RouteStatus, parent: ParentStatus, live: Live) -> ParentStatus:
+    """Rules that the proxy refused are answered 500, or their connections closed: the API's word for them is that they are dropped."""
     found = [(key, live.rejection(kind, key)) for kind, key in status.resources]
     refused = [(key.rpartition("/")[2], reason) for key, reason in found if reason]
-    if not refused:
-        return status
-    parents = tuple(_parent(parent, status.generation, refused, len(refused) == len(status.rules)) for parent in status.parents)
-    return replace(status, parents=parents)
-
-
-def _parent(parent: ParentStatus, generation: int, refused: list[tuple[str, str]], all_refused: bool) -> ParentStatus:
-    """Rules that the proxy refused are answered 500, or their connections closed: the API's word for them is that they are dropped."""
     conditions = {condition.type: condition for condition in parent.conditions}
-    if conditions["Accepted"].status == "False":
+    if not refused or conditions["Accepted"].status == "False":
         return parent
-    if all_refused:
+    if len(refused) == len(status.rules):
         message = "; ".join(f"spec.rules[{index}]: the proxy refused it: {reason}" for index, reason in refused)
-        conditions["Accepted"] = met("Accepted", generation, Problem("UnsupportedValue", message))
+        conditions["Accepted"] = met("Accepted", status.generation, Problem("UnsupportedValue", message))
         conditions.pop("PartiallyInvalid", None)
     else:
         before = conditions.get("PartiallyInvalid")
@@ -211,8 +228,8 @@ def _parent(parent: ParentStatus, generation: int, refused: list[tuple[str, str]
         problems += [Problem("UnsupportedValue", f"Dropped Rule {index}: the proxy refused it: {reason}") for index, reason in refused]
         problem = combined(problems)
         if problem is not None:
-            conditions["PartiallyInvalid"] = warned("PartiallyInvalid", generation, problem)
-    return ParentStatus(parent.parent, tuple(conditions.values()))
+            conditions["PartiallyInvalid"] = warned("PartiallyInvalid", status.generation, problem)
+    return replace(parent, conditions=tuple(conditions.values()))
 
 
 def to_json(status: Status, now: str | None = None) -> dict[str, Any]:
@@ -223,7 +240,7 @@ def to_json(status: Status, now: str | None = None) -> dict[str, Any]:
             return {"conditions": _conditions(status.conditions, now), "supportedFeatures": features}
         case GatewayStatus():
             return {
-                "addresses": [{"type": "IPAddress", "value": status.address}] if status.address else [],
+                "addresses": [{"type": address.type, "value": address.value} for address in status.addresses],
                 "attachedListenerSets": len(status.listener_sets),
                 "conditions": _conditions(status.conditions, now),
                 "listeners": [_listener_json(listener, now) for listener in status.listeners],
@@ -270,12 +287,17 @@ def _conditions(conditions: tuple[Condition, ...], now: str | None) -> list[dict
             "type": condition.type,
             "status": condition.status,
             "reason": condition.reason,
-            "message": condition.message,
+            "message": _fitting(condition.message),
             "observedGeneration": condition.generation,
         }
         for condition in conditions
     ]
     return written if now is None else [condition | {"lastTransitionTime": now} for condition in written]
+
+
+def _fitting(message: str) -> str:
+    """A message as long as the API server takes it: the names of all listeners or hostnames of an object may be longer."""
+    return message if len(message) <= LONGEST_MESSAGE else f"{message[: LONGEST_MESSAGE - 3]}..."
 
 
 def faults(status: Status) -> tuple[str, ...]:

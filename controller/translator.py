@@ -13,6 +13,7 @@ from typing import Any
 
 from controller.graph import Failed, Graph, Node
 from controller.store import Key, Object, Store
+from controller.translate.infrastructure import Infrastructure
 from controller.translate.options import Options
 from controller.translate.statuses import Emission, Ignored, Status
 from controller.translate.units import indexes, listings, tallies, units
@@ -25,7 +26,8 @@ class Translation:
     """What one change of objects makes different.
 
     Resources to set, in the order of a batch, and to remove; statuses that differ, and objects whose status vanished; what failed
-    in units, which is a fault of Tidegate and of no object.
+    in units, which is a fault of Tidegate and of no object; in a cluster what is to be deployed, where it differs, and the Gateways
+    for which nothing is to be deployed any more.
     """
 
     set: tuple[AnyResource, ...] = ()
@@ -33,6 +35,8 @@ class Translation:
     statuses: tuple[Status, ...] = ()
     gone: tuple[Key, ...] = ()
     failures: tuple[str, ...] = ()
+    infrastructure: tuple[Infrastructure, ...] = ()
+    unwanted: tuple[Key, ...] = ()
 
 
 class Translator:
@@ -43,6 +47,7 @@ class Translator:
         self._graph = Graph(self._store, units(options), tallies())
         self._resources: dict[Identity, AnyResource] = {}
         self._statuses: dict[Key, Status] = {}
+        self._infrastructure: dict[Key, Infrastructure] = {}
         self._emissions: dict[Node, Emission] = {}
         """The last value of each node that emits, without failures."""
 
@@ -51,6 +56,7 @@ class Translator:
         failures: list[str] = []
         resources: dict[Identity, AnyResource | None] = {}
         statuses: dict[Key, Status | None] = {}
+        infrastructure: dict[Key, Infrastructure | None] = {}
         changed: list[Emission] = []
         for node, (_, after) in self._graph.apply(puts, removes).items():
             if isinstance(after, Failed):
@@ -61,20 +67,25 @@ class Translator:
             if before is not None:
                 resources.update((resource.identity, None) for resource in before.resources)
                 statuses.update((status.object, None) for status in before.statuses)
+                infrastructure.update((wanted.gateway, None) for wanted in before.infrastructure)
             if isinstance(after, Emission):
                 self._emissions[node] = after
                 changed.append(after)
         for emission in changed:
             resources.update((resource.identity, resource) for resource in emission.resources)
             statuses.update((status.object, status) for status in emission.statuses)
+            infrastructure.update((wanted.gateway, wanted) for wanted in emission.infrastructure)
         new, removed = _replace(self._resources, resources)
         told, gone = _replace(self._statuses, statuses)
+        wanted, unwanted = _replace(self._infrastructure, infrastructure)
         return Translation(
             set=in_order(tuple(new)),
             remove=tuple(sorted(removed)),
             statuses=tuple(sorted(told, key=lambda status: status.object)),
             gone=tuple(sorted(gone)),
             failures=tuple(sorted(failures)),
+            infrastructure=tuple(sorted(wanted, key=lambda one: one.gateway)),
+            unwanted=tuple(sorted(unwanted)),
         )
 
     def resources(self) -> Mapping[Identity, AnyResource]:
@@ -84,6 +95,10 @@ class Translator:
     def statuses(self) -> Mapping[Key, Status]:
         """The statuses of all objects that have one, read-only."""
         return MappingProxyType(self._statuses)
+
+    def infrastructure(self) -> Mapping[Key, Infrastructure]:
+        """What is to be deployed, by Gateway, read-only."""
+        return MappingProxyType(self._infrastructure)
 
     def objects(self) -> KeysView[Key]:
         """The keys of all objects that it has been given."""
@@ -96,7 +111,7 @@ class Translator:
     def sizes(self) -> dict[str, int]:
         """How much is held, by sort; all zero when there are no objects."""
         held = {"resources": len(self._resources), "statuses": len(self._statuses), "emissions": len(self._emissions)}
-        return self._graph.sizes() | held
+        return self._graph.sizes() | held | {"infrastructure": len(self._infrastructure)}
 
 
 def _replace(present: dict[Any, Any], changes: dict[Any, Any]) -> tuple[list[Any], list[Any]]:

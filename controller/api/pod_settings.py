@@ -42,16 +42,17 @@ class Resources(Model):
 
     @model_validator(mode="after")
     def _requests_within_limits(self) -> Self:
-        check_resources(self.requests or {}, self.limits or {})
+        if (found := excess(self.requests or {}, self.limits or {})) is not None:
+            raise refusal(f"requests.{found[0]}", found[1], "Lower the request, or raise the limit.")
         return self
 
 
-def check_resources(requests: dict[str, str], limits: dict[str, str]) -> None:
-    """A request is at most its limit (core/v1, ResourceRequirements)."""
+def excess(requests: dict[str, str], limits: dict[str, str]) -> tuple[str, str] | None:
+    """The resource of which more is requested than its limit (core/v1 ResourceRequirements), and a message that says so."""
     for name, asked in requests.items():
         if name in limits and _amount(asked) > _amount(limits[name]):
-            message = f"{asked} of {name} is more than its limit, {limits[name]}"
-            raise refusal(f"requests.{name}", message, "Lower the request, or raise the limit.")
+            return name, f"{asked} of {name} is more than its limit, {limits[name]}"
+    return None
 
 
 class Toleration(Model):

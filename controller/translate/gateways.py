@@ -6,6 +6,7 @@ no more than writing its Gateway's status anew.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -14,16 +15,22 @@ from controller.api.gateway import Gateway
 from controller.graph import View
 from controller.store import Key
 from controller.translate import tls
+from controller.translate.acceptance import gateway_problem
 from controller.translate.classes import ClassVerdict
 from controller.translate.conditions import Problem, met, warned
+from controller.translate.deployments import Assignment
 from controller.translate.judging import Scene, accepted_by_listeners, condition_of, judge_listeners, with_attached_routes
 from controller.translate.listener_sets import ListenerSetEmission
 from controller.translate.objects import source_of
 from controller.translate.options import Options
-from controller.translate.places import bind_address, gateway_problem
+from controller.translate.parameters import NOT_DEPLOYED
+from controller.translate.places import bind_address
 from controller.translate.relations import Relations, https_ports
-from controller.translate.statuses import Emission, GatewayStatus, Ignored, ListenerStatus
+from controller.translate.statuses import Emission, GatewayAddress, GatewayStatus, Ignored, ListenerStatus
 from gateway.ir import listener as resources
+
+MOST_ADDRESSES = 16
+"""GatewayStatus.addresses holds no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +59,11 @@ def translate_gateway(options: Options, key: Key, view: View) -> GatewayEmission
     conditions = [accepted, met("ResolvedRefs", generation, unresolved or _unresolved_listeners(judged.statuses))]
     if (insecure := _insecure(view, gateway)) is not None:
         conditions.append(warned("InsecureFrontendValidationMode", generation, insecure))
-    address = bind_address(options, gateway) if problem is None else ""
-    draft = GatewayStatus(key, generation, tuple(conditions), judged.statuses, address, client_certificate)
+    bound = () if problem is not None or options.cluster else (GatewayAddress("IPAddress", bind_address(options, gateway)),)
+    draft = GatewayStatus(key, generation, tuple(conditions), judged.statuses, bound, client_certificate)
+    ignored = tuple(_ignored(gateway, deployed=options.cluster or problem is not None))
     own = resources.Gateway(f"{gateway.namespace}/{gateway.name}", source_of(gateway), client_certificate)
-    return GatewayEmission((own, *judged.resources) if problem is None else (), ignored=_ignored(gateway), draft=draft)
+    return GatewayEmission((own, *judged.resources) if problem is None else (), ignored=ignored, draft=draft)
 
 
 def _insecure(view: View, gateway: Gateway) -> Problem | None:
@@ -78,20 +86,30 @@ def _client_certificate(view: View, gateway: Gateway) -> tuple[str | None, Probl
     return certificate.key if certificate is not None else None, problem.at("spec.tls.backend.clientCertificateRef") if problem else None
 
 
-def _ignored(gateway: Gateway) -> tuple[Ignored, ...]:
-    if gateway.spec.default_scope != "All":
-        return ()
-    return ((gateway.key, "spec.defaultScope: default Gateways are not supported; name the Gateway in the routes' parentRefs"),)
+def _ignored(gateway: Gateway, deployed: bool) -> Iterator[Ignored]:
+    """`deployed`: whether its parameters have an effect, or are refused."""
+    if gateway.spec.default_scope == "All":
+        yield gateway.key, "spec.defaultScope: default Gateways are not supported; name the Gateway in the routes' parentRefs"
+    infrastructure = gateway.spec.infrastructure
+    if infrastructure is not None and infrastructure.parameters_ref is not None and not deployed:
+        yield gateway.key, f"spec.infrastructure.parametersRef: {NOT_DEPLOYED}"
 
 
-def translate_gateway_status(key: Key, view: View) -> Emission | None:
-    """Unit "gateway status": the status of a Gateway with the numbers of attached routes and ListenerSets."""
+def translate_gateway_status(options: Options, key: Key, view: View) -> Emission | None:
+    """Unit "gateway status": the status of a Gateway with the numbers of attached routes and ListenerSets, in a cluster with addresses."""
     emission: GatewayEmission | None = view.result("gateway", key)
     if emission is None or emission.draft is None:
         return None
     sets = tuple(keys for found in view.select("sets of Gateway", key) if (keys := _served_of(view, found.key)))
     listeners = with_attached_routes(view, key, key, emission.draft.listeners)
-    return Emission(statuses=(msgspec.structs.replace(emission.draft, listeners=listeners, listener_sets=sets),))
+    status = msgspec.structs.replace(emission.draft, listeners=listeners, listener_sets=sets)
+    if not options.cluster:
+        return Emission(statuses=(status,))
+    assignment: Assignment = view.result("assignment", key)
+    told, untold = assignment.addresses[:MOST_ADDRESSES], assignment.addresses[MOST_ADDRESSES:]
+    message = f"status.addresses holds {MOST_ADDRESSES} entries at most, so that {len(untold)} more are not told"
+    status = msgspec.structs.replace(status, addresses=told, unassigned=assignment.problem)
+    return Emission(statuses=(status,), ignored=((key, message),) if untold else ())
 
 
 def _served_of(view: View, listener_set: Key) -> tuple[str, ...]:

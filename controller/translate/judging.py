@@ -19,6 +19,7 @@ from controller.translate.listeners import listener_key, listener_name, supporte
 from controller.translate.objects import source_of
 from controller.translate.options import Options
 from controller.translate.places import bind_address, lost, unclaimable
+from controller.translate.ports import bind_port
 from controller.translate.relations import Relations
 from controller.translate.statuses import ListenerStatus
 from gateway.ir import listener as resources
@@ -61,7 +62,7 @@ def _judge(scene: Scene, listener: Listener) -> tuple[ListenerStatus, resources.
     key = listener_key(gateway.key, owner.key, listener.name)
     kinds, kinds_problem = supported_kinds(listener)
     secured = tls.listener_tls(view, gateway, owner.key, listener) if terminates(listener) else tls.ListenerTls()
-    refusal = unclaimable(options, gateway, listener, dict(scene.relations.conflicts).get(listener.name))
+    refusal = unclaimable(options, view, gateway, listener, dict(scene.relations.conflicts).get(listener.name))
     if refusal is None and scene.accepted:
         refusal = lost(view, key, options.bind_port(listener.port))
     refusal = refusal or secured.refused
@@ -93,7 +94,7 @@ def _resource(scene: Scene, listener: Listener, secured: tls.ListenerTls) -> res
         name=listener_name(owner.key, listener.name),
         address=bind_address(options, gateway),
         port=listener.port,
-        bind_port=options.bind_port(listener.port),
+        bind_port=bind_port(options, scene.view, gateway.key, listener.port),
         location_port=options.location_port(listener.port),
         protocol=cast(Protocol, listener.protocol),
         hostname=listener.hostname or "",

@@ -14,12 +14,12 @@ from controller.api.gateway import Gateway
 from controller.api.listener_set import ListenerSet
 from controller.graph import View
 from controller.store import Key
+from controller.translate.acceptance import gateway_problem
 from controller.translate.conditions import Problem, met
 from controller.translate.judging import Scene, accepted_by_entries, judge_listeners, with_attached_routes
 from controller.translate.objects import called
 from controller.translate.options import Options
 from controller.translate.parents import Adoption
-from controller.translate.places import gateway_problem
 from controller.translate.relations import Relations
 from controller.translate.statuses import Emission, ListenerSetStatus
 

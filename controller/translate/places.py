@@ -1,7 +1,8 @@
 """Where listeners are bound, and who wins where two Gateways want the same: the older Gateway, then the first by name.
 
-In standalone all Gateways share one address, so that one listener can stand in another's way. What stands in another's way inside a
-Gateway and its ListenerSets is found before (`relations`). Also: what no backend may lead to, since it would lead back to us.
+In standalone all Gateways share one address, so that one listener can stand in another's way; in a cluster none can, and nothing is
+claimed. What stands in another's way inside a Gateway and its ListenerSets is found before (`relations`). Also: what no backend may
+lead to, since it would lead back to us.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from controller.api.listener_set import ListenerSet
 from controller.api.listeners import Listener
 from controller.graph import View
 from controller.store import Key
+from controller.translate.acceptance import gateway_problem
 from controller.translate.classes import ClassVerdict
 from controller.translate.conditions import Problem
 from controller.translate.facing import Port
 from controller.translate.listeners import listener_key, unsupported_protocol
 from controller.translate.objects import Age, age
 from controller.translate.options import HIGHEST_PORT, Options
-from controller.translate.parents import adopted, gateway_of
+from controller.translate.parents import gateway_of
+from controller.translate.ports import bind_port, owners
 from controller.translate.relations import Relations
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names them, binds nothing
@@ -54,33 +57,16 @@ class Places:
 
 def claims_of_port(options: Options, obj: Any) -> Iterator[tuple[int, Claim]]:
     """By the port at which its listeners would be bound who claims it: the listing "claims of port"."""
-    if not isinstance(obj, Gateway | ListenerSet) or (gateway := gateway_of(obj)) is None:
+    if options.cluster or not isinstance(obj, Gateway | ListenerSet) or (gateway := gateway_of(obj)) is None:
         return
     yield from ((options.bind_port(listener.port), (gateway, listener.port)) for listener in obj.spec.listeners)
 
 
 def bind_address(options: Options, gateway: Gateway) -> str:
-    """The address at which a Gateway listens."""
+    """The address at which a Gateway listens. In a cluster its addresses are those of its Services, and no matter of its Pods."""
+    if options.cluster:
+        return options.bind_address
     return next((plain(address.value) for address in gateway.spec.addresses if address.value), options.bind_address)
-
-
-def gateway_problem(view: View, gateway: Gateway) -> Problem | None:
-    """Why a Gateway as a whole is not accepted, whatever its listeners are."""
-    verdict: ClassVerdict = view.result("class", gateway.spec.gateway_class_name)
-    if verdict.problem is not None:
-        return Problem("Pending", f"GatewayClass {gateway.spec.gateway_class_name} is not accepted: {verdict.problem.message}")
-    if gateway.spec.infrastructure is not None and (parameters := gateway.spec.infrastructure.parameters_ref) is not None:
-        return Problem("InvalidParameters", f"spec.infrastructure.parametersRef: kind {parameters.kind} is not known; remove the field")
-    return _unsupported_address(gateway)
-
-
-def _unsupported_address(gateway: Gateway) -> Problem | None:
-    for index, address in enumerate(gateway.spec.addresses):
-        if address.type != "IPAddress":
-            return Problem("UnsupportedAddress", f"spec.addresses[{index}]: type {address.type} is not supported; use IPAddress")
-    if len(gateway.spec.addresses) > 1:
-        return Problem("UnsupportedAddress", "spec.addresses: a Gateway listens on one address; keep one entry, or none for the default")
-    return None
 
 
 def translate_places(options: Options, key: Key, view: View) -> Places | None:
@@ -91,9 +77,7 @@ def translate_places(options: Options, key: Key, view: View) -> Places | None:
     verdict: ClassVerdict = view.result("class", gateway.spec.gateway_class_name)
     if verdict.foreign or gateway_problem(view, gateway) is not None:
         return None
-    sets: tuple[ListenerSet, ...] = view.select("sets of Gateway", key)
-    owners: tuple[Gateway | ListenerSet, ...] = (gateway, *sorted((found for found in sets if adopted(view, found.key)), key=age))
-    places = tuple(place for owner in owners for place in _places(options, view, gateway, owner))
+    places = tuple(place for owner in owners(view, gateway) for place in _places(options, view, gateway, owner))
     return Places(age(gateway), places)
 
 
@@ -102,21 +86,24 @@ def _places(options: Options, view: View, gateway: Gateway, owner: Gateway | Lis
     conflicts = dict(relations.conflicts)
     address = bind_address(options, gateway)
     for listener in owner.spec.listeners:
-        if unclaimable(options, gateway, listener, conflicts.get(listener.name)) is None:
+        if unclaimable(options, view, gateway, listener, conflicts.get(listener.name)) is None:
             key = listener_key(gateway.key, owner.key, listener.name)
             yield Place(key, address, options.bind_port(listener.port), listener.port, listener.protocol, listener.hostname or "")
 
 
-def unclaimable(options: Options, gateway: Gateway, listener: Listener, conflict: Problem | None) -> Problem | None:
+def unclaimable(options: Options, view: View, gateway: Gateway, listener: Listener, conflict: Problem | None) -> Problem | None:
     """Why a listener of an accepted Gateway is refused whatever other Gateways claim; `conflict` is that with others of its own."""
     if (problem := unsupported_protocol(listener) or conflict) is not None:
         return problem
-    bind_port = options.bind_port(listener.port)
-    if bind_port > HIGHEST_PORT:
-        message = f"port {listener.port} would be bound at {bind_port}, which is no port; lower --port-offset, or the port"
+    place = bind_port(options, view, gateway.key, listener.port)
+    if place > HIGHEST_PORT and options.cluster:
+        message = f"port {listener.port} is one of Tidegate's own, and there is no other to bind it at; change the port"
         return Problem("PortUnavailable", message)
-    if listener.protocol != "UDP" and is_admin(options, bind_address(options, gateway), bind_port):
-        return Problem("PortUnavailable", f"port {bind_port} is that of the administration server; change the port, or --admin")
+    if place > HIGHEST_PORT:
+        message = f"port {listener.port} would be bound at {place}, which is no port; lower --port-offset, or the port"
+        return Problem("PortUnavailable", message)
+    if listener.protocol != "UDP" and is_admin(options, bind_address(options, gateway), place):
+        return Problem("PortUnavailable", f"port {place} is that of the administration server; change the port, or --admin")
     return None
 
 
@@ -201,6 +188,8 @@ def leads_back(options: Options, view: View, address: str, port: int, udp: bool)
     """Why no endpoint may have this address and port, "" if it may: it would lead to a listener of ours or to administration."""
     if not udp and is_admin(options, address, port):
         return f"{address} port {port} is the administration server"
+    if options.cluster:
+        return f"{address} is the proxy itself" if is_loopback(address) else ""
     if not is_loopback(address) and plain(address) != options.bind_address and not view.select("address of Gateway", plain(address)):
         return ""
     bound: tuple[str, ...] = view.result("bound", (port, udp))

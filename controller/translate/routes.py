@@ -32,7 +32,7 @@ def translate_route(key: Key, view: View) -> RouteEmission | None:
     resolved = combined(_of_rule(index, problem) for index, verdict in enumerate(verdicts) for problem in verdict.unresolved)
     generation = route.metadata.generation
     ours = tuple(
-        ParentStatus(parent.parent, _conditions(generation, parent.problem or accepted, resolved, partial))
+        ParentStatus(parent.parent, _conditions(generation, parent.problem or accepted, resolved, partial), "/".join(parent.gateway[1:]))
         for parent in parents
         if not parent.foreign
     )
@@ -40,10 +40,10 @@ def translate_route(key: Key, view: View) -> RouteEmission | None:
     return RouteEmission(
         tuple(verdict.rule for verdict in served),
         (RouteStatus(key, generation, ours, tuple(verdict.rule.key for verdict in served)),) if ours else (),
-        tuple(_ignored(route, parents)),
-        attached,
-        tuple(destination for destination, external in destinations.items() if not external),
-        tuple((parent.gateway, service) for parent in parents if parent.bindings for service in services),
+        ignored=tuple(_ignored(route, parents)),
+        bindings=attached,
+        destinations=tuple(destination for destination, external in destinations.items() if not external),
+        services=tuple((parent.gateway, service) for parent in parents if parent.bindings for service in services),
     )
 
 

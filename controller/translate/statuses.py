@@ -7,12 +7,14 @@ keys of the resources that stand for the object.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
 from controller.graph import Output
 from controller.store import Key
-from controller.translate.conditions import Condition
+from controller.translate.conditions import Condition, Problem
+from controller.translate.infrastructure import Infrastructure
 from gateway.ir.batch import AnyResource
 from gateway.ir.value import Identity
 
@@ -59,17 +61,26 @@ class ListenerStatus(msgspec.Struct, frozen=True):
     trust_bundles: tuple[str, ...] = ()
 
 
+class GatewayAddress(msgspec.Struct, frozen=True):
+    """GatewayStatusAddress."""
+
+    type: Literal["IPAddress", "Hostname"]
+    value: str
+
+
 class GatewayStatus(msgspec.Struct, frozen=True):
-    """GatewayStatus. `address` is where its listeners are bound."""
+    """GatewayStatus. `addresses` is where its listeners are bound, in a cluster what its Services have been assigned."""
 
     object: Key
     generation: int
     conditions: tuple[Condition, ...]
     listeners: tuple[ListenerStatus, ...] = ()
-    address: str = ""
+    addresses: tuple[GatewayAddress, ...] = ()
     client_certificate: str | None = None
     listener_sets: tuple[tuple[str, ...], ...] = ()
     """Of each ListenerSet that is attached the keys of its listeners that are served."""
+    unassigned: Problem | None = None
+    """Why it has not all addresses that it is to have."""
 
 
 class ListenerSetStatus(msgspec.Struct, frozen=True):
@@ -83,10 +94,11 @@ class ListenerSetStatus(msgspec.Struct, frozen=True):
 
 
 class ParentStatus(msgspec.Struct, frozen=True):
-    """RouteParentStatus."""
+    """RouteParentStatus. `gateway` is the key of the Gateway resource that the parent is, or adds listeners to."""
 
     parent: ObjectRef
     conditions: tuple[Condition, ...]
+    gateway: str = ""
 
 
 class RouteStatus(msgspec.Struct, frozen=True):
@@ -126,6 +138,7 @@ Ignored = tuple[Key, str]
 
 @dataclass(frozen=True, slots=True)
 class Emission(Output[AnyResource, Status]):
-    """What a unit gives: resources, statuses, and what it leaves out."""
+    """What a unit gives: resources, statuses, what it leaves out, and what is to be deployed."""
 
     ignored: tuple[Ignored, ...] = ()
+    infrastructure: tuple[Infrastructure, ...] = ()

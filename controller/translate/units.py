@@ -14,22 +14,32 @@ from controller.api.reference_grant import ReferenceGrant
 from controller.api.routes import ROUTES
 from controller.graph import Unit
 from controller.store import Index, Listing, Tally
+from controller.translate.acceptance import translate_gateway_problem
 from controller.translate.backend_policies import translate_backend_policy
 from controller.translate.backend_tls_policies import translate_backend_tls_policy
 from controller.translate.backend_traffic_policies import translate_backend_traffic_policy
 from controller.translate.backends import translate_backends, translate_external
 from controller.translate.classes import judge_class, translate_gateway_class
 from controller.translate.cross_serving import hosts_of_route, is_attached, translate_attachments
+from controller.translate.deployments import translate_assignment, translate_infrastructure
 from controller.translate.destinations import application_protocol, judge_destination
 from controller.translate.endpoints import translate_endpoints
 from controller.translate.gateways import translate_gateway, translate_gateway_status
 from controller.translate.listener_policies import translate_listener_policy
 from controller.translate.listener_sets import translate_listener_set, translate_listener_set_status
+from controller.translate.names import deployed_name
 from controller.translate.namespaces import namespace_labels
 from controller.translate.options import Options
 from controller.translate.parents import gateway_of, translate_adoption, translate_parent
-from controller.translate.places import claims_of_port, plain, translate_bound, translate_claims, translate_places
+from controller.translate.places import (
+    claims_of_port,
+    plain,
+    translate_bound,
+    translate_claims,
+    translate_places,
+)
 from controller.translate.policies import AnyPolicy, policy_targets, translate_attached
+from controller.translate.ports import translate_moved_ports
 from controller.translate.precedence import first_of_block
 from controller.translate.references import granted_names
 from controller.translate.relations import encrypted, ports_of_https, spots, standing_listener, translate_relations
@@ -39,7 +49,8 @@ from controller.translate.tls import emit_certificate, emit_trust_bundle, read_a
 
 def units(options: Options) -> tuple[Unit, ...]:
     """All units."""
-    return (*_units_of_gateways(options), *_units_of_routes(options))
+    placed = _units_of_pods(options) if options.cluster else _units_of_places(options)
+    return (*_units_of_gateways(options), *placed, *_units_of_routes(options))
 
 
 def indexes() -> dict[str, Index]:
@@ -50,6 +61,9 @@ def indexes() -> dict[str, Index]:
 
     def address_of_gateway(obj: Any) -> Iterable[Hashable]:
         return {plain(address.value) for address in obj.spec.addresses} if isinstance(obj, Gateway) else ()
+
+    def deployed_name_of_gateway(obj: Any) -> Iterable[Hashable]:
+        return ((obj.namespace, deployed_name(obj.name, obj.spec.gateway_class_name)),) if isinstance(obj, Gateway) else ()
 
     def namespace_of_grant(obj: Any) -> Iterable[Hashable]:
         return (obj.namespace,) if isinstance(obj, ReferenceGrant) else ()
@@ -63,6 +77,7 @@ def indexes() -> dict[str, Index]:
     return {
         "sets of Gateway": sets_of_gateway,
         "address of Gateway": address_of_gateway,
+        "deployed name of Gateway": deployed_name_of_gateway,
         "namespace of grant": namespace_of_grant,
         "target of policy": target_of_policy,
         "slices of service": slices_of_service,
@@ -83,23 +98,39 @@ def listings(options: Options) -> dict[str, Listing]:
 def _units_of_gateways(options: Options) -> tuple[Unit, ...]:
     return (
         Unit("class", partial(judge_class, options)),
-        Unit("gateway class", translate_gateway_class, roots=("GatewayClass",)),
+        Unit("gateway class", partial(translate_gateway_class, options), roots=("GatewayClass",)),
         Unit("parent", translate_parent),
         Unit("adoption", translate_adoption),
         Unit("standing listener", standing_listener),
         Unit("relations", translate_relations),
-        Unit("places", partial(translate_places, options)),
-        Unit("claims", translate_claims),
-        Unit("bound", translate_bound),
+        Unit("gateway problem", partial(translate_gateway_problem, options)),
         Unit("pair", read_pair),
         Unit("certificate", emit_certificate),
         Unit("authorities", read_authorities),
         Unit("trust bundle", emit_trust_bundle),
         Unit("gateway", partial(translate_gateway, options), roots=("Gateway",)),
-        Unit("gateway status", translate_gateway_status, roots=("Gateway",), late=True),
+        Unit("gateway status", partial(translate_gateway_status, options), roots=("Gateway",), late=True),
         Unit("listener set", partial(translate_listener_set, options), roots=("ListenerSet",)),
         Unit("listener set status", translate_listener_set_status, roots=("ListenerSet",), late=True),
         Unit("listener policy", translate_listener_policy, roots=("ListenerPolicy",)),
+    )
+
+
+def _units_of_places(options: Options) -> tuple[Unit, ...]:
+    """Where all Gateways share one machine."""
+    return (
+        Unit("places", partial(translate_places, options)),
+        Unit("claims", translate_claims),
+        Unit("bound", translate_bound),
+    )
+
+
+def _units_of_pods(options: Options) -> tuple[Unit, ...]:
+    """Where each Gateway has Pods of its own."""
+    return (
+        Unit("moved ports", translate_moved_ports),
+        Unit("infrastructure", partial(translate_infrastructure, options), roots=("Gateway",)),
+        Unit("assignment", translate_assignment),
     )
 
 

@@ -8,11 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from controller.api.references import GATEWAY_GROUP
-from controller.status import BindFailure, Live, faults, notes, programmed, summary, to_json
+from controller.status import LONGEST_MESSAGE, BindFailure, Live, faults, notes, programmed, programmed_apart, summary, to_json
 from controller.translate.classes import CONTROLLER_NAME
 from controller.translate.conditions import Condition, Problem, met, warned
 from controller.translate.statuses import (
     AncestorStatus,
+    GatewayAddress,
     GatewayClassStatus,
     GatewayStatus,
     ListenerSetStatus,
@@ -44,7 +45,7 @@ LIVE = Live(revision=5, applied=5)
 
 
 def gateway(*listeners: ListenerStatus, client_certificate: str | None = None) -> GatewayStatus:
-    return GatewayStatus(("Gateway", "default", "web"), 3, GOOD, listeners, "127.0.0.1", client_certificate)
+    return GatewayStatus(("Gateway", "default", "web"), 3, GOOD, listeners, (GatewayAddress("IPAddress", "127.0.0.1"),), client_certificate)
 
 
 def listener_set(*listeners: ListenerStatus, accepted: Problem | None = None) -> ListenerSetStatus:
@@ -333,3 +334,40 @@ def test_negative_conditions_are_faults_when_true() -> None:
     noted = gateway(ListenerStatus("https", (*GOOD, overlapping)))
     assert faults(noted) == ()
     assert notes(noted) == ("listener https: OverlappingTLSConfig True (OverlappingHostnames): with other",)
+
+
+def test_a_gateway_without_its_addresses_is_not_programmed() -> None:
+    """What keeps it from its addresses is told at once, whether or not its proxies are there (GatewayConditionProgrammed)."""
+    unusable = Problem("AddressNotUsable", "192.0.2.1 is not held")
+    for live in (LIVE, Live(revision=6, applied=0)):
+        assert told(programmed(replace(gateway(HTTP), unassigned=unusable), live))["Programmed"] == "False AddressNotUsable"
+    refused = GatewayStatus(("Gateway", "default", "web"), 3, (met("Accepted", 3, MISSING), GOOD[1]), (), unassigned=unusable)
+    assert told(programmed(refused, LIVE))["Programmed"] == "False Invalid"
+
+
+def test_a_gateway_waits_for_its_own_proxies_alone() -> None:
+    """In a cluster one Gateway without proxies keeps no other from being programmed, nor its ListenerSets."""
+    lives = {"default/web": LIVE, "default/other": Live(revision=9, applied=0)}
+    assert told(programmed_apart(gateway(HTTP), lives.__getitem__))["Programmed"] == "True Programmed"
+    other = replace(gateway(HTTP), object=("Gateway", "default", "other"))
+    assert told(programmed_apart(other, lives.__getitem__))["Programmed"] == "False Pending"
+    theirs = replace(listener_set(EXTRA), gateway="default/other")
+    assert told(programmed_apart(theirs, lives.__getitem__))["Programmed"] == "False Pending"
+    assert told(programmed_apart(listener_set(EXTRA), lives.__getitem__))["Programmed"] == "True Programmed"
+
+
+def test_a_refused_rule_is_told_on_the_gateway_whose_proxies_refused_it() -> None:
+    """A parent whose own proxies took the rules is left as it is."""
+    parents = tuple(ParentStatus(replace(PARENT, name=name), GOOD, f"default/{name}") for name in ("web", "other"))
+    lives = {"default/web": LIVE, "default/other": rejecting("HttpRule", *ROUTE.rules)}
+    status = programmed_apart(replace(ROUTE, parents=parents), lives.__getitem__)
+    assert isinstance(status, RouteStatus)
+    assert [parent.conditions[0].reason for parent in status.parents] == ["Accepted", "UnsupportedValue"]
+
+
+def test_a_message_is_no_longer_than_the_api_server_takes() -> None:
+    """A condition whose message were longer than 32,768 characters could not be written, and no other of its object (meta/v1)."""
+    long = replace(GATEWAY_CLASS, conditions=(met("Accepted", 3, Problem("Unsupported", "x" * 40_000)),))
+    (condition,) = to_json(long)["conditions"]
+    assert len(condition["message"]) == LONGEST_MESSAGE
+    assert condition["message"].endswith("x...")

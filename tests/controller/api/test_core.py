@@ -202,7 +202,7 @@ def test_selector_expressions_that_are_refused(expression: dict[str, Any], field
         ({"type": "LoadBalancer"}, {"loadBalancer": {"ingress": [{"ip": "192.0.2.2", "ipMode": "VIP"}]}}, [("192.0.2.2", None)]),
         ({"type": "LoadBalancer"}, {"loadBalancer": {"ingress": [{"hostname": "lb.test"}]}}, [(None, "lb.test")]),
         ({"type": "LoadBalancer", "clusterIP": "10.96.0.7"}, {"loadBalancer": {}, "conditions": []}, []),
-        ({"type": "NodePort", "clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7", "fd00::7"]}, {}, [("10.96.0.7", None), ("fd00::7", None)]),
+        ({"type": "NodePort", "clusterIPs": ["10.96.0.7", "fd00::7"]}, {}, [("10.96.0.7", None), ("fd00::7", None)]),
         ({"clusterIP": "10.96.0.7"}, {}, [("10.96.0.7", None)]),
         ({"clusterIP": "None"}, {}, []),
     ],

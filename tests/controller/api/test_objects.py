@@ -108,6 +108,7 @@ def test_every_kind_has_a_model_in_each_version() -> None:
         "XBackendTrafficPolicy",
         "ListenerPolicy",
         "BackendPolicy",
+        "GatewayParameters",
         "Service",
         "EndpointSlice",
         "Secret",

@@ -1,13 +1,14 @@
 """Golden tests of translation: objects in YAML in, resources and statuses in YAML out.
 
 The input stands on the objects of base.yaml; the output shows only what differs from what base.yaml gives alone. A document
-`options: {...}` sets Options. For brevity apiVersion may be left out, and "@name" stands for a file in certificates/, where ca.crt
-issued server.crt and client.crt (ECDSA P-256, valid until 2046).
+`options: {...}` sets Options, `options: cluster` takes those of a cluster, for base.yaml too. For brevity apiVersion may be left out,
+and "@name" stands for a file in certificates/, where ca.crt issued server.crt and client.crt (ECDSA P-256, valid until 2046).
 Conditions that are True for their own reason are `true`, others "status reason: message".
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,8 +20,10 @@ import yaml
 from controller.api.kinds import MODELS, VERSIONS
 from controller.api.metadata import Object
 from controller.translate.conditions import Condition
+from controller.translate.infrastructure import Infrastructure, Parameters
+from controller.translate.names import deployed_name, own_labels
 from controller.translate.objects import called
-from controller.translate.options import Options
+from controller.translate.options import IN_CLUSTER, Options
 from controller.translate.statuses import (
     GatewayClassStatus,
     GatewayStatus,
@@ -50,7 +53,9 @@ def read(text: str) -> tuple[Options, list[Object]]:
     for document in yaml.safe_load_all(text):
         if document is None:
             continue
-        if "options" in document:
+        if document.get("options") == "cluster":
+            options = IN_CLUSTER
+        elif "options" in document:
             given = {name: tuple(value) if isinstance(value, list) else value for name, value in document["options"].items()}
             options = msgspec.convert(given | {"class_names": given.get("class_names", options.class_names)}, Options)
         else:
@@ -82,19 +87,20 @@ def translate(options: Options, objects: Iterable[Object]) -> dict[str, Any]:
     return {
         "resources": {" ".join(identity): _resource(resource) for identity, resource in sorted(translator.resources().items())},
         "statuses": {called(*key): _status(status) for key, status in sorted(translator.statuses().items())},
+        "infrastructure": {called(*key): _infrastructure(wanted) for key, wanted in sorted(translator.infrastructure().items())},
         "ignored": [f"{called(*key)}: {reason}" for key, reason in translator.ignored()],
     }
 
 
 def output(text: str) -> str:
     """The output that belongs to an input."""
-    options, base = read(BASE.read_text(encoding="utf-8"))
-    plain = translate(options, base)
+    plain_options, base = read(BASE.read_text(encoding="utf-8"))
     options, objects = read(text)
+    plain = translate(options if options.cluster else plain_options, base)
     keys = {obj.key for obj in objects}
     found = translate(options, [*(obj for obj in base if obj.key not in keys), *objects])
     shown: dict[str, Any] = {}
-    for part in ("resources", "statuses"):
+    for part in ("resources", "statuses", "infrastructure"):
         shown[part] = {name: value for name, value in found[part].items() if plain[part].get(name) != value}
         shown[f"{part} of the base that are gone"] = [name for name in plain[part] if name not in found[part]]
     shown["ignored"] = found["ignored"]
@@ -151,7 +157,8 @@ def _status(status: Status) -> dict[str, Any]:
         case GatewayClassStatus():
             return _conditions(status.conditions) | {"features": len(status.supported_features)}
         case GatewayStatus():
-            address = {"address": status.address} if status.address else {}
+            address = {"address": ", ".join(address.value for address in status.addresses)} if status.addresses else {}
+            address |= {"unassigned": str(status.unassigned)} if status.unassigned is not None else {}
             sets = {"listener sets": len(status.listener_sets)} if status.listener_sets else {}
             return address | sets | _conditions(status.conditions) | _listeners(status.listeners)
         case ListenerSetStatus():
@@ -160,6 +167,28 @@ def _status(status: Status) -> dict[str, Any]:
             return {_reference(parent.parent): _conditions(parent.conditions) for parent in status.parents}
         case PolicyStatus():
             return {_reference(ancestor.ancestor): _conditions(ancestor.conditions) for ancestor in status.ancestors}
+
+
+def _infrastructure(wanted: Infrastructure) -> dict[str, Any]:
+    """What is to be deployed, without our own labels, which every Gateway has, and parameters that nobody sets."""
+    ours = own_labels(wanted.gateway[2], wanted.class_name)
+    written = {
+        "labels": {name: value for name, value in wanted.labels if ours.get(name) != value},
+        "annotations": dict(wanted.annotations),
+        "addresses": list(wanted.addresses),
+        "ports": {port.name: f"{port.port} to {port.target_port} {port.protocol}" for port in wanted.ports},
+        "parameters": _differing(wanted.parameters, Parameters()),
+    }
+    return {"name": deployed_name(wanted.gateway[2], wanted.class_name)} | {name: value for name, value in written.items() if value}
+
+
+def _differing(parameters: Parameters, plain: Parameters) -> dict[str, Any]:
+    written, default = dataclasses.asdict(parameters), dataclasses.asdict(plain)
+    return {name: _plain(value) for name, value in written.items() if value != default[name]}
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _listeners(listeners: tuple[ListenerStatus, ...]) -> dict[str, Any]:

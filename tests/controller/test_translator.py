@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from controller.api.metadata import Object
-from controller.translate.options import Options
+from controller.translate.options import IN_CLUSTER, Options
 from controller.translate.statuses import GatewayStatus, RouteStatus
 from controller.translator import Translation, Translator
 from gateway.ir.batch import in_order
@@ -136,3 +137,69 @@ def test_ignored_objects_are_listed_until_they_matter() -> None:
     own = {"kind": "GatewayClass", "metadata": {"name": "edge"}, "spec": {"controllerName": "tidegate.dev/gateway-controller"}}
     assert ("Listener", "default/web/http") in [resource.identity for resource in translator.apply([parse(own)]).set]
     assert translator.ignored() == ()
+
+
+CLASS = parse({"kind": "GatewayClass", "metadata": {"name": "tidegate"}, "spec": {"controllerName": "tidegate.dev/gateway-controller"}})
+FOREIGN = parse({"kind": "GatewayClass", "metadata": {"name": "other"}, "spec": {"controllerName": "example.com/other"}})
+WEB = ("Gateway", "default", "web")
+
+
+def gateway(class_name: str = "tidegate", ports: Iterable[int] = (80,), **spec: Any) -> Object:
+    listeners = [{"name": f"p{port}", "port": port, "protocol": "HTTP"} for port in ports]
+    fields = {"gatewayClassName": class_name, "listeners": listeners, **spec}
+    return parse({"kind": "Gateway", "metadata": {"name": "web", "namespace": "default"}, "spec": fields})
+
+
+@pytest.fixture
+def cluster() -> Translator:
+    translator = Translator(IN_CLUSTER)
+    assert [wanted.gateway for wanted in translator.apply([CLASS, FOREIGN, gateway(), route("/")]).infrastructure] == [WEB]
+    return translator
+
+
+def test_what_is_deployed_is_told_when_it_differs(cluster: Translator) -> None:
+    """A change of the routes is none of the infrastructure; one of the ports is."""
+    assert cluster.apply([route("/a")]).infrastructure == ()
+    translation = cluster.apply([gateway(ports=(80, 81))])
+    assert [[port.name for port in wanted.ports] for wanted in translation.infrastructure] == [["p80-tcp", "p81-tcp"]]
+    assert translation.unwanted == ()
+
+
+@pytest.mark.parametrize(
+    ("puts", "removes"),
+    [
+        ([], [("GatewayClass", "", "tidegate")]),
+        ([], [WEB]),
+        ([gateway("other")], []),
+        ([gateway(addresses=[{"type": "NamedAddress", "value": "x"}])], []),
+        ([gateway(infrastructure={"parametersRef": {"group": "tidegate.dev", "kind": "GatewayParameters", "name": "none"}})], []),
+    ],
+    ids=["its class is deleted", "it is deleted", "it moves to a foreign class", "its address cannot be", "its parameters do not exist"],
+)
+def test_what_is_not_to_be_deployed_any_more_is_named(cluster: Translator, puts: list[Object], removes: list[Any]) -> None:
+    """A Gateway that is not ours or not accepted is to have nothing, and its resources vanish; healed it has all again."""
+    translation = cluster.apply(puts, removes)
+    assert (translation.infrastructure, translation.unwanted) == ((), (WEB,))
+    assert {("Gateway", "default/web"), ("Listener", "default/web/p80")} <= set(translation.remove)
+    assert cluster.infrastructure() == {}
+    assert cluster.apply([CLASS, gateway()]).infrastructure == tuple(cluster.infrastructure().values())
+    assert list(cluster.infrastructure()) == [WEB]
+
+
+def test_a_gateway_may_have_a_thousand_listeners() -> None:
+    """64 of its own and those of 15 ListenerSets, each with a port; one more ListenerSet changes one status and one Gateway's ports."""
+    ports = [range(1000 + 64 * number, 1064 + 64 * number) for number in range(17)]
+    translator = Translator(IN_CLUSTER)
+    spec = {"allowedListeners": {"namespaces": {"from": "Same"}}}
+    translator.apply([CLASS, gateway(ports=ports[0], **spec), *(more_listeners(number, ports[number]) for number in range(1, 16))])
+    assert len([kind for kind, _ in translator.resources() if kind == "Listener"]) == 1024
+    translation = translator.apply([more_listeners(16, ports[16])])
+    assert [status.object for status in translation.statuses] == [WEB, ("ListenerSet", "default", "set-16")]
+    assert [len(wanted.ports) for wanted in translation.infrastructure] == [1088]
+    assert translation.failures == ()
+
+
+def more_listeners(number: int, ports: Iterable[int]) -> Object:
+    listeners = [{"name": f"p{port}", "port": port, "protocol": "TCP"} for port in ports]
+    spec = {"parentRef": {"name": "web"}, "listeners": listeners}
+    return parse({"kind": "ListenerSet", "metadata": {"name": f"set-{number}", "namespace": "default"}, "spec": spec})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,14 +12,17 @@ from hypothesis import strategies as st
 
 from controller.api.metadata import Object
 from controller.store import Key
-from controller.translate.options import Options
+from controller.translate.infrastructure import Infrastructure
+from controller.translate.options import IN_CLUSTER, Options
 from controller.translate.statuses import Status
 from controller.translator import Translation, Translator
 from gateway.ir.batch import AnyResource
 from gateway.ir.value import Identity
 from tests.controller.translate.histories import Step, histories
 
-OPTIONS = st.sampled_from((Options(), Options(port_offset=8000), Options(bind_address="0.0.0.0", admin=("127.0.0.1", 81))))
+CLUSTER = replace(IN_CLUSTER, class_names=("tidegate",))
+STANDALONE = (Options(), Options(port_offset=8000), Options(bind_address="0.0.0.0", admin=("127.0.0.1", 81)))
+OPTIONS = st.sampled_from((*STANDALONE, CLUSTER, CLUSTER))
 
 
 class Follower:
@@ -27,6 +31,7 @@ class Follower:
     def __init__(self) -> None:
         self.resources: dict[Identity, AnyResource] = {}
         self.statuses: dict[Key, Status] = {}
+        self.infrastructure: dict[Key, Infrastructure] = {}
 
     def take(self, translation: Translation) -> None:
         """Each difference must be one: nothing is set twice alike, nothing removed that was not there."""
@@ -41,11 +46,22 @@ class Follower:
             self.statuses[status.object] = status
         for key in translation.gone:
             del self.statuses[key]
+        for wanted in translation.infrastructure:
+            assert self.infrastructure.get(wanted.gateway) != wanted
+            self.infrastructure[wanted.gateway] = wanted
+        for key in translation.unwanted:
+            del self.infrastructure[key]
+
+    @property
+    def found(self) -> tuple[Mapping[Any, Any], ...]:
+        """All that the differences add up to."""
+        return self.resources, self.statuses, self.infrastructure
 
 
 def state(translator: Translator) -> tuple[Mapping[Any, Any], ...]:
     """All that a translator says now."""
-    return dict(translator.resources()), dict(translator.statuses()), dict.fromkeys(translator.ignored())
+    wanted = dict(translator.infrastructure())
+    return dict(translator.resources()), dict(translator.statuses()), wanted, dict.fromkeys(translator.ignored())
 
 
 @pytest.mark.slow
@@ -59,10 +75,10 @@ def test_incremental_equals_from_nothing(history: list[Step], options: Options) 
     for puts, removes in history:
         follower.take(translator.apply(puts, removes))
         there = {key: obj for key, obj in there.items() if key not in removes} | {obj.key: obj for obj in puts}
-        assert (follower.resources, follower.statuses) == (translator.resources(), translator.statuses())
+        assert follower.found == state(translator)[:3]
     anew = Translator(options)
     assert anew.apply(there.values()).failures == ()
     assert state(translator) == state(anew)
     follower.take(translator.apply(removes=tuple(there)))
-    assert (follower.resources, follower.statuses) == ({}, {})
+    assert follower.found == ({}, {}, {})
     assert set(translator.sizes().values()) == {0}

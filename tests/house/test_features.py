@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.translate.classes import SUPPORTED_FEATURES
+from controller.translate.classes import CLUSTER_FEATURES, SUPPORTED_FEATURES
 from tests.house.markdown import code_of
 from tests.house.tree import ROOT, syntax_of, text_of
 
@@ -75,10 +75,19 @@ def test_every_golden_named_exists() -> None:
 
 
 def test_what_is_said_to_work_is_what_is_claimed() -> None:
-    """The features with state "yes" are those that a GatewayClass is told to support; the others say which issue brings them."""
+    """The features with state "yes" are those that a GatewayClass is told to support wherever Tidegate runs, "in a cluster" those that
+    only a cluster adds; the others say which issue brings them."""
     states = {row[0]: row[1] for row in rows("feature", "state")}
-    assert {feature for feature, state in states.items() if state == "yes"} | CORE == set(SUPPORTED_FEATURES)
-    assert not {feature: state for feature, state in states.items() if state != "yes" and not LEFT_OUT(state)}
+    everywhere, there = ({feature for feature, state in states.items() if state in words} for words in (("yes",), ("yes", "in a cluster")))
+    assert (everywhere | CORE, there | CORE) == (set(SUPPORTED_FEATURES), set(CLUSTER_FEATURES))
+    assert not {feature: state for feature, state in states.items() if feature not in there and not LEFT_OUT(state)}
+
+
+def test_all_is_claimed_in_a_cluster() -> None:
+    """A GatewayClass in a cluster is told to support every feature of the suite's profiles for gateways, in the order of their names."""
+    wanted = {feature for _, core, extended in table("profiles.tsv") for feature in (*core.split(","), *extended.split(",")) if feature}
+    assert CLUSTER_FEATURES == tuple(sorted(wanted))
+    assert SUPPORTED_FEATURES == tuple(sorted(SUPPORTED_FEATURES))
 
 
 def test_no_feature_is_missing() -> None:

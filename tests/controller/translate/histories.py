@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from controller.api.metadata import Object
 from controller.store import Key
+from controller.translate.names import service_name
 from tests.controller.translate.golden import parse, read
 
 Fields = dict[str, st.SearchStrategy[Any]]
@@ -18,6 +19,7 @@ Step = tuple[tuple[Object, ...], tuple[Key, ...]]
 NAMES = st.sampled_from(("a", "a", "b"))
 NAMESPACES = st.sampled_from(("one", "one", "two"))
 PORTS = st.sampled_from((80, 81))
+LISTENER_PORTS = st.sampled_from((80, 81, 80, 81, 15001, 25001))
 HOSTNAMES = st.sampled_from(("x.test", "*.test", "*.y.test", "z.y.test"))
 APPLICATIONS = st.sampled_from(("kubernetes.io/h2c", "kubernetes.io/wss", "http"))
 TRANSPORTS = st.sampled_from(("TCP", "UDP"))
@@ -42,7 +44,7 @@ def few(strategy: st.SearchStrategy[Any], least: int = 0, most: int = 2, unique_
 
 def documents(kind: str, namespaced: bool = True, names: st.SearchStrategy[str] = NAMES, **fields: st.SearchStrategy[Any]) -> Any:
     """Objects of a kind."""
-    own = always(name=names, creationTimestamp=AGES, generation=st.integers(1, 3))
+    own = always(name=names, creationTimestamp=AGES, generation=st.integers(1, 3), uid=st.just("u1"))
     metadata = st.builds(dict.__or__, own, always(namespace=NAMESPACES)) if namespaced else own
     return st.fixed_dictionaries({"kind": st.just(kind), "metadata": metadata, **fields})
 
@@ -77,21 +79,24 @@ allowed = some(
     kinds=st.sampled_from(([{"kind": "HTTPRoute"}], [{"kind": "HTTPRoute"}, {"kind": "TLSRoute"}], [{"kind": "TCPRoute"}])),
 )
 protocol = st.sampled_from(("HTTP", "HTTP", "HTTP", "QUIC"))
-plain = always({"hostname": HOSTNAMES, "allowedRoutes": allowed}, name=NAMES, port=PORTS, protocol=protocol)
+plain = always({"hostname": HOSTNAMES, "allowedRoutes": allowed}, name=NAMES, port=LISTENER_PORTS, protocol=protocol)
 secure = always(
     {"hostname": HOSTNAMES, "allowedRoutes": allowed},
-    name=NAMES, port=PORTS, protocol=st.just("HTTPS"), tls=always(certificateRefs=few(reference, least=1)),
+    name=NAMES, port=LISTENER_PORTS, protocol=st.just("HTTPS"), tls=always(certificateRefs=few(reference, least=1)),
 )  # fmt: skip
 passed = always(
     {"hostname": HOSTNAMES, "allowedRoutes": allowed},
-    name=NAMES, port=PORTS, protocol=st.just("TLS"),
+    name=NAMES, port=LISTENER_PORTS, protocol=st.just("TLS"),
     tls=st.one_of(st.just({"mode": "Passthrough"}), always(certificateRefs=few(reference, least=1))),
 )  # fmt: skip
-streamed = always({"allowedRoutes": allowed}, name=NAMES, port=PORTS, protocol=TRANSPORTS)
+streamed = always({"allowedRoutes": allowed}, name=NAMES, port=LISTENER_PORTS, protocol=TRANSPORTS)
 listeners = few(
     st.one_of(plain, secure, passed, streamed), least=1, most=3,
     unique_by=(lambda found: found["name"], lambda found: (found["port"], found["protocol"], found.get("hostname"))),
 )  # fmt: skip
+REQUESTED = "192.0.2.1"
+parameters = {"group": st.just("tidegate.dev"), "kind": st.sampled_from(("GatewayParameters", "GatewayParameters", "Other"))}
+class_parameters = always({"namespace": NAMESPACES}, **parameters, name=NAMES)
 parents = few(parent, least=1, unique_by=lambda found: (found["name"], found.get("namespace"), found.get("kind")))
 controller = st.sampled_from(("tidegate.dev/gateway-controller", "example.test/x"))
 referrers = st.sampled_from(("Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute", "TCPRoute"))
@@ -102,13 +107,16 @@ target = always({"sectionName": st.just("http")}, group=st.just(""), kind=st.jus
 whole_target = always(group=st.just(""), kind=st.just("Service"), name=NAMES)
 
 DOCUMENTS = st.one_of(
-    documents("GatewayClass", False, st.just("own"), spec=always(controllerName=controller)),
+    documents("GatewayClass", False, st.just("own"), spec=always({"parametersRef": class_parameters}, controllerName=controller)),
     documents("Gateway", spec=always(
         {
             "allowedListeners": st.fixed_dictionaries({"namespaces": st.sampled_from((
                 {"from": "All"}, {"from": "All"}, {"from": "Same"}, {"from": "Selector", "selector": {"matchLabels": {"tier": "edge"}}}
             ))}),
-            "addresses": st.sampled_from(([{"value": "127.0.0.2"}], [{"type": "Hostname", "value": "x.test"}])),
+            "addresses": st.sampled_from((
+                [{"value": "127.0.0.2"}], [{"type": "Hostname", "value": "x.test"}], [{}], [{"value": REQUESTED}, {"value": "192.0.2.2"}]
+            )),
+            "infrastructure": some(labels=st.just({"a": "b"}), parametersRef=always(**parameters, name=NAMES)),
             "tls": some(backend=always(clientCertificateRef=reference), frontend=always(default=some(validation=validation))),
         },
         gatewayClassName=st.sampled_from(("tidegate", "tidegate", "own")),
@@ -176,7 +184,27 @@ LABELLED = st.one_of(
     ),
 )  # fmt: skip
 
-OBJECTS = st.one_of(DOCUMENTS, DOCUMENTS, DOCUMENTS, LABELLED).map(parse)
+
+
+def _owned(document: dict[str, Any], owner: str) -> dict[str, Any]:
+    return document | {"metadata": document["metadata"] | {"ownerReferences": [{"uid": owner}]}}
+
+
+SERVICES = tuple(service_name(name, "tidegate", address) for name in ("a", "b") for address in ("", REQUESTED))
+DEPLOYED = st.one_of(
+    documents("GatewayParameters", spec=some(
+        replicas=st.integers(1, 2), resources=st.sampled_from(({"requests": {"cpu": 2}}, {"limits": {"cpu": 1}})),
+        service=some(type=st.sampled_from(("ClusterIP", "LoadBalancer"))),
+    )),
+    st.builds(_owned, documents(
+        "Service", names=st.sampled_from(SERVICES),
+        spec=always(type=st.sampled_from(("LoadBalancer", "NodePort")), clusterIP=st.just("10.96.0.1"), ports=st.just([{"port": 80}])),
+        status=some(loadBalancer=some(ingress=st.sampled_from(([{"ip": REQUESTED}], [{"ip": "192.0.2.9"}, {"hostname": "lb.test"}])))),
+    ), st.sampled_from(("u1", "u1", "u2"))),
+)  # fmt: skip
+"""What has an effect in a cluster only."""
+
+OBJECTS = st.one_of(DOCUMENTS, DOCUMENTS, DOCUMENTS, LABELLED, DEPLOYED).map(parse)
 
 
 SCENE = """

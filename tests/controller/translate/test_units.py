@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,21 +12,21 @@ import pytest
 from controller.api.metadata import Object
 from controller.graph import Graph, Unit, View
 from controller.store import Store
-from controller.translate.options import Options
+from controller.translate.options import IN_CLUSTER, Options
 from controller.translate.units import indexes, listings, tallies, units
 from tests.controller.translate.golden import parse, read
 
 MANY = 200
+STANDALONE = Options()
 
 
 class Runs:
     """A graph that counts how often each unit runs."""
 
-    def __init__(self, objects: Iterable[Object]) -> None:
+    def __init__(self, objects: Iterable[Object], options: Options = STANDALONE) -> None:
         self._runs: Counter[str] = Counter()
         self.most_reads: Counter[str] = Counter()
         """Of each unit how much the run that read most did."""
-        options = Options()
         self._graph = Graph(Store(indexes(), listings(options)), [self._counting(unit) for unit in units(options)], tallies())
         self._graph.apply(objects)
 
@@ -186,3 +186,46 @@ def test_a_policy_of_a_listener_set_runs_no_route(with_sets: Runs) -> None:
     ran = with_sets.of(parse({"kind": "ListenerPolicy", "metadata": {"name": "edge"}, "spec": spec}))
     assert ran["listener set"] == 1
     assert not {"route", "gateway", "relations"} & ran.keys()
+
+
+def deployed(address: str, name: str = "web") -> Object:
+    """The Service of a Gateway, with an address."""
+    document = f"""
+    {{kind: Service, metadata: {{name: {name}-tidegate, ownerReferences: [{{uid: ""}}]}},
+      spec: {{type: LoadBalancer, ports: [{{port: 80}}]}}, status: {{loadBalancer: {{ingress: [{{ip: {address}}}]}}}}}}
+    """
+    (found,) = read(document)[1]
+    return found
+
+
+def many_gateways() -> Iterator[Object]:
+    """A class with parameters, and Gateways with a Service and a route each."""
+    document = """
+    {kind: GatewayClass, metadata: {name: tidegate}, spec: {controllerName: tidegate.dev/gateway-controller}}
+    """
+    yield from read(document)[1]
+    for number in range(MANY):
+        gateway = {"gatewayClassName": "tidegate", "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]}
+        yield parse({"kind": "Gateway", "metadata": {"name": f"g{number}"}, "spec": gateway})
+        yield deployed("192.0.2.1", f"g{number}")
+        yield route(number, parent={"name": f"g{number}"})
+
+
+@pytest.fixture(scope="module")
+def in_cluster() -> Runs:
+    return Runs([service(), *many_gateways()], IN_CLUSTER)
+
+
+def test_an_address_that_comes_writes_one_status(in_cluster: Runs) -> None:
+    """What a Service of a Gateway is assigned concerns that Gateway's status, none of its listeners or routes, and no other Gateway.
+    The two units of all Services look whether routes refer to it."""
+    assert in_cluster.of(deployed("192.0.2.2", "g5")) == {"assignment": 1, "gateway status": 1, "backends": 1, "endpoints": 1}
+
+
+def test_a_changed_gateway_concerns_no_other(in_cluster: Runs) -> None:
+    """In a cluster Gateways on one port know nothing of one another."""
+    listeners = [{"name": "http", "port": 80, "protocol": "HTTP"}, {"name": "more", "port": 81, "protocol": "HTTP"}]
+    spec = {"gatewayClassName": "tidegate", "listeners": listeners}
+    ran = in_cluster.of(parse({"kind": "Gateway", "metadata": {"name": "g5"}, "spec": spec}))
+    assert (ran["gateway"], ran["infrastructure"], ran["gateway status"]) == (1, 1, 1)
+    assert not {"places", "claims", "moved ports"} & ran.keys()

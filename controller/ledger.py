@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from gateway.ir.batch import AnyResource, Batch, encode_in_parts, in_order
+from gateway.ir.batch import AnyResource, Batch, digest, encode_in_parts, in_order
 from gateway.ir.value import Identity
 
 _SLACK: Final = 1_000
@@ -21,7 +21,7 @@ _SLACK: Final = 1_000
 class Ledger:
     """Owner of the resources. A base is the revision a proxy stands at, None for one that must start from nothing."""
 
-    __slots__ = ("_changed", "_lines", "_oldest_base", "_resources", "revision")
+    __slots__ = ("_changed", "_digest", "_lines", "_oldest_base", "_resources", "revision")
 
     def __init__(self) -> None:
         self.revision = 0
@@ -29,6 +29,7 @@ class Ledger:
         self._changed: OrderedDict[Identity, int] = OrderedDict()
         self._oldest_base = 0
         self._lines: dict[int | None, tuple[bytes, ...]] = {}
+        self._digest = ""
 
     @property
     def resources(self) -> Mapping[Identity, AnyResource]:
@@ -46,6 +47,7 @@ class Ledger:
             return self.revision
         self.revision += 1
         self._lines.clear()
+        self._digest = ""
         for identity, resource in changed.items():
             if resource is None:
                 self._resources.pop(identity, None)
@@ -56,6 +58,12 @@ class Ledger:
         while len(self._changed) > len(self._resources) + _SLACK:
             self._oldest_base = self._changed.popitem(last=False)[1]
         return self.revision
+
+    def digest(self) -> str:
+        """Of the current resources, made when it is first asked for after a change."""
+        if not self._digest:
+            self._digest = digest(self._resources.values())
+        return self._digest
 
     def lines(self, base: int | None) -> tuple[bytes, ...]:
         """The encoded Batch that leads from a base to the present revision: equal for all who ask at this revision."""

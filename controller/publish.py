@@ -155,6 +155,11 @@ class Publisher:
         answered = zip(asked, futures, strict=True)
         return {subscriber.name: future.result() for subscriber, future in answered if future.done() and not future.cancelled()}
 
+    def close(self) -> None:
+        """There is nothing more to publish: every subscriber's stream ends after what is on its way."""
+        for subscriber in self._subscribers:
+            subscriber.writer.close()
+
     async def _send_batches(self, subscriber: _Subscriber, before_batch: BeforeBatch | None) -> None:
         while True:
             await subscriber.due.wait()
@@ -163,6 +168,9 @@ class Publisher:
                 continue
             if before_batch is not None:
                 await before_batch()
+            if subscriber.digest and subscriber.digest == self._ledger.digest():
+                subscriber.sent = self.revision  # from another connection, maybe to another controller: it has everything already
+            subscriber.digest = ""
             lines = self._ledger.lines(subscriber.sent)
             longest = max(map(len, lines))
             if longest > LINE_LIMIT:
@@ -218,7 +226,9 @@ class _Refused(Exception):
 class _Subscriber:
     """One connection. `sent` is the revision it will stand at once it has applied all that was sent, None for nothing."""
 
-    __slots__ = ("acknowledged", "answers", "due", "in_flight", "name", "presence", "reader", "rejected", "sent", "subscribed", "writer")
+    __slots__ = (
+        "acknowledged", "answers", "digest", "due", "in_flight", "name", "presence", "reader", "rejected", "sent", "subscribed", "writer",
+    )  # fmt: skip
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, presence: Presence) -> None:
         self.reader = reader
@@ -227,6 +237,7 @@ class _Subscriber:
         self.name = ""
         self.subscribed = False
         self.sent: int | None = None
+        self.digest = ""
         self.acknowledged = 0
         self.in_flight = False
         self.rejected: tuple[Rejection, ...] = ()
@@ -247,6 +258,7 @@ class _Subscriber:
         self.name = message.proxy
         self.subscribed = True
         self.sent = None
+        self.digest = message.digest
         self.due.set()
 
     def acknowledge(self, message: Ack) -> None:

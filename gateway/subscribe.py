@@ -13,6 +13,7 @@ from typing import Final, assert_never
 import msgspec
 
 from gateway.ir.batch import Ack, Answer, AnyMessage, AnyResource, Ask, Batch, Message, Rejection, Subscribe, encode
+from gateway.ir.identification import Refused
 from gateway.ir.value import Identity
 
 LINE_LIMIT: Final = 64 << 20
@@ -45,7 +46,7 @@ class _Name(msgspec.Struct, frozen=True):
     key: str = ""
 
 
-_message_decoder = msgspec.json.Decoder(_Envelope | Ask)
+_message_decoder = msgspec.json.Decoder(_Envelope | Ask | Refused)
 _resource_decoder = msgspec.json.Decoder(AnyResource)
 
 
@@ -103,12 +104,14 @@ class Subscription:
                         await self._batches.put(message)
                     case Ask():
                         tasks.create_task(self._answer(message))
+                    case Refused():
+                        raise StreamError(f"the server of the configuration stream refuses us: {message.reason}")
                     case _:
                         assert_never(message)
         finally:
             applying.cancel()
 
-    async def _receive(self) -> _Envelope | Ask | None:
+    async def _receive(self) -> _Envelope | Ask | Refused | None:
         """The next message, None at the end of the stream, also when it ends inside a message: then the server died."""
         try:
             line = await self._reader.readline()
@@ -119,7 +122,7 @@ class Subscription:
         if not line.endswith(b"\n"):
             return None
         try:
-            message: _Envelope | Ask = _message_decoder.decode(line)
+            message: _Envelope | Ask | Refused = _message_decoder.decode(line)
         except msgspec.MsgspecError as error:
             raise StreamError(f"a message of the configuration stream cannot be read: {error}; are both ends of one version?") from error
         return message

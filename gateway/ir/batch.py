@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -35,8 +37,10 @@ class Subscribe(Message, frozen=True, tag="subscribe"):
 
     proxy: str
     scope: str = ""
+    """namespace/name of the Gateway; '' where the stream has one scope only."""
     revision: int = 0
     digest: str = ""
+    """`digest` of all resources that I have: if they are what is current, the first Batch is an empty one, and no snapshot."""
 
 
 class Batch(Message, frozen=True, tag="batch"):
@@ -105,6 +109,15 @@ _decoder = msgspec.json.Decoder(AnyMessage)
 def encode(message: AnyMessage) -> bytes:
     """One line, newline included."""
     return _encoder.encode(message) + b"\n"
+
+
+def digest(resources: Iterable[AnyResource]) -> str:
+    """Hex SHA-256 over all resources in order: equal at both ends exactly if they have the same. Takes as long as encoding them."""
+    hashed = sha256()
+    for resource in in_order(tuple(resources)):
+        hashed.update(_encoder.encode(resource))
+        hashed.update(b"\n")
+    return hashed.hexdigest()
 
 
 def encode_in_parts(batch: Batch) -> tuple[bytes, ...]:

@@ -1,0 +1,194 @@
+"""The proxy's end of the link to its controller: an identity, and encrypted connections on which the configuration stream runs.
+
+The identity is asked for with the ServiceAccount's token on a connection of its own, and renewed at half life. Connections that
+are there stay: a new identity is for new ones. One that cannot be renewed is used for as long as it is valid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+from cryptography import x509
+
+from gateway.ir.identification import Identify, Identity, Refused, decode_identification, encode_identification
+from gateway.net.keepalive import notice_vanished_backend
+from gateway.subscribe import LINE_LIMIT
+from mesh.rotation import renew_at, wait_after
+from mesh.signing_request import KeyPair, client_context
+
+_DEADLINE: Final = 10.0
+"""Seconds for a connection and its handshake, and for the answer to Identify."""
+_ANSWER_LIMIT: Final = 256 << 10
+"""Bytes of the answer to Identify: a chain and some roots."""
+_SHORT_LIVED: Final = 5.0
+"""Seconds: after a connection that ended sooner the identity is doubted. With TLS 1.3 a certificate that the server does not take ends
+the connection only after our side of the handshake is done."""
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class LinkError(ConnectionError):
+    """The controller cannot be reached, is not who it should be, or refuses us; the message says which and what to mend."""
+
+
+class Controller(NamedTuple):
+    """Where the controller is, and the files that prove each to the other; both are read again whenever they are needed."""
+
+    address: str
+    """HOST:PORT; the host is the DNS name that its certificate must bear."""
+    trust: Path
+    """PEM of the roots that vouch for it (ca.crt)."""
+    token: Path
+    """Our ServiceAccount's token for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An identity in use. Times are seconds of the clock."""
+
+    identity: Identity
+    keys: KeyPair
+    trust: str
+    renew_at: float
+    not_after: float
+
+
+class Link:
+    """Owner of a proxy's identity. `proxy` and `scope` (namespace/name of the Gateway) are what it is called in messages and logs."""
+
+    def __init__(self, controller: Controller, proxy: str, scope: str, clock: Callable[[], float] = time.time) -> None:
+        self._controller = controller
+        self._host, _, port = controller.address.rpartition(":")
+        self._port = int(port)
+        self._proxy, self._scope = proxy, scope
+        self._clock = clock
+        self._held: _Held | None = None
+        self._renewing = asyncio.Lock()
+        self._failures = 0
+        self._try_at = 0.0
+        self._connected_at: float | None = None
+        self._news = asyncio.Event()
+
+    @property
+    def identity(self) -> Identity | None:
+        """What was issued last, None before the first."""
+        return None if self._held is None else self._held.identity
+
+    async def connect(self) -> Connection:
+        """A new connection under the present identity, which is got or renewed first where that is due.
+
+        Waits where the controller has refused before, longer each time. Raises LinkError and OSError; whoever calls tries again.
+        """
+        loop = asyncio.get_running_loop()
+        if self._connected_at is not None and loop.time() - self._connected_at < _SHORT_LIVED:
+            self._held = None
+        self._connected_at = None
+        trust = self._read(self._controller.trust)
+        held = await self._current(trust)
+        try:
+            context = client_context(trust)
+            held.keys.load_into(context, held.identity.chain)
+        except ssl.SSLError as error:
+            self._held = None
+            raise LinkError(f"the identity that {self._controller.address} issued cannot be used: {error}") from error
+        connection = await self._open(context, LINE_LIMIT)
+        self._connected_at = loop.time()
+        return connection
+
+    async def keep(self) -> None:
+        """Renews the identity when it is due, for as long as it runs; without it only `connect` does."""
+        while True:
+            held = self._held
+            if held is None:
+                self._news.clear()
+                await self._news.wait()
+                continue
+            await asyncio.sleep(max(held.renew_at - self._clock(), 1.0))
+            try:
+                await self._current(self._read(self._controller.trust))
+            except OSError:
+                pass  # `connect` meets the same, and says it
+
+    async def _current(self, trust: str) -> _Held:
+        """The identity, renewed where it is due or was issued under other roots. One that is valid does for as long as that fails."""
+        async with self._renewing:
+            held, now = self._held, self._clock()
+            if held is not None and now < held.renew_at and held.trust == trust:
+                return held
+            usable = held if held is not None and now < held.not_after else None
+            wait = self._try_at - asyncio.get_running_loop().time()
+            if usable is not None and wait > 0:
+                return usable
+            await asyncio.sleep(max(wait, 0.0))
+            try:
+                self._held = await self._identify(trust)
+            except OSError:
+                self._failures += 1
+                self._try_at = asyncio.get_running_loop().time() + wait_after(self._failures, random.random())
+                if usable is None:
+                    raise
+                return usable
+            self._failures, self._try_at = 0, 0.0
+            self._news.set()
+            return self._held
+
+    async def _identify(self, trust: str) -> _Held:
+        keys = KeyPair()
+        question = Identify(self._proxy, self._read(self._controller.token).strip(), keys.request())
+        try:
+            context = client_context(trust)
+        except ssl.SSLError as error:
+            raise LinkError(f"{self._controller.trust} holds no readable CERTIFICATE in PEM: {error}") from error
+        reader, writer = await self._open(context, _ANSWER_LIMIT)
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                writer.write(encode_identification(question))
+                answer = decode_identification(await reader.readline())
+        except (TimeoutError, ValueError, msgspec.MsgspecError) as error:
+            raise LinkError(f"{self._controller.address} gave no proper answer to Identify: {error or 'it took too long'}") from error
+        finally:
+            writer.close()
+        match answer:
+            case Identity():
+                return self._hold(answer, keys, trust)
+            case Refused():
+                raise LinkError(f"{self._controller.address} refuses to identify {self._proxy} of Gateway {self._scope}: {answer.reason}")
+            case Identify():
+                raise LinkError(f"{self._controller.address} answered Identify with a question")
+
+    def _hold(self, answer: Identity, keys: KeyPair, trust: str) -> _Held:
+        try:
+            leaf = x509.load_pem_x509_certificate(answer.chain.encode())
+        except ValueError as error:
+            raise LinkError(f"{self._controller.address} issued what is no certificate: {error}") from error
+        begin, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+        return _Held(answer, keys, trust, renew_at(begin, end, random.random()), end)
+
+    async def _open(self, context: ssl.SSLContext, limit: int) -> Connection:
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                reader, writer = await asyncio.open_connection(
+                    self._host, self._port, ssl=context, server_hostname=self._host, limit=limit, ssl_shutdown_timeout=1.0
+                )
+        except TimeoutError as error:
+            raise LinkError(f"{self._controller.address} did not answer within {_DEADLINE:.0f} s") from error
+        except ssl.SSLCertVerificationError as error:
+            raise LinkError(
+                f"{self._controller.address} is not vouched for by {self._controller.trust}, or for another name: {error.verify_message}"
+            ) from error
+        notice_vanished_backend(writer.get_extra_info("socket"))
+        return reader, writer
+
+    def _read(self, file: Path) -> str:
+        try:
+            return file.read_text(encoding="ascii")
+        except (OSError, UnicodeError) as error:
+            raise LinkError(f"cannot read {file}, which the Pod mounts: {error}") from error

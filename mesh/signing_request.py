@@ -1,0 +1,68 @@
+"""A key of a process's own, the request to certify it, and the TLS contexts of our links made from what comes back.
+
+The key is made here and lives in this process's memory alone; what goes out is the request. TLS 1.3 and strict X.509: both
+ends are ours, and so are all certificates.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from gateway.net.alerts import CarefulSslObject
+from gateway.net.certificate_names import certificate_blocks
+from gateway.net.key_material import private_file
+
+
+class KeyPair:
+    """A new P-256 key."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+
+    def request(self) -> str:
+        """PKCS #10, PEM. It names nobody: who the key belongs to is the authority's to say."""
+        builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+    def load_into(self, context: ssl.SSLContext, chain: str) -> None:
+        """Has the context present the chain. Raises ssl.SSLError for one that is not of this key or cannot be read."""
+        encryption = serialization.NoEncryption()
+        key = self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption).decode()
+        with private_file("\n".join((*certificate_blocks(chain), key))) as path:
+            context.load_cert_chain(path)
+
+
+def client_context(roots: str) -> ssl.SSLContext:
+    """Trusts these roots alone (PEM) and demands the server's DNS name. Raises ssl.SSLError for text without a readable certificate."""
+    context = _link_context(ssl.PROTOCOL_TLS_CLIENT, roots)
+    context.hostname_checks_common_name = False
+    return context
+
+
+def server_context(roots: str) -> ssl.SSLContext:
+    """Asks for a client certificate and takes none, or one that these roots (PEM) vouch for. Nothing is resumed: who comes is judged."""
+    context = _link_context(ssl.PROTOCOL_TLS_SERVER, roots)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    return context
+
+
+class _LinkContext(ssl.SSLContext):
+    """A malformed name in the peer's certificate fails the handshake as any other bad certificate."""
+
+    sslobject_class = CarefulSslObject
+
+
+def _link_context(protocol: int, roots: str) -> ssl.SSLContext:
+    context = _LinkContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    context.load_verify_locations(cadata="\n".join((*certificate_blocks(roots), "")))
+    return context

@@ -130,8 +130,8 @@ class Publisher:
                     await self._read(subscriber)
                 finally:
                     sending.cancel()
-        except* ConnectionError:
-            pass
+        except* OSError:
+            pass  # the connection broke, over TLS also by what cannot be decrypted
         except* _Refused as group:
             self._problem(f"{subscriber.name or 'a subscriber'} was cut off: {group.exceptions[0]}")
         finally:

@@ -115,7 +115,7 @@ class Subscription:
         """The next message, None at the end of the stream, also when it ends inside a message: then the server died."""
         try:
             line = await self._reader.readline()
-        except ConnectionError:
+        except OSError:  # over TLS also what cannot be decrypted, and a certificate of ours that is not taken
             return None
         except ValueError as error:
             raise StreamError(f"a message of the configuration stream is longer than {LINE_LIMIT >> 20} MiB") from error

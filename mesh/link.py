@@ -85,10 +85,9 @@ class Link:
     async def connect(self) -> Connection:
         """A new connection under the present identity, which is got or renewed first where that is due.
 
-        Waits where the controller has refused before, longer each time. Raises LinkError and OSError; whoever calls tries again.
+        Waits where the controller has refused before, longer each time. Raises LinkError; whoever calls tries again.
         """
-        loop = asyncio.get_running_loop()
-        if self._connected_at is not None and loop.time() - self._connected_at < _SHORT_LIVED:
+        if self._connected_at is not None and self._clock() - self._connected_at < _SHORT_LIVED:
             self._held = None
         self._connected_at = None
         trust = self._read(self._controller.trust)
@@ -96,11 +95,11 @@ class Link:
         try:
             context = client_context(trust)
             held.keys.load_into(context, held.identity.chain)
-        except ssl.SSLError as error:
+        except (ssl.SSLError, ValueError) as error:
             self._held = None
             raise LinkError(f"the identity that {self._controller.address} issued cannot be used: {error}") from error
         connection = await self._open(context, LINE_LIMIT)
-        self._connected_at = loop.time()
+        self._connected_at = self._clock()
         return connection
 
     async def keep(self) -> None:
@@ -114,7 +113,7 @@ class Link:
             await asyncio.sleep(max(held.renew_at - self._clock(), 1.0))
             try:
                 await self._current(self._read(self._controller.trust))
-            except OSError:
+            except LinkError:
                 pass  # `connect` meets the same, and says it
 
     async def _current(self, trust: str) -> _Held:
@@ -130,7 +129,7 @@ class Link:
             await asyncio.sleep(max(wait, 0.0))
             try:
                 self._held = await self._identify(trust)
-            except OSError:
+            except LinkError:
                 self._failures += 1
                 self._try_at = asyncio.get_running_loop().time() + wait_after(self._failures, random.random())
                 if usable is None:
@@ -145,7 +144,7 @@ class Link:
         question = Identify(self._proxy, self._read(self._controller.token).strip(), keys.request())
         try:
             context = client_context(trust)
-        except ssl.SSLError as error:
+        except (ssl.SSLError, ValueError) as error:
             raise LinkError(f"{self._controller.trust} holds no readable CERTIFICATE in PEM: {error}") from error
         reader, writer = await self._open(context, _ANSWER_LIMIT)
         try:
@@ -184,6 +183,8 @@ class Link:
             raise LinkError(
                 f"{self._controller.address} is not vouched for by {self._controller.trust}, or for another name: {error.verify_message}"
             ) from error
+        except OSError as error:
+            raise LinkError(f"{self._controller.address} cannot be reached: {error}") from error
         notice_vanished_backend(writer.get_extra_info("socket"))
         return reader, writer
 

@@ -39,7 +39,8 @@ class KeyPair:
 
 
 def client_context(roots: str) -> ssl.SSLContext:
-    """Trusts these roots alone (PEM) and demands the server's DNS name. Raises ssl.SSLError for text without a readable certificate."""
+    """Trusts these roots alone (PEM) and demands the server's DNS name. Raises ssl.SSLError or ValueError
+    for text without a readable certificate."""
     context = _link_context(ssl.PROTOCOL_TLS_CLIENT, roots)
     context.hostname_checks_common_name = False
     return context

@@ -1,0 +1,67 @@
+"""A Publisher for each Gateway: what a change means for it is published there, and its proxies are served by it.
+
+Every replica of the controller has all of them. Revisions count anew in each; a proxy that comes over says by digest what it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from controller.publish import Publisher
+from controller.scopes import ScopedChange, Scopes
+from gateway.ir.batch import AnyResource
+from gateway.ir.value import Identity
+
+
+class Publishers:
+    """Owner of the publishers by scope, which is the key of a Gateway (namespace/name).
+
+    `problem` is told what a log should know, `moved` the scope in which a subscriber acknowledged something or went away.
+    """
+
+    def __init__(self, problem: Callable[[str], None], moved: Callable[[str], None] = lambda scope: None) -> None:
+        self._problem = problem
+        self._moved = moved
+        self._scopes = Scopes()
+        self._publishers: dict[str, Publisher] = {}
+        self._opened = asyncio.Event()
+
+    def __iter__(self) -> Iterator[str]:
+        """The scopes that are there."""
+        return iter(tuple(self._publishers))
+
+    def publish(self, set: Iterable[AnyResource], remove: Iterable[Identity]) -> dict[str, int]:
+        """One change of everything; returns the new revision of each scope in which something differs.
+
+        A scope is there from the change that sets its Gateway to the one that removes it, which ends its subscribers' streams.
+        """
+        division = self._scopes.change(set, remove)
+        for scope in division.closed:
+            self._publishers.pop(scope).close()
+        for scope in division.opened:
+            self._publishers[scope] = Publisher(partial(self._tell, scope), partial(self._moved, scope))
+        changes: dict[str, ScopedChange] = {**division.opened, **division.changed}
+        revisions = {scope: self._publishers[scope].publish(change.set, change.remove) for scope, change in changes.items()}
+        if division.opened:
+            self._opened.set()
+            self._opened.clear()
+        return revisions
+
+    def publisher(self, scope: str) -> Publisher | None:
+        """Of a scope that is there."""
+        return self._publishers.get(scope)
+
+    async def opened(self, scope: str, timeout: float) -> Publisher | None:
+        """As `publisher`, but waits so many seconds for the scope: a Pod may be up before this replica has seen its Gateway."""
+        try:
+            async with asyncio.timeout(timeout):
+                while scope not in self._publishers:
+                    await self._opened.wait()
+        except TimeoutError:
+            pass
+        return self._publishers.get(scope)
+
+    def _tell(self, scope: str, problem: str) -> None:
+        self._problem(f"Gateway {scope}: {problem}")

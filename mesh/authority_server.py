@@ -1,0 +1,62 @@
+"""The controller's end of Identify: the token says who asks, and the authority certifies their key for exactly that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from cryptography import x509
+
+from gateway.ir.identification import Identify, Identity, Refused
+from mesh.authority import Authority, UnacceptableRequest
+from mesh.identity import InvalidSpiffeId
+
+DEADLINE: Final = 10.0
+"""Seconds for a review, waiting for its turn included."""
+AT_ONCE: Final = 16
+"""Reviews under way: each is a request to the API server."""
+
+
+class Account(Protocol):
+    """Whose token it is."""
+
+    @property
+    def namespace(self) -> str:
+        """Of the ServiceAccount."""
+
+    @property
+    def service_account(self) -> str:
+        """Its name."""
+
+
+Review = Callable[[str], Awaitable[Account | None]]
+"""Asks the cluster about a token for our audience; None if it is not valid. Raises OSError if it cannot be asked."""
+
+
+class AuthorityServer:
+    """Answers Identify."""
+
+    def __init__(self, authority: Callable[[], Authority], review: Review) -> None:
+        self._authority = authority
+        self._review = review
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def identify(self, question: Identify) -> Identity | Refused:
+        """Never raises for what is asked, nor for a cluster that does not answer."""
+        try:
+            async with asyncio.timeout(DEADLINE), self._turns:
+                account = await self._review(question.token)
+        except TimeoutError:
+            return Refused(f"the token could not be reviewed within {DEADLINE:.0f} s; the API server is slow or away")
+        except OSError as error:
+            return Refused(f"the token could not be reviewed: {error}")
+        if account is None:
+            return Refused("the token is not valid here: it has expired, is of another cluster, or not for the audience of the controller")
+        authority, now = self._authority(), datetime.now(UTC)
+        try:
+            chain = authority.issue(question.csr, (account.namespace, account.service_account), now, x509.random_serial_number())
+        except (UnacceptableRequest, InvalidSpiffeId) as error:
+            return Refused(str(error))
+        return Identity(chain, authority.bundle(now))

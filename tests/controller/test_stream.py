@@ -1,0 +1,363 @@
+"""The configuration stream over real TLS: who gets an identity, who gets which configuration, and what everybody else is told."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from controller.stream import Limits
+from controller.stream_connection import FIRST_LINE_LIMIT, MESSAGE_LIMIT
+from gateway.ir.batch import Ack, Batch, Subscribe, digest
+from gateway.ir.identification import Identify, Identity, Refused
+from mesh.signing_request import client_context
+from tests import certificates
+from tests.controller.streaming import Account, Cluster, controller, gateway, leaf_of, question
+from tests.running import run
+
+WEB = ("shop", "web-tidegate")
+
+
+def test_a_stranger_may_ask_for_an_identity_and_gets_that_of_its_token() -> None:
+    """The token decides whose certificate it is; the connection ends with the answer."""
+
+    async def test() -> None:
+        async with controller() as running:
+            peer = await running.dial()
+            peer.send(question())
+            answer = await peer.answer()
+            assert "spiffe://cluster.local/ns/shop/sa/web-tidegate" in str(leaf_of(answer).extensions)
+            assert isinstance(answer, Identity)
+            assert answer.roots == running.bundle
+            assert await peer.ended()
+            await peer.close()
+
+    run(test)
+
+
+def test_a_stranger_may_not_subscribe() -> None:
+    """Without a client certificate only Identify is heard, and the configuration stays unread."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/web"))
+            for message in (Subscribe("pod", "shop/web"), Refused("no")):
+                peer = await running.dial()
+                peer.send(message)
+                answer = await peer.answer()
+                assert isinstance(answer, Refused)
+                assert "Identify" in answer.reason
+                assert await peer.ended()
+                await peer.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "token", "words"),
+    [
+        (Cluster(), "forged", "not valid"),
+        (Cluster(tokens={}), "good", "not for the audience"),
+        (Cluster(broken="the API server is away"), "good", "the API server is away"),
+        (Cluster(tokens={"good": Account("shop", "a b")}), "good", "path segment"),
+    ],
+)
+def test_a_token_that_does_not_count_is_refused_with_the_reason(cluster: Cluster, token: str, words: str) -> None:
+    """Forged, expired or for another audience (all of which TokenReview says), or not to be reviewed: no identity, and why."""
+
+    async def test() -> None:
+        async with controller(cluster) as running:
+            peer = await running.dial()
+            peer.send(question(token))
+            answer = await peer.answer()
+            assert isinstance(answer, Refused)
+            assert words in answer.reason
+            assert token not in "".join(running.problems)
+            assert await peer.ended()
+            await peer.close()
+
+    run(test)
+
+
+def test_a_proxy_gets_the_configuration_of_its_gateway_and_changes_of_it() -> None:
+    """Snapshot first, then differences, of this Gateway alone."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/web"), gateway("shop/other"))
+            peer = await running.dial(running.issue(WEB))
+            assert await peer.subscribed("shop/web") == Batch(1, (gateway("shop/web"),), snapshot=True)
+            running.publish(gateway("shop/third"))
+            changed = gateway("shop/web", "shop/certificate")
+            running.publish(changed)
+            assert await peer.batch() == Batch(2, (changed,))
+            await peer.close()
+
+    run(test)
+
+
+def test_a_proxy_that_asks_for_another_gateway_is_refused_with_both_names() -> None:
+    """NGF CVE-2026-96615: no Pod may pose as another Gateway's proxy."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/web"), gateway("bank/vault"))
+            peer = await running.dial(running.issue(WEB))
+            peer.send(Subscribe("pod", "bank/vault"))
+            answer = await peer.answer()
+            assert isinstance(answer, Refused)
+            assert "sa/web-tidegate may read the configuration of Gateway shop/web" in answer.reason
+            assert "bank/vault" in answer.reason
+            assert await peer.ended()
+            await peer.close()
+
+    run(test)
+
+
+def test_an_identity_of_no_gateway_reads_nothing() -> None:
+    """A certificate of ours is not enough: the account must be a Gateway's."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/web"))
+            peer = await running.dial(running.issue(("shop", "default")))
+            peer.send(Subscribe("pod", "shop/web"))
+            answer = await peer.answer()
+            assert isinstance(answer, Refused)
+            assert "no Gateway" in answer.reason
+            await peer.close()
+
+    run(test)
+
+
+def client_of(authority: certificates.Authority, bundle: str, *names: str, validity: certificates.Validity) -> ssl.SSLContext:
+    from gateway.net.key_material import private_file
+
+    pair = authority.issue(*names, common_name="", validity=validity)
+    context = client_context(bundle)
+    with private_file(pair.chain + pair.private_key) as path:
+        context.load_cert_chain(path)
+    return context
+
+
+def test_the_certificate_of_a_foreign_authority_is_not_taken() -> None:
+    """Whatever names it bears: the handshake fails, and nothing is answered."""
+
+    async def test() -> None:
+        stranger = certificates.Authority()
+        async with controller() as running:
+            running.publish(gateway("shop/web"))
+            context = client_of(stranger, running.bundle, "spiffe://cluster.local/ns/shop/sa/web-tidegate", validity=certificates.CURRENT)
+            peer = await running.dial(context)
+            peer.send(Subscribe("pod", "shop/web"))
+            with pytest.raises((OSError, asyncio.IncompleteReadError)):
+                await peer.answer()
+            await peer.close()
+
+    run(test)
+
+
+def test_an_expired_certificate_is_not_taken() -> None:
+    """The handshake fails."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/web"))
+            peer = await running.dial(running.issue(WEB, now=datetime.now(UTC) - timedelta(hours=25)))
+            peer.send(Subscribe("pod", "shop/web"))
+            with pytest.raises((OSError, asyncio.IncompleteReadError)):
+                await peer.answer()
+            await peer.close()
+
+    run(test)
+
+
+def test_a_connection_ends_with_its_certificate() -> None:
+    """Whoever does not renew is cut off when its time is over, though the handshake was in time."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/web"))
+            peer = await running.dial(running.issue(WEB, now=datetime.now(UTC) - timedelta(hours=24, seconds=-1)))
+            await peer.subscribed("shop/web")
+            assert await peer.ended()
+            await peer.close()
+
+    run(test)
+
+
+def test_a_proxy_may_be_up_before_its_gateway_is_known() -> None:
+    """It waits, and gets its snapshot when the Gateway appears."""
+
+    async def test() -> None:
+        async with controller() as running:
+            peer = await running.dial(running.issue(WEB))
+            subscribing = asyncio.create_task(peer.subscribed("shop/web"))
+            early = await running.dial()
+            early.send(question())
+            await early.answer()
+            assert not subscribing.done()
+            running.publish(gateway("shop/web"))
+            assert (await subscribing).snapshot
+            await early.close()
+            await peer.close()
+
+    run(test)
+
+
+def test_a_gateway_that_never_appears_is_refused() -> None:
+    """The wait has an end."""
+
+    async def test() -> None:
+        async with controller(limits=Limits(patience=0.0)) as running:
+            peer = await running.dial(running.issue(WEB))
+            peer.send(Subscribe("pod", "shop/web"))
+            answer = await peer.answer()
+            assert isinstance(answer, Refused)
+            assert "shop/web is not known here" in answer.reason
+            await peer.close()
+
+    run(test)
+
+
+def test_a_gateway_that_is_gone_ends_the_streams_of_its_proxies() -> None:
+    """And of no others."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/web"), gateway("shop/other"))
+            peer, other = await running.dial(running.issue(WEB)), await running.dial(running.issue(("shop", "other-tidegate")))
+            await peer.subscribed("shop/web")
+            await other.subscribed("shop/other")
+            running.publishers.publish((), [("Gateway", "shop/web")])
+            assert await peer.ended()
+            assert list(running.publishers) == ["shop/other"]
+            changed = gateway("shop/other", "shop/certificate")
+            running.publish(changed)
+            assert (await other.batch()).set == (changed,)
+            await other.close()
+            await peer.close()
+
+    run(test)
+
+
+@pytest.mark.slow
+def test_two_hundred_proxies_that_come_back_with_everything_get_no_snapshot() -> None:
+    """A controller that restarts is not asked to send what nobody misses; the one proxy that has something else gets all of it."""
+
+    async def test() -> None:
+        held = gateway("shop/web")
+        async with controller() as running:
+            running.publish(held)
+            context = running.issue(WEB)
+            peers = [await running.dial(context, f"127.0.1.{number + 1}") for number in range(200)]
+            batches = await asyncio.gather(*(peer.subscribed("shop/web", digest([held])) for peer in peers))
+            assert set(batches) == {Batch(1)}
+            publisher = running.publishers.publisher("shop/web")
+            assert publisher is not None
+            await publisher.acknowledged(1)
+            assert len(publisher.subscribers) == 200
+            behind = await running.dial(context, "127.0.2.1")
+            assert await behind.subscribed("shop/web", digest([])) == Batch(1, (held,), snapshot=True)
+            for peer in (behind, *peers):
+                await peer.close()
+
+    run(test)
+
+
+def test_the_first_message_is_kept_small() -> None:
+    """Unauthenticated bytes are at most 64 KiB (Istio CVE-2022-23635); the connection ends."""
+
+    async def test() -> None:
+        async with controller() as running:
+            peer = await running.dial()
+            peer.send(Identify("pod", "t" * FIRST_LINE_LIMIT * 2, ""))
+            assert await peer.ended()
+            assert running.cluster.reviews == 0
+            await peer.close()
+
+    run(test)
+
+
+@pytest.mark.slow
+def test_a_subscriber_that_says_too_much_is_cut_off_alone() -> None:
+    """A message over the limit ends its connection; others go on."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/web"))
+            good, bad = await running.dial(running.issue(WEB)), await running.dial(running.issue(WEB))
+            await good.subscribed("shop/web")
+            await bad.subscribed("shop/web")
+            bad.writer.write(b" " * (MESSAGE_LIMIT + 1))
+            assert await bad.ended()
+            changed = gateway("shop/web", "shop/certificate")
+            running.publish(changed)
+            assert (await good.batch()).set == (changed,)
+            await bad.close()
+            await good.close()
+
+    run(test)
+
+
+def test_what_comes_together_with_the_first_message_is_not_lost() -> None:
+    """A proxy need not wait between Subscribe and what follows it."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/web"))
+            peer = await running.dial(running.issue(WEB))
+            peer.send(Subscribe("first", "shop/web"), Ack(1))
+            assert await peer.ended()
+            assert any("acknowledged revision 1" in problem for problem in running.problems)
+            await peer.close()
+
+    run(test)
+
+
+def test_many_at_one_address_keep_nobody_else_out() -> None:
+    """Connections that have not said what they want are counted by address, from accept on."""
+
+    async def test() -> None:
+        async with controller(limits=Limits(unknown_per_address=2)) as running:
+            crowd = [await running.dial(local="127.0.0.7") for _ in range(2)]
+            with pytest.raises(ConnectionError):
+                await running.dial(local="127.0.0.7")
+            peer = await running.dial()
+            peer.send(question())
+            assert isinstance(await peer.answer(), Identity)
+            for member in (*crowd, peer):
+                await member.close()
+
+    run(test)
+
+
+def test_somebody_who_says_nothing_is_not_waited_for() -> None:
+    """Handshake and first message have a deadline each."""
+
+    async def test() -> None:
+        async with controller(limits=Limits(deadline=0.05)) as running:
+            peer = await running.dial()
+            assert await peer.ended()
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+            assert await reader.read() == b""
+            writer.close()
+            await peer.close()
+
+    run(test)
+
+
+def test_tls_is_1_3_alone() -> None:
+    """Both ends are ours: nothing older has to be spoken."""
+
+    async def test() -> None:
+        async with controller() as running:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(cadata=running.bundle)
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await running.dial(context)
+
+    run(test)

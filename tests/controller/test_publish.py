@@ -17,7 +17,7 @@ from controller import publish
 from controller.publish import BeforeBatch, Presence, Publisher, Standing
 from gateway.ir import batch
 from gateway.ir.backend import Backend
-from gateway.ir.batch import PART, Ack, Answer, AnyMessage, AnyResource, Ask, Batch, Rejection, Subscribe, decode, encode
+from gateway.ir.batch import PART, Ack, Answer, AnyMessage, AnyResource, Ask, Batch, Rejection, Subscribe, decode, digest, encode
 from gateway.ir.value import Identity, Source
 from gateway.subscribe import LINE_LIMIT, Subscription
 from tests.running import run
@@ -110,6 +110,37 @@ def test_nothing_is_sent_before_anything_is_known() -> None:
             await answering
             publisher.publish((), ())
             assert await peer.batch() == Batch(1, snapshot=True)
+
+    run(test)
+
+
+def test_a_subscriber_that_has_everything_gets_an_empty_batch() -> None:
+    """Design 4: the digest says so, whichever server it had it from; then it gets differences as all others."""
+
+    async def test() -> None:
+        publisher, _ = publisher_with(backend("a"), backend("c"))
+        async with served(publisher, "") as peer, served(publisher, "") as other:
+            peer.send(Subscribe("p", revision=90, digest=digest([backend("c"), backend("a")])))
+            assert await peer.batch() == Batch(1)
+            peer.send(Ack(1))
+            other.send(Subscribe("q", digest=digest([backend("a")])))
+            assert (await other.batch()).snapshot
+            publisher.publish([backend("b")], ())
+            assert await peer.batch() == Batch(2, (backend("b"),))
+
+    run(test)
+
+
+def test_closing_ends_every_stream() -> None:
+    """There is nothing more to come, and who waits is told by the end."""
+
+    async def test() -> None:
+        publisher, _ = publisher_with(backend("a"))
+        async with served(publisher, "one") as one, served(publisher, "") as two:
+            await one.batch()
+            publisher.close()
+            assert await one.ended()
+            assert await two.ended()
 
     run(test)
 

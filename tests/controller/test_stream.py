@@ -7,14 +7,18 @@ import ssl
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from controller.stream import Limits
 from controller.stream_connection import FIRST_LINE_LIMIT, MESSAGE_LIMIT
 from gateway.ir.batch import Ack, Batch, Subscribe, digest
 from gateway.ir.identification import Identify, Identity, Refused
+from mesh.roots import Root
 from mesh.signing_request import client_context
 from tests import certificates
-from tests.controller.streaming import Account, Cluster, controller, gateway, leaf_of, question
+from tests.controller.streaming import Account, Cluster, controller, gateway, leaf_of, new_root, question
 from tests.running import run
 
 WEB = ("shop", "web-tidegate")
@@ -155,6 +159,81 @@ def test_the_certificate_of_a_foreign_authority_is_not_taken() -> None:
             with pytest.raises((OSError, asyncio.IncompleteReadError)):
                 await peer.answer()
             await peer.close()
+
+    run(test)
+
+
+def uri(text: str) -> x509.UniformResourceIdentifier:
+    return x509.UniformResourceIdentifier(text)
+
+
+def signed_by(root: Root, *names: x509.GeneralName) -> ssl.SSLContext:
+    """A client with a certificate that our root has signed, with names that our authority never gives."""
+    from gateway.net.key_material import private_file
+
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    above = root.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    leaf = (
+        x509.CertificateBuilder(root.certificate.subject, x509.Name([]), key.public_key(), 5, now, now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=True)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(above), critical=False)
+        .sign(root.key, hashes.SHA256())
+    )
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    context = client_context(root.pem)
+    with private_file(
+        (leaf.public_bytes(encoding) + key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)).decode()
+    ) as path:
+        context.load_cert_chain(path)
+    return context
+
+
+WEBS_NAME = uri("spiffe://cluster.local/ns/shop/sa/web-tidegate")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ((uri("spiffe://other.domain/ns/shop/sa/web-tidegate"),), "the trust domain here is cluster.local"),
+        ((WEBS_NAME, uri("spiffe://cluster.local/ns/bank/sa/vault-tidegate")), "2 names"),
+        ((WEBS_NAME, x509.DNSName("web")), "2 names"),
+        ((x509.DNSName("localhost"),), "where one SPIFFE ID is due"),
+        ((uri("spiffe://cluster.local/workload"),), "names no ServiceAccount"),
+    ],
+)
+def test_a_certificate_that_is_nobodys_identity_is_refused_with_the_reason(names: tuple[x509.GeneralName, ...], words: str) -> None:
+    """Exactly one URI name of our trust domain, of a ServiceAccount, whoever signed it."""
+
+    async def test() -> None:
+        root = new_root(now=datetime.now(UTC) - timedelta(days=30))
+        async with controller(roots=[root]) as running:
+            running.publish(gateway("shop/web"))
+            peer = await running.dial(signed_by(root, *names))
+            peer.send(Subscribe("pod", "shop/web"))
+            answer = await peer.answer()
+            assert isinstance(answer, Refused)
+            assert words in answer.reason
+            assert await peer.ended()
+            await peer.close()
+
+    run(test)
+
+
+def test_a_name_with_a_nul_fails_the_handshake() -> None:
+    """CVE-2009-2408: whoever reads it only so far would take it for another."""
+
+    async def test() -> None:
+        root = new_root(now=datetime.now(UTC) - timedelta(days=30))
+        async with controller(roots=[root]) as running:
+            running.publish(gateway("shop/web"))
+            peer = await running.dial(signed_by(root, uri("spiffe://cluster.local/ns/shop/sa/web-tidegate\0x")))
+            peer.send(Subscribe("pod", "shop/web"))
+            with pytest.raises((OSError, asyncio.IncompleteReadError)):
+                await peer.answer()
+            await peer.close()
+            assert "malformed" in "".join(running.problems)
 
     run(test)
 

@@ -1,0 +1,67 @@
+"""The authority's answers to Identify: bounded in time and in number, whatever the cluster does."""
+
+from __future__ import annotations
+
+import asyncio
+from unittest.mock import patch
+
+from gateway.ir.identification import Identity, Refused
+from mesh import authority_server
+from mesh.authority import Authority
+from mesh.authority_server import AT_ONCE, AuthorityServer
+from tests.controller.streaming import TRUST_DOMAIN, Account, new_root, question
+from tests.running import run
+
+
+def test_a_review_that_hangs_is_refused_when_its_time_is_over() -> None:
+    """The proxy learns that the API server is slow, and tries again."""
+
+    async def test() -> None:
+        async def review(token: str) -> Account | None:
+            await asyncio.Event().wait()
+            return None
+
+        with patch.object(authority_server, "DEADLINE", 0.01):
+            answer = await AuthorityServer(lambda: Authority(TRUST_DOMAIN, [new_root()]), review).identify(question())
+        assert isinstance(answer, Refused)
+        assert "could not be reviewed within" in answer.reason
+
+    run(test)
+
+
+def test_only_so_many_reviews_are_under_way() -> None:
+    """200 proxies that start together do not become 200 requests to the API server at once."""
+
+    async def test() -> None:
+        under_way = most = 0
+
+        async def review(token: str) -> Account | None:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0)
+            under_way -= 1
+            return Account("shop", token)
+
+        root = new_root()
+        server = AuthorityServer(lambda: Authority(TRUST_DOMAIN, [root]), review)
+        asked = question("web")
+        answers = await asyncio.gather(*(server.identify(asked) for _ in range(AT_ONCE * 4)))
+        assert all(isinstance(answer, Identity) for answer in answers)
+        assert most == AT_ONCE
+
+    run(test)
+
+
+def test_a_request_that_proves_nothing_is_refused_with_the_reason() -> None:
+    """A good token does not make up for a bad request."""
+
+    async def test() -> None:
+        async def review(token: str) -> Account | None:
+            return Account("shop", "web")
+
+        answer = await AuthorityServer(lambda: Authority(TRUST_DOMAIN, [new_root()]), review).identify(question(csr="nonsense"))
+        assert isinstance(answer, Refused)
+        assert "signing request cannot be read" in answer.reason
+
+    run(test)

@@ -15,7 +15,7 @@ from typing import Final, Protocol, assert_never
 import msgspec
 
 from controller.ledger import Ledger
-from gateway.ir.batch import Ack, Answer, AnyResource, Ask, Batch, Rejection, Subscribe, decode, encode
+from gateway.ir.batch import Ack, Answer, AnyResource, Ask, Batch, Rejection, Report, Subscribe, decode, encode
 from gateway.ir.value import Identity
 
 LINE_LIMIT: Final = 64 << 20
@@ -203,6 +203,9 @@ class Publisher:
                 case Ack():
                     subscriber.acknowledge(message)
                     self._settle()
+                case Report():
+                    subscriber.rejected = message.rejected
+                    self._moved()
                 case Answer():
                     subscriber.answer(message)
                 case Batch() | Ask():

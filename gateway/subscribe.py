@@ -7,12 +7,12 @@ resource that cannot be decoded is rejected alone. Questions (Ask) are answered 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from typing import Final, assert_never
 
 import msgspec
 
-from gateway.ir.batch import Ack, Answer, AnyMessage, AnyResource, Ask, Batch, Message, Rejection, Subscribe, encode
+from gateway.ir.batch import Ack, Answer, AnyMessage, AnyResource, Ask, Batch, Message, Rejection, Report, Subscribe, encode
 from gateway.ir.identification import Refused
 from gateway.ir.value import Identity
 
@@ -94,6 +94,15 @@ class Subscription:
         """Reads and applies nothing more, and lets `run` return once the questions under way are answered."""
         if self._following is not None:
             self._following.cancel()
+
+    @property
+    def unreadable(self) -> Set[Identity]:
+        """What the server has in a version that cannot be read here, so that no batch holds it."""
+        return self._unreadable.keys()
+
+    def report(self, rejected: tuple[Rejection, ...]) -> None:
+        """Tells, without a batch to acknowledge, every rejection that stands now."""
+        self._send(Report((*rejected, *self._unreadable.values())))
 
     async def _follow(self, tasks: asyncio.TaskGroup) -> None:
         applying = tasks.create_task(self._apply_in_order())

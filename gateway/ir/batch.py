@@ -71,8 +71,15 @@ class Ack(Message, frozen=True, tag="ack"):
     rejected: tuple[Rejection, ...] = ()
 
 
+class Report(Message, frozen=True, tag="report"):
+    """Client, between two acknowledgements: what stands now of what it could not build, as when a port has become free."""
+
+    rejected: tuple[Rejection, ...] = ()
+
+
 class Ask(Message, frozen=True, tag="ask"):
-    """Parent to worker: `what` is statistics, explain, drain or time; the answer carries the same number."""
+    """Server to client: `what` is statistics, explain or time, from a parent to its worker also drain; the answer carries the same
+    number."""
 
     number: int
     what: str
@@ -80,13 +87,13 @@ class Ask(Message, frozen=True, tag="ask"):
 
 
 class Answer(Message, frozen=True, tag="answer"):
-    """Worker to parent."""
+    """Client to server."""
 
     number: int
     body: msgspec.Raw = msgspec.Raw(b"null")
 
 
-AnyMessage = Subscribe | Batch | Ack | Ask | Answer
+AnyMessage = Subscribe | Batch | Ack | Report | Ask | Answer
 
 PART: Final = 128 << 10
 """Bytes of resources in one line of a batch, or one resource that is larger."""

@@ -34,9 +34,10 @@ from gateway.proxy.port import kind_of
 from gateway.relay.udp_port import OpenUdpPort
 from gateway.shared_memory import shared_memory
 from gateway.telemetry.access_log import LINES_AT_ONCE, AccessLog
-from gateway.telemetry.collect import collect, requests_in_steps, streams_in_steps
+from gateway.telemetry.collect import collect, requests_in_steps, series_in_steps, streams_in_steps
 from gateway.telemetry.pauses import Pauses
 from gateway.telemetry.process import process_gauges
+from gateway.telemetry.statistics import Statistics
 
 SLICE: Final = 0.002
 """Seconds a batch is prepared before the loop serves requests again."""
@@ -211,11 +212,19 @@ class Runtime:
     async def statistics(self) -> msgspec.Raw:
         """Statistics, in JSON."""
         requests = await self._in_slices(requests_in_steps(self._core))
+        return msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(await self._numbers(), requests=requests)))
+
+    async def numbers(self) -> Statistics:
+        """The same as a value, for one who is in this process."""
+        requests = await self._in_slices(series_in_steps(self._core))
+        return msgspec.structs.replace(await self._numbers(), requests=requests)
+
+    async def _numbers(self) -> Statistics:
+        """Those that are not of requests."""
         gauges = (*self._overload.gauges(self._name), *process_gauges(self._loop))
         ports = (*self._open.values(), *self._closing)
         streams = await self._in_slices(streams_in_steps(self._core, ports))
-        found = collect(self._core, ports, self._log, self._pauses, gauges)
-        return msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(found, requests=requests, streams=streams)))
+        return msgspec.structs.replace(collect(self._core, ports, self._log, self._pauses, gauges), streams=streams)
 
     async def explain(self, argument: dict[str, Any]) -> msgspec.Raw:
         """What would happen to a request, and why, in JSON. Raises ValueError for a bad argument."""

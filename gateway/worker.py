@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import msgspec
 import uvloop
 
-from gateway import collector
+from gateway.collector import making_for_good
 from gateway.descriptors import InheritedSockets, ListeningSockets, Place
 from gateway.ir.batch import Ask, Batch, Rejection, Subscribe
 from gateway.options import RuntimeOptions
@@ -59,10 +59,6 @@ class Runtime(Protocol):
     def close(self) -> None:
         """Ends everything at once. Not called after a drain."""
 
-
-LARGE: Final = 1_000
-"""Resources in a batch from which on what they become is frozen: a collection that walks through it once more finds nothing. What
-little garbage there is at that moment, and is in cycles, is never found again, so this is not done for every change."""
 
 MakeRuntime = Callable[[asyncio.AbstractEventLoop, ListeningSockets, RuntimeOptions], Runtime]
 
@@ -162,15 +158,11 @@ class Worker:
     async def apply(self, batch: Batch) -> tuple[Rejection, ...]:
         """One batch, after the sockets that came before it."""
         self._sockets.receive()
-        large = not self._started or len(batch.set) + len(batch.remove) > LARGE
-        if large:
-            gc.disable()
         try:
-            rejected = await self._runtime.apply(batch)
+            with making_for_good(len(batch.set) + len(batch.remove), first=not self._started):
+                rejected = await self._runtime.apply(batch)
         finally:
-            if large:
-                self._started = True
-                collector.freeze()
+            self._started = True
         self._beat()
         self.receive()  # connections for ports that are open by now
         return rejected

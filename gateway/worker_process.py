@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.allocator import SETTINGS
 from gateway.descriptors import Connection, DescriptorSender
 from gateway.options import RuntimeOptions
 from gateway.watchdog import Pulse
@@ -22,10 +23,6 @@ PROGRAM: Final = (sys.executable, "-P", "-m", "gateway.worker")
 """-P keeps the folder that the user stands in out of the import path."""
 
 _POLL: Final = 0.01
-ALLOCATOR: Final = {"MALLOC_MMAP_THRESHOLD_": "260000", "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
-"""For glibc, unless the user sets them. A piece of a body, up to 250 KiB, is taken from the heap and not mapped and cleared anew (1 MiB
-down: 630 us of CPU then, against 410); the 256 KiB scratch buffer of a TLS transport, of which little is used, is mapped (a waiting TLS
-connection: 24 KiB of memory, against 46)."""
 
 
 class WorkerProcess:
@@ -145,7 +142,7 @@ def _ending(status: int) -> str:
 def _environment() -> dict[str, str]:
     """Ours, and where this very package is, unless every interpreter of this installation finds it anyway."""
     root = str(Path(__file__).resolve().parents[1])
-    environment = ALLOCATOR | os.environ
+    environment = SETTINGS | os.environ
     if root not in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
     return environment

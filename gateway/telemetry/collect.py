@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.telemetry.statistics import Sample, Statistics, StreamSeries
+from gateway.telemetry.statistics import RequestSeries, Sample, Statistics, StreamSeries
 
 if TYPE_CHECKING:
     from gateway.proxy.core import Core
@@ -52,6 +52,15 @@ def collect(
         occupied[name] = occupied.get(name, 0) + opened.port.occupancy
     gauges = [Sample(name, (("port", number),), count) for (name, number), count in occupied.items()]
     return Statistics((), tuple(samples), (*gauges, *core.incidents.gauges(), *overload))
+
+
+def series_in_steps(core: Core) -> Generator[None, None, tuple[RequestSeries, ...]]:
+    """The request series of all rules; yields after each rule."""
+    found: list[RequestSeries] = []
+    for counters in tuple(core.counters.values()):
+        found += counters.collect()
+        yield
+    return tuple(found)
 
 
 def requests_in_steps(core: Core) -> Generator[None, None, tuple[msgspec.Raw, ...]]:

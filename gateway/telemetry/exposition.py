@@ -59,6 +59,8 @@ HELP: Final[dict[str, str]] = {
     "tidegate_resources": "Resources of the configuration, by kind.",
     "tidegate_resources_rejected": "Resources that a worker could not build.",
     "tidegate_retry_budget_exceeded_total": "Requests answered 503 because the retries of their backend were used up.",
+    "tidegate_controller_connected": "Whether there is a connection to the controller.",
+    "tidegate_controller_connections_total": "Connections to the controller that were made.",
     "tidegate_revision": "The last revision of the configuration.",
     "tidegate_snapshot_failures_total": "Snapshots of the configuration that could not be written.",
     "tidegate_snapshot_served": "Whether a snapshot is served because the source cannot be read, or has not been read yet.",

@@ -241,7 +241,6 @@ def test_lines_of_two_revisions_are_no_batch() -> None:
         (b"nonsense\n", "cannot be read"),
         (b'{"type":"ack","revision":7}\n', "cannot be read"),
         (b"\xff" * 5_000 + b"\n", "longer than"),
-        (b'{"type":"refused","reason":"no such Gateway"}\n', "refuses us: no such Gateway"),
     ],
 )
 def test_what_is_not_our_stream_ends_it_with_a_reason(sent: bytes, said: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tidegate.data_plane.command_line import COMMAND, OPTIONS, Option
 from tidegate.inherited import claim
 
 if TYPE_CHECKING:
@@ -39,9 +41,7 @@ ClassName = Annotated[
     ),
 ]
 AdminPlace = Annotated[str, typer.Option(metavar="ADDRESS:PORT", envvar="TIDEGATE_ADMIN", help="Where the admin server listens.")]
-AdminUrl = Annotated[
-    str, typer.Option("--admin", metavar="URL", envvar="TIDEGATE_ADMIN", help="The admin server of a running Tidegate.")
-]
+AdminUrl = Annotated[str, typer.Option("--admin", metavar="URL", envvar="TIDEGATE_ADMIN", help="The admin server of a running Tidegate.")]
 Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", envvar="TIDEGATE_OUTPUT", help="For people or for programs.")]
 Workers = Annotated[
     int | None, typer.Option(metavar="N", envvar="TIDEGATE_WORKERS", help="Processes that serve; as many as cores by default.")
@@ -130,6 +130,27 @@ def run(
         await become(ended)
 
     raise typer.Exit(uvloop.run(serve_and_follow()))
+
+
+def _gateway(**values: str) -> None:
+    """Serve one Gateway of a cluster.
+
+    What it serves comes from the controller. SIGTERM drains: what is under way is finished.
+    """
+    from tidegate.data_plane.program import main as serve
+
+    raise typer.Exit(serve(values))
+
+
+def _parameter(option: Option) -> Parameter:
+    """What typer reads of a function's signature."""
+    declared = typer.Option(option.name, metavar=option.metavar, envvar=option.environment, help=option.help)
+    default = Parameter.empty if option.default is None else option.default
+    return Parameter(option.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[str, declared])
+
+
+_gateway.__signature__ = Signature([_parameter(option) for option in OPTIONS])  # type: ignore[attr-defined]  # what `inspect` asks for
+app.command(COMMAND)(_gateway)
 
 
 @app.command()
@@ -249,10 +270,10 @@ def _place(option: str, text: str) -> tuple[str, int]:
 
 
 def _seconds(option: str, text: str) -> float:
-    from controller.api.durations import parse_duration
+    from tidegate.durations import parse_seconds
 
     try:
-        return parse_duration(text) / 1000
+        return parse_seconds(text)
     except ValueError as error:
         raise typer.BadParameter(f"{error}; write for example 10s, 500ms or 1m30s", param_hint=option) from None
 

@@ -16,8 +16,7 @@ import gc
 import os
 import secrets
 import socket
-import traceback
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
@@ -41,6 +40,7 @@ from gateway.ports import Ports
 from gateway.shared_memory import make_shared_file
 from gateway.succession import Predecessor
 from tidegate.demo.backends import DemoBackends
+from tidegate.enduring import endure
 from tidegate.forwarder import Followed
 from tidegate.lifecycle import Lifecycle
 from tidegate.options import RunOptions
@@ -56,7 +56,6 @@ _PATIENCE: Final = 0.1
 _FIRST_PATIENCE: Final = 5.0
 _RETRY: Final = 2.0
 """Seconds between two tries of a port that could not be bound."""
-_PAUSE_AFTER_FAULT: Final = 1.0
 
 
 async def run(options: RunOptions, show: Show) -> int | Followed:
@@ -172,14 +171,14 @@ class Standalone:
     async def serve(self, admin: socket.socket | None) -> int | Followed:
         """Until the end; see `run`. Owns the listening socket of the admin server."""
         work = [
-            self._endure("reading the files", self._follow),
-            self._endure("judging statuses", self._settle),
-            self._endure("binding ports", self._retry),
-            self._endure("watching certificates", self.subject.expiries.watch),
+            endure("reading the files", self._follow, self._show.message),
+            endure("judging statuses", self._settle, self._show.message),
+            endure("binding ports", self._retry, self._show.message),
+            endure("watching certificates", self.subject.expiries.watch, self._show.message),
         ]
         if self._options.snapshot is not None:
             keeping = partial(self._snapshots.keep, self._translator.objects)
-            work.append(self._endure("writing snapshots", keeping))
+            work.append(endure("writing snapshots", keeping, self._show.message))
         try:
             return await self._life.run(AdminServer(pages(self.subject), self._show.message), admin, work, self._serves)
         finally:
@@ -197,20 +196,6 @@ class Standalone:
         if self.problems and self._options.snapshot is None:
             return f"the files cannot all be read, so that routes that are served would be lost: {self.problems[0]}"
         return ""
-
-    async def _endure(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Keeps on: a fault of ours is told with its place, and the work begins anew."""
-        while True:
-            try:
-                await work()
-            except Exception as fault:  # nothing but a signal may end the process
-                error = fault
-                while isinstance(error, ExceptionGroup):
-                    error = error.exceptions[0]
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                where = f"{place.filename}:{place.lineno}"
-                self._show.message(f"{what} failed, which is a fault of Tidegate, and goes on: {type(error).__name__}: {error} ({where})")
-            await asyncio.sleep(_PAUSE_AFTER_FAULT)
 
     async def _follow(self) -> None:
         if not self._publisher.revision:

@@ -7,10 +7,8 @@ snapshot was made from can be read or is surely gone: never while an object that
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -28,12 +26,9 @@ from gateway.ir.batch import AnyResource, in_order
 from gateway.ir.listener import Listener
 from gateway.ir.value import Identity
 from gateway.snapshot import Snapshot, SnapshotFolder
+from gateway.snapshot_writer import SnapshotWriter, now
 from tidegate.options import RunOptions
 
-_APART: Final = 1.0
-"""Seconds between two snapshots at least."""
-_SHARE: Final = 20
-"""How many times longer than a writing took the rest after it is, where that is more: at most a twentieth of a core."""
 _PATIENCE: Final = 5.0
 """Seconds until the workers have put a revision in place; what takes longer is looked at again."""
 
@@ -77,9 +72,12 @@ class Snapshots:
         self._message = message
         self._written = 0
         self._files_serve = asyncio.Event()
-        self._complained = ""
+        self._writer = None if self._folder is None else SnapshotWriter(self._folder, message)
         self.serving: Serving | None = None
-        self.failures = 0
+
+    @property
+    def failures(self) -> int:
+        return 0 if self._writer is None else self._writer.failures
 
     @property
     def sentence(self) -> str:
@@ -140,31 +138,9 @@ class Snapshots:
                     await self._publisher.acknowledged(revision)
             except TimeoutError:
                 continue  # the workers have trouble with it, or are restarted
-            began = time.monotonic()
-            if not any(kind == "Batch" for kind, _ in self._publisher.rejections()):
-                await self._write(Snapshot(self._scope, _program(), _now(), resources, made_from))
+            if self._writer is not None and not any(kind == "Batch" for kind, _ in self._publisher.rejections()):
+                await self._writer.write(Snapshot(self._scope, _program(), now(), resources, made_from))
             self._written = revision
-            await asyncio.sleep(max(_APART, _SHARE * (time.monotonic() - began)))
-
-    async def _write(self, snapshot: Snapshot) -> None:
-        """What fails is told once, until it succeeds again."""
-        assert self._folder is not None
-        try:
-            await asyncio.to_thread(self._folder.store, snapshot)
-        except OSError as error:
-            self.failures += 1
-            complaint = f"no snapshot can be written to {self._folder.path}: {error.strerror or error}; serving goes on without"
-            if complaint != self._complained:
-                self._message(complaint)
-            self._complained = complaint
-        else:
-            if self._complained:
-                self._message(f"snapshots are written to {self._folder.path} again")
-            self._complained = ""
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _obstacle(serving: Serving, source: FileSource, translator: Translator) -> str:

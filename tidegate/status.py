@@ -8,6 +8,7 @@ import msgspec
 from rich.console import Console
 
 from controller.translate.objects import called
+from gateway.net.sockets import readable
 from tidegate.admin_client import AdminError, ask
 from tidegate.report import Report, parts_of, rank
 
@@ -36,6 +37,8 @@ def show(found: dict[str, Any], stream: IO[str]) -> None:
     for worker in workers:
         if worker["revision"] < revision:
             report.under(f"{worker['name'] or 'a worker that has not said its name'} is at revision {worker['revision']}")
+    if "controller" in found:
+        _show_following(report, found)
     if found["snapshot"]:
         report.line("note", found["snapshot"])
     for judged in sorted(found["objects"], key=lambda named: rank(named["kind"])):
@@ -51,6 +54,20 @@ def show(found: dict[str, Any], stream: IO[str]) -> None:
     for problem in found["problems"]:
         parts_of_line = (_place(problem), problem["object"], problem["field"], f"{problem['message']}. {problem['remedy']}")
         report.line("problem", ": ".join(filter(None, parts_of_line)))
+
+
+def _show_following(report: Report, found: dict[str, Any]) -> None:
+    """Of a data plane that follows a controller."""
+    controller = found["controller"]
+    where = f"the controller at {controller['address']}"
+    if controller["since"]:
+        report.line("ok", f"Gateway {found['gateway']}: connected to {where} since {controller['since']}")
+    else:
+        report.line("fault", f"Gateway {found['gateway']}: not connected to {where}, which {controller['problem']}; what is live stays")
+    for listener in found["listeners"]:
+        name = f" for {listener['hostname']}" if listener["hostname"] else ""
+        report.under(f"listener {listener['key']}: {listener['protocol']}{name} on {readable(listener['address'], listener['bind_port'])}")
+    report.under("resources: " + (", ".join(f"{count} {kind}" for kind, count in found["resources"].items()) or "none"))
 
 
 def _called(named: dict[str, Any]) -> str:

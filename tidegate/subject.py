@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -17,9 +16,9 @@ from gateway.ir.batch import AnyResource
 from gateway.parent import Workers
 from gateway.telemetry.statistics import Sample, Statistics, Totals, merge
 from tidegate.certificates import Expiries
+from tidegate.gathering import gather
 from tidegate.show import Configuration
 
-_STATISTICS_TIMEOUT = 2.0
 _EXPLAIN_TIMEOUT = 5.0
 
 
@@ -70,15 +69,9 @@ class Subject:
         return self._publisher.revision, self._publisher.resources.values()
 
     async def statistics(self) -> Statistics:
-        """The workers' numbers, and the parent's own. A worker that does not answer counts with what it told last.
-
-        10,000 series of a worker are milliseconds of work each time they are gone through, so the loop has its turn in between.
-        """
-        for name, answer in (await self._publisher.ask("statistics", timeout=_STATISTICS_TIMEOUT)).items():
-            with contextlib.suppress(msgspec.MsgspecError):  # a worker that failed to count answers with its failure
-                self._totals.told(name, msgspec.json.decode(answer, type=Statistics))
-            await asyncio.sleep(0)
-        return await asyncio.to_thread(merge, (*self._totals.parts(), self._own()))
+        """The workers' numbers, and the parent's own."""
+        parts = await gather(self._publisher, self._totals)
+        return await asyncio.to_thread(merge, (*parts, self._own()))
 
     async def explain(self, argument: bytes) -> bytes | None:
         """The first answer is as good as any: all workers have the same tables."""

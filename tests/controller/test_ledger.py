@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from controller.ledger import Ledger
 from gateway.ir.backend import Backend, EndpointSet
-from gateway.ir.batch import AnyResource, Batch, decode, digest
+from gateway.ir.batch import AnyResource, Batch, decode
 from gateway.ir.rule import HttpRule
 from gateway.ir.value import Identity, Source
 
@@ -165,23 +165,3 @@ def test_every_proxy_ends_with_exactly_what_is_current(steps: list[tuple[object,
         proxy.send(ledger)
         proxy.swap()
         assert proxy.held == dict(ledger.resources)
-
-
-def test_equal_resources_have_equal_digests_whatever_led_to_them() -> None:
-    """A proxy that comes from another controller has the same exactly if both say so; order and history do not matter."""
-    one, other = Ledger(), Ledger()
-    one.change([backend("a"), backend("b")], ())
-    other.change([backend("b", 2), backend("c")], ())
-    assert one.digest() != other.digest()
-    other.change([backend("a"), backend("b")], [("Backend", "c")])
-    assert one.digest() == other.digest() == digest(one.resources.values())
-    other.change([backend("b", 2)], ())
-    assert one.digest() != other.digest()
-
-
-def test_a_digest_survives_the_way_to_the_proxy() -> None:
-    """What was encoded, sent and decoded has the digest of what was published."""
-    ledger = Ledger()
-    ledger.change([backend("a"), HttpRule("r", SOURCE, "default/r", 0, ())], ())
-    received = [message for line in ledger.lines(None) if isinstance(message := decode(line), Batch)]
-    assert digest(resource for part in received for resource in part.set) == ledger.digest()

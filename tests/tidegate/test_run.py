@@ -22,6 +22,7 @@ from controller.store import Key
 from controller.translate.statuses import Status
 from controller.translator import Translator
 from tests.running import run
+from tidegate import enduring
 from tidegate import run as composition
 from tidegate.forwarder import Followed
 from tidegate.lifecycle import CUT_OFF, GOOD
@@ -405,7 +406,7 @@ def test_an_admin_port_in_use_ends_it_with_the_option_to_change(tmp_path: Path) 
 
 def test_a_fault_of_ours_is_told_and_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but a signal ends the process: the change that hit the fault is lost, the next one is served."""
-    monkeypatch.setattr(composition, "_PAUSE_AFTER_FAULT", 0.0)
+    monkeypatch.setattr(enduring, "_PAUSE_AFTER_FAULT", 0.0)
     real = Translator.apply
 
     def faulty(self: Translator, puts: Any = (), removes: Any = ()) -> Any:

@@ -276,8 +276,8 @@ def test_a_snapshot_of_other_options_is_refused(tmp_path: Path) -> None:
 
 def test_a_snapshot_that_cannot_be_written_is_told_once_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full or read-only disk harms nobody who is served."""
-    monkeypatch.setattr("tidegate.snapshots._APART", 0.0)
-    monkeypatch.setattr("tidegate.snapshots._SHARE", 0.0)
+    monkeypatch.setattr("gateway.snapshot_writer._APART", 0.0)
+    monkeypatch.setattr("gateway.snapshot_writer._SHARE", 0.0)
 
     async def test() -> None:
         stage = Stage(tmp_path)

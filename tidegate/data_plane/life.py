@@ -1,0 +1,161 @@
+"""The life of a data plane in a Pod: what it does while it serves, what signals do to it, and how it ends.
+
+start ─> (snapshot) ─> following the controller ─> SIGTERM, SIGINT: not ready, still accepting ─> draining ─> ended
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from gateway.following.data_plane import DataPlane
+from gateway.following.follower import Connect, Follower
+from gateway.following.questions import Questions
+from gateway.following.serving import Serving
+from gateway.following.snapshots import Snapshots
+from gateway.following.subject import Subject
+from gateway.ir.batch import Ask, Batch, Rejection, Subscribe
+from gateway.ir.value import Identity
+from gateway.telemetry.statistics import Sample
+from tidegate.certificates import Expiries
+from tidegate.data_plane.options import DataPlaneOptions
+from tidegate.data_plane.servers import Listening, Servers
+from tidegate.enduring import endure
+
+GOOD: Final = 0
+CUT_OFF: Final = 1
+
+_PROGRAM: Final = "tidegate gateway"
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+_NOTHING_TO_DO: Final = {
+    signal.SIGHUP: "there is nothing to read again: the configuration is the controller's, and files are read whenever they are needed",
+    signal.SIGUSR2: "a data plane in a cluster is not replaced in place: roll out its Deployment",
+}
+
+Message: TypeAlias = Callable[[str], None]
+Work: TypeAlias = tuple[str, Callable[[], Awaitable[None]]]
+"""What goes on beside serving: its name in messages, and what is begun anew should it end."""
+
+
+class Life:
+    """One data plane, from start to end; see subject.State too. Used once. `serving` is made for what is to be told of its changes."""
+
+    def __init__(
+        self, options: DataPlaneOptions, connect: Connect, make: Callable[[Callable[[], None]], Serving], message: Message
+    ) -> None:
+        self._options = options
+        self._message = message
+        self._serving = make(self._moved)
+        self._data_plane = DataPlane(self._serving, self._report)
+        names = (options.gateway, options.controller)
+        self._follower = Follower(connect, self._introduce, self._take, self._reply, message)
+        self._subject = Subject(names, self, self._data_plane, self._follower, self._serving)
+        self._questions = Questions(self._subject)
+        self._expiries = Expiries(lambda: self._data_plane.desired.resources, message)
+        self._snapshots = None if options.snapshot is None else Snapshots(options.snapshot, f"Gateway {options.gateway}", _PROGRAM, message)
+        self._restored = False
+        self._signals = 0
+        self._ending = asyncio.Event()
+        self._drain: asyncio.Task[bool] | None = None
+
+    def _moved(self) -> None:
+        self._data_plane.reconsider()
+
+    def _report(self, rejected: tuple[Rejection, ...]) -> None:
+        self._follower.report(rejected)
+
+    async def _take(self, batch: Batch, unreadable: Container[Identity] = ()) -> tuple[Rejection, ...]:
+        first = not self._data_plane.configured
+        rejected = await self._data_plane.take(batch, unreadable)
+        if first:
+            self._message("ready: the first configuration is in place")
+        return rejected
+
+    async def _introduce(self) -> Subscribe:
+        return Subscribe(self._options.name, self._options.gateway, self._data_plane.revision, await self._data_plane.digest())
+
+    async def _reply(self, ask: Ask) -> msgspec.Raw:
+        return await self._questions.reply(ask)
+
+    @property
+    def draining(self) -> bool:
+        return self._signals > 0
+
+    @property
+    def snapshot(self) -> str:
+        return "" if self._snapshots is None else self._snapshots.sentence(self._data_plane)
+
+    @property
+    def snapshot_failures(self) -> int:
+        return 0 if self._snapshots is None else self._snapshots.failures
+
+    def samples(self) -> Iterable[Sample]:
+        return self._expiries.samples()
+
+    async def run(self, listening: Listening, beside: Sequence[Work]) -> int:
+        """Serves until SIGTERM or SIGINT, then drains; once more ends at once. Returns GOOD or CUT_OFF. Owns `listening`."""
+        loop = asyncio.get_running_loop()
+        servers = Servers(self._subject, listening, self._message)
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._signalled, number)
+        try:
+            await servers.start()
+            async with asyncio.TaskGroup() as tasks:
+                serving = tasks.create_task(self._serving.run())
+                background = [tasks.create_task(endure(*work, self._message)) for work in (*self._work(), *beside)]
+                await self._ending.wait()
+                clean = await self._leave(tasks, background)
+                await serving
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+            await servers.close()
+        return GOOD if clean and self._signals == 1 else CUT_OFF
+
+    def _work(self) -> list[Work]:
+        work: list[Work] = [
+            ("following the controller", self._follow),
+            ("binding ports", self._data_plane.retry),
+            ("watching certificates", self._expiries.watch),
+        ]
+        if self._snapshots is not None:
+            snapshots = self._snapshots
+            work.append(("writing snapshots", lambda: snapshots.keep(self._data_plane)))
+        return work
+
+    async def _follow(self) -> None:
+        """A snapshot that cannot be served for a fault of ours is not tried twice."""
+        if self._snapshots is not None and not self._restored:
+            self._restored = True
+            await self._snapshots.restore(self._data_plane, self._take)
+        await self._follower.run()
+
+    async def _leave(self, tasks: asyncio.TaskGroup, background: Sequence[asyncio.Task[None]]) -> bool:
+        """Changes are followed as long as new connections are taken; whether all went well."""
+        delay = self._options.drain_delay
+        drain = self._drain = tasks.create_task(self._serving.drain(delay, self._options.drain_timeout))
+        await asyncio.wait((drain,), timeout=delay)
+        for task in background:
+            task.cancel()
+        await asyncio.wait((drain,))
+        return not drain.cancelled() and drain.result()
+
+    def _signalled(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if number in _NOTHING_TO_DO:
+            self._message(f"{name}: {_NOTHING_TO_DO[signal.Signals(number)]}")
+            return
+        self._signals += 1
+        if self._signals == 1:
+            seconds = self._options.drain_delay + self._options.drain_timeout
+            self._message(f"{name}: draining, for {seconds:g} s at most; once more ends at once")
+            self._ending.set()
+        elif self._signals == 2:
+            self._message(f"{name}: ending at once")
+            self._serving.stop()
+            if self._drain is not None:
+                self._drain.cancel()

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from controller.api.base import Boolean, Integer, Model, Text, refusal, text
+from controller.api.base import Boolean, Integer, Model, Text, expressions, refusal, text
 from controller.api.durations import Duration
 
 Count = Annotated[Integer, Field(ge=1, le=1_000)]
@@ -70,6 +70,11 @@ class GRPCCheck(Model):
 class HealthCheck(Model):
     """Checks that each worker makes by itself, of each endpoint, on connections of their own."""
 
+    model_config = expressions(
+        ("!has(self.http) || !has(self.type) || self.type == 'HTTP'", "http needs type HTTP"),
+        ("!has(self.grpc) || (has(self.type) && self.type == 'GRPC')", "grpc needs type GRPC"),
+    )
+
     type: Literal["HTTP", "GRPC", "TCP"] = Field(
         default="HTTP",
         description="HTTP: asks, and reads the status. GRPC: asks grpc.health.v1.Health, over HTTP/2. TCP: only connects. Over TLS if a "
@@ -105,6 +110,4 @@ class Limits(Model):
     pending_requests: Annotated[Integer, Field(ge=0, le=1_000_000)] = Field(
         default=1_024, description="Requests that wait for a connection when that limit is reached; those beyond are answered 503."
     )
-    requests: Limit | None = Field(
-        default=None, description="Requests under way; those beyond are answered 503. No limit when absent."
-    )
+    requests: Limit | None = Field(default=None, description="Requests under way; those beyond are answered 503. No limit when absent.")

@@ -4,16 +4,21 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from controller.api.base import Integer, Model, refusal
+from controller.api.base import Integer, Model, expressions, refusal
 from controller.api.names import HeaderName
 
 LARGEST_TABLE = 65_537
 """The largest table of RingHash and Maglev; a prime, and what Envoy's Maglev takes unless told otherwise."""
+_HASHES = "(has(self.type) && self.type in ['RingHash', 'Maglev'])"
 _NAMED = frozenset({"Header", "Cookie", "QueryParameter"})
 
 
 class HashOn(Model):
     """A part of a request."""
+
+    model_config = expressions(
+        ("(self.type in ['Header', 'Cookie', 'QueryParameter']) == has(self.name)", "name is that of a header, cookie or query parameter"),
+    )
 
     type: Literal["ClientAddress", "Header", "Cookie", "QueryParameter", "Authority", "Path"] = Field(
         description="ClientAddress: behind trusted proxies the one they name; Authority: host and port; Path: without the query."
@@ -38,6 +43,11 @@ def _distinct(entries: tuple[HashOn, ...]) -> tuple[HashOn, ...]:
 
 class Balancing(Model):
     """How an endpoint is chosen among those that are ready and healthy."""
+
+    model_config = expressions(
+        (f"!has(self.hashOn) || self.hashOn.size() == 0 || {_HASHES}", "hashOn needs type RingHash or Maglev"),
+        (f"!has(self.tableSize) || {_HASHES}", "tableSize needs type RingHash or Maglev"),
+    )
 
     type: Literal["RoundRobin", "LeastRequest", "RingHash", "Maglev"] = Field(
         default="RoundRobin",

@@ -34,6 +34,18 @@ class TolerantModel(Model):
     model_config = ConfigDict(extra="ignore")
 
 
+EXPRESSIONS = "x-kubernetes-validations"
+"""The field of a schema in which the API server finds expressions in CEL."""
+
+
+def expressions(*rules: tuple[str, str]) -> ConfigDict:
+    """What a model's validator demands, said a second time for the API server: expressions in CEL over `self`, with their messages.
+
+    For rules that are as short in CEL; of the others the object's condition tells.
+    """
+    return ConfigDict(json_schema_extra={EXPRESSIONS: [{"rule": rule, "message": message} for rule, message in rules]})
+
+
 def refusal(field: str, message: str, remedy: str) -> PydanticCustomError:
     """The error to raise for a broken rule of the model that a validator belongs to.
 

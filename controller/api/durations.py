@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from controller.api.base import Integer, refusal
+from controller.api.base import Integer, refusal, text
 
 _DURATION = re.compile(r"(?:[0-9]{1,5}(?:h|ms|m|s)){1,4}")
 _UNIT = re.compile(r"([0-9]{1,5})(h|ms|m|s)")
@@ -32,5 +32,7 @@ def _milliseconds(value: Any) -> Any:
     return parse_duration(value)
 
 
-Duration = Annotated[Integer, BeforeValidator(_milliseconds)]
+_Written = Annotated[str, text(pattern=r"^([0-9]{1,5}(h|m|s|ms)){1,4}$")]
+
+Duration = Annotated[Integer, BeforeValidator(_milliseconds, json_schema_input_type=_Written)]
 """A duration in whole milliseconds, written in the form of GEP-2257."""

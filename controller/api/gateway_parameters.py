@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from controller.api.base import Integer, Model, refusal, text
+from controller.api.base import Integer, Model, expressions, refusal, text
 from controller.api.metadata import Object
 from controller.api.names import QUALIFIED_NAME, AnnotationKey, AnnotationValue
 from controller.api.pod_settings import PodSettings, Resources
@@ -25,12 +25,25 @@ def _number_or_percentage(value: Any) -> Any:
     raise refusal("", f"{value!r} is neither a number of Pods nor a percentage", 'Write a number from 0 to 1000, or one such as "50%".')
 
 
-Share = Annotated[int | str, BeforeValidator(_number_or_percentage)]
+_Written = Annotated[int, Field(ge=0, le=1000)] | Annotated[str, text(pattern=r"^(100|[1-9]?[0-9])%$")]
+
+Share = Annotated[int | str, BeforeValidator(_number_or_percentage, json_schema_input_type=_Written)]
 """A number of Pods, or a percentage of them."""
 
 
 class ServiceSettings(Model):
     """The Services in front of the Pods."""
+
+    model_config = expressions(
+        (
+            "!has(self.externalTrafficPolicy) || !has(self.type) || self.type != 'ClusterIP'",
+            "type ClusterIP takes no traffic from outside: externalTrafficPolicy has no use",
+        ),
+        (
+            "!has(self.loadBalancerClass) || !has(self.type) || self.type == 'LoadBalancer'",
+            "loadBalancerClass needs type LoadBalancer",
+        ),
+    )
 
     type: Literal["LoadBalancer", "ClusterIP", "NodePort"] | None = Field(
         default=None, description="LoadBalancer when absent. With the others the Gateway's addresses are those inside the cluster."
@@ -60,6 +73,8 @@ class ServiceSettings(Model):
 class Autoscaling(Model):
     """Replicas by load (autoscaling/v2 HorizontalPodAutoscaler)."""
 
+    model_config = expressions(("!has(self.min) || self.min <= self.max", "min must be at most max"))
+
     min: Annotated[Integer, Field(ge=1, le=1000)] = Field(default=1, description="Pods at least.")
     max: Annotated[Integer, Field(ge=1, le=1000)] = Field(description="Pods at most.")
     target_cpu_utilization_percentage: Annotated[Integer, Field(ge=1, le=1000)] = Field(
@@ -76,6 +91,10 @@ class Autoscaling(Model):
 class DisruptionBudget(Model):
     """How many Pods a drain of nodes may take away at once (policy/v1 PodDisruptionBudget)."""
 
+    model_config = expressions(
+        ("has(self.minAvailable) != has(self.maxUnavailable)", "one of minAvailable and maxUnavailable must be given"),
+    )
+
     min_available: Share | None = Field(default=None, description="Pods that must stay, or a percentage of them.")
     max_unavailable: Share | None = Field(default=None, description="Pods that may be away, or a percentage of them.")
 
@@ -88,6 +107,10 @@ class DisruptionBudget(Model):
 
 class GatewayParametersSpec(Model):
     """What is deployed for a Gateway."""
+
+    model_config = expressions(
+        ("!has(self.replicas) || !has(self.autoscaling)", "autoscaling decides how many Pods there are, not replicas")
+    )
 
     replicas: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(default=None, description="Pods of each Gateway.")
     autoscaling: Autoscaling | None = Field(default=None, description="Pods by load, in place of replicas.")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from controller.api.base import Boolean, Integer, Model, Text, refusal
+from controller.api.base import Boolean, Integer, Model, Text, expressions, refusal
 from controller.api.durations import Duration
 from controller.api.metadata import Object
 from controller.api.names import SectionName
@@ -83,6 +83,17 @@ class ConnectionLimits(Model):
 
 class ProxyProtocol(Model):
     """Whether connections begin with a PROXY header, which says who the client is; of versions 1 and 2."""
+
+    model_config = expressions(
+        (
+            "!has(self.addresses) || self.addresses.size() == 0 || (has(self.mode) && self.mode != 'Off')",
+            "addresses have no use with mode Off",
+        ),
+        (
+            "!has(self.mode) || self.mode != 'Accept' || (has(self.addresses) && self.addresses.size() > 0)",
+            "mode Accept needs addresses: without them every client could say that it is another",
+        ),
+    )
 
     mode: Literal["Off", "Accept", "Require"] = Field(
         default="Off", description="Off: never. Accept: from the load balancers, where one is sent. Require: always."

@@ -22,7 +22,9 @@ def _quantity(value: Any) -> Any:
     return value
 
 
-Quantity = Annotated[str, BeforeValidator(_quantity)]
+_Written = Annotated[int, Field(ge=0)] | Annotated[str, text(pattern=rf"^({_QUANTITY.pattern})$".replace("(?:", "("))]
+
+Quantity = Annotated[str, BeforeValidator(_quantity, json_schema_input_type=_Written)]
 """A Kubernetes quantity that is not negative, as it was written."""
 
 ResourceName = Annotated[str, text(pattern=QUALIFIED_NAME, shortest=1, longest=253)]
@@ -121,6 +123,6 @@ class PodSettings(Model):
         default=None, max_length=32, description="The labels of nodes that may be used."
     )
     tolerations: tuple[Toleration, ...] | None = Field(default=None, max_length=32, description="The taints of nodes that are tolerated.")
-    topology_spread_constraints: Annotated[tuple[TopologySpreadConstraint, ...], AfterValidator(_distinct)] | None = Field(
-        default=None, max_length=8, description="How Pods are spread over zones and nodes."
+    topology_spread_constraints: Annotated[tuple[TopologySpreadConstraint, ...], Field(max_length=8), AfterValidator(_distinct)] | None = (
+        Field(default=None, description="How Pods are spread over zones and nodes.")
     )

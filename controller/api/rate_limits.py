@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from controller.api.base import Boolean, Integer, Model, refusal, text
+from controller.api.base import Boolean, Integer, Model, expressions, refusal, text
 from controller.api.durations import Duration
 from controller.api.names import HeaderName, NamespaceName, ObjectName
 
@@ -24,7 +24,9 @@ def _bytes(value: Any) -> Any:
     return int(matched[1]) * _FACTORS[matched[2]]
 
 
-Size = Annotated[Integer, Field(ge=1, le=_LONGEST), BeforeValidator(_bytes)]
+_Written = Annotated[int, Field(ge=1)] | Annotated[str, text(pattern=r"^[0-9]{1,15}(k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+
+Size = Annotated[Integer, Field(ge=1, le=_LONGEST), BeforeValidator(_bytes, json_schema_input_type=_Written)]
 """Bytes, written as a whole number or as a Kubernetes quantity without fractions."""
 
 LimitName = Annotated[str, text(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", shortest=1, longest=63)]
@@ -40,6 +42,10 @@ class RateLimitRoute(Model):
 
 class RateLimit(Model):
     """How many requests are let through."""
+
+    model_config = expressions(
+        ("(has(self.by) && self.by == 'Header') == has(self.header)", "header goes with by Header, and with no other")
+    )
 
     name: LimitName | None = Field(default=None, description="Stands in fields, reasons and metrics; the place in the list when absent.")
     requests: Annotated[Integer, Field(ge=1, le=1_000_000_000)] = Field(description="Requests each period.")

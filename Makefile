@@ -13,7 +13,7 @@ ARGS ?=
 # Typed packages; conformance counts once it holds Python.
 TYPED := gateway controller mesh tidegate $(sort $(dir $(wildcard conformance/*.py conformance/*/*.py)))
 
-.PHONY: run test compiled test-compiled lint types golden crds bench attacks abuse endurance fuzz docs h2spec lock peers test-peers bench-peers clean help
+.PHONY: run test compiled test-compiled lint types golden bench attacks abuse endurance fuzz docs h2spec lock peers test-peers bench-peers clean help
 
 run: .venv/.runtime ## serve the quick start on 127.0.0.1:8080, with small backends to answer it
 	.venv/bin/tidegate run examples/quickstart --demo-backends
@@ -37,6 +37,7 @@ types: .venv/.dev ## check the types, strictly
 golden: .venv/.dev ## write the golden files of translation and of the chart anew (read the difference before you commit it)
 	.venv/bin/python -m pytest tests/controller/translate tests/chart --rewrite-goldens $(ARGS)
 
+.PHONY: crds
 crds: .venv/.dev ## write the definitions of our kinds anew, from their models into the chart
 	.venv/bin/python -m controller.definitions charts/tidegate/crds
 

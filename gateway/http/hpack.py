@@ -12,6 +12,7 @@ from typing import Final
 from hpack.table import HeaderTable
 
 from gateway.http.fields import FieldLine
+from gateway.http.frames import ENHANCE_YOUR_CALM, ConnectionFault
 from gateway.http.http2_fields import field_line
 from gateway.http.huffman import BadHuffmanCode, decode_huffman
 from gateway.http.request import FIELD_LIMIT, HEAD_LIMIT
@@ -23,6 +24,11 @@ ENTRY_OVERHEAD: Final = 32
 """Bytes that count for a field beside its name and value (RFC 7541 4.1)."""
 PSEUDO_FIELDS: Final = 8
 """More than any message may have, so that whoever reads heads can say what is wrong with them."""
+FAR_BEYOND: Final = 4
+"""Times as many fields as are taken: a block that has more is read no further, and its connection ends. A browser that sends each of its
+cookies as a field of its own stays below."""
+MOST_BUILT: Final = 2 * HEAD_LIMIT
+"""Bytes of the literals of a block, as they would be written; the same for more, which a name in the table makes of little."""
 
 STATIC_TABLE: Final[tuple[FieldLine, ...]] = tuple([field_line(name, value) for name, value in HeaderTable.STATIC_TABLE])
 _NEWEST: Final = len(STATIC_TABLE) + 1
@@ -44,8 +50,6 @@ _MOST_SHIFT: Final = 28
 
 _NO_LINE: Final[FieldLine] = (0, b"", b"", b"")
 """At index 0, which nobody may use."""
-_UNREAD: Final = -1
-"""Kind of a line in the table until the end of a block that was beyond the limit."""
 
 
 class HpackError(Exception):
@@ -74,45 +78,44 @@ class HeaderDecoder:
     def decode(self, block: bytes) -> list[FieldLine] | None:
         """The fields of a whole block; None for more than `field_limit` and a few, or than HEAD_LIMIT bytes (RFC 9113 6.5.2).
 
-        What is beyond the limit is not built, but the table goes on in step with the peer's. Raises HpackError.
+        Raises HpackError, and ConnectionFault for a block that is far beyond a limit: keeping the table in step with it would cost more
+        than the connection is worth.
         """
         entries: list[FieldLine] = []
         lines = self._lines
         at, end, built = 0, len(block), 0
-        beyond = False
         try:
             while at < end and block[at] & 0xE0 == 0x20:
                 at = self._resize(block, at)
             while at < end:
-                first = block[at]
-                if first > 0x80:
-                    index = first & 0x7F
-                    at += 1
-                    if index == 0x7F:
-                        index, at = _integer(block, at, 0x7F)
-                    entries.append(lines[index])
-                elif first == 0x80 or first & 0xE0 == 0x20:
-                    raise HpackError("index 0, or a table size update inside a block")
-                else:
-                    line, at = self._literal(block, at, beyond)
-                    entries.append(line)
-                    built += len(line[3])
-                    if built > HEAD_LIMIT or len(entries) > self._field_limit:
-                        beyond = True
-                        entries.clear()
+                stop = min(end, at + self._field_limit)  # a field takes a byte at least: the limits are looked at often enough
+                while at < stop:
+                    first = block[at]
+                    if first > 0x80:
+                        index = first & 0x7F
+                        at += 1
+                        if index == 0x7F:
+                            index, at = _integer(block, at, 0x7F)
+                        entries.append(lines[index])
+                    elif first == 0x80 or first & 0xE0 == 0x20:
+                        raise HpackError("index 0, or a table size update inside a block")
+                    else:
+                        line, at = self._literal(block, at)
+                        entries.append(line)
+                        built += len(line[3])
+                        if built > MOST_BUILT:
+                            raise ConnectionFault(ENHANCE_YOUR_CALM, "block of fields far too large")
+                if len(entries) > FAR_BEYOND * self._field_limit:
+                    raise ConnectionFault(ENHANCE_YOUR_CALM, "block of far too many fields")
         except IndexError:
             raise HpackError("index out of range, or the block ends inside a field") from None
-        if beyond:
-            lines[_NEWEST:] = [field_line(line[1], line[2]) if line[0] == _UNREAD else line for line in lines[_NEWEST:]]
-            return None
         count = len(entries)
         if count > self._field_limit or (count * self._longest + 2 * end > HEAD_LIMIT and _size(entries) > HEAD_LIMIT):
             return None
         return entries
 
-    def _literal(self, block: bytes, at: int, beyond: bool) -> tuple[FieldLine, int]:
-        """A literal at `at` (RFC 7541 6.2), and where it ends. `beyond` the limit it is not read: the cost of that would not be bounded by
-        the size of the block, since a name in the table may be long."""
+    def _literal(self, block: bytes, at: int) -> tuple[FieldLine, int]:
+        """A literal at `at` (RFC 7541 6.2), and where it ends."""
         first = block[at]
         prefix = 0x3F if first >= 0x40 else 0x0F
         index = first & prefix
@@ -131,14 +134,11 @@ class HeaderDecoder:
         line = _LINES.get((name, coded))
         if line is None:
             value = block[start:at] if coded[0] < 0x80 else _decoded(block[start:at])
-            if beyond:
-                line = _UNREAD, name, value, b""
-            else:
-                line = field_line(name, value)
-                if len(name) + len(coded) <= _LONGEST_KEPT and first & 0xF0 != 0x10 and name not in SECRET:
-                    if len(_LINES) >= _MOST_LINES:
-                        _LINES.clear()
-                    _LINES[name, coded] = line
+            line = field_line(name, value)
+            if len(name) + len(coded) <= _LONGEST_KEPT and first & 0xF0 != 0x10 and name not in SECRET:
+                if len(_LINES) >= _MOST_LINES:
+                    _LINES.clear()
+                _LINES[name, coded] = line
         if first & 0xF0 == 0x10:
             line = line[0], name, line[2], SensitiveLine(line[3])
         if first >= 0x40:

@@ -284,12 +284,19 @@ TRAILERS = (
 LIMITS = (
     Http2Attack("101 fields", _LIMIT, get(*[(b"x", b"y")] * (FIELD_LIMIT + 1)), answers(431)),
     Http2Attack("101 cookie crumbs", "HTTP/2 Bomb, CVE-2026-47774", get(*[(b"cookie", b"a=b")] * (FIELD_LIMIT + 1)), answers(431)),
-    Http2Attack("3,000 tiny fields", _LIMIT, get(*[(b"a", b"")] * 3000), answers(431)),
+    Http2Attack("400 tiny fields", _LIMIT, get(*[(b"a", b"")] * 400), answers(431)),
+    Http2Attack("3,000 tiny fields", "HTTP/2 Bomb, CVE-2026-47774", get(*[(b"a", b"")] * 3000), ends(ENHANCE_YOUR_CALM)),
+    Http2Attack(
+        "400 fields of one byte each by the table",
+        "HPACK bomb, CVE-2016-6581",
+        headers(1, block(*head()) + b"\x40\x01x" + b"\x7f\x81\x1e" + b"y" * 3968 + b"\xbe" * 400),
+        answers(431),
+    ),
     Http2Attack(
         "3,000 fields of one byte each by the table",
         "HPACK bomb, CVE-2016-6581",
         headers(1, block(*head()) + b"\x40\x01x" + b"\x7f\x81\x1e" + b"y" * 3968 + b"\xbe" * 3000),
-        answers(431),
+        ends(ENHANCE_YOUR_CALM),
     ),
     Http2Attack(
         "value one byte over 16 KiB",

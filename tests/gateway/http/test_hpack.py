@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from gateway.http import hpack as hpack_module
 from gateway.http.fields import FieldLine
-from gateway.http.hpack import TABLE_SIZE, HeaderDecoder, HpackError
+from gateway.http.frames import ENHANCE_YOUR_CALM, ConnectionFault
+from gateway.http.hpack import FAR_BEYOND, MOST_BUILT, TABLE_SIZE, HeaderDecoder, HpackError
 from gateway.http.http2_fields import MALFORMED, field_line
 from gateway.http.request import FIELD_LIMIT, HEAD_LIMIT
 
@@ -186,7 +187,7 @@ def test_as_many_fields_as_a_head_may_have_are_read_and_more_are_not() -> None:
     read(decoder, LITERAL)
     assert len(read(decoder, b"\xbe" * (FIELD_LIMIT + 8))) == FIELD_LIMIT + 8
     assert decoder.decode(b"\xbe" * (FIELD_LIMIT + 9)) is None
-    assert decoder.decode(b"\x00\x01x\x01y" * 5000) is None
+    assert decoder.decode(b"\x00\x01x\x01y" * (FAR_BEYOND * FIELD_LIMIT)) is None
     assert HeaderDecoder(field_limit=200).decode(b"\x82" * 208) is not None
     assert read(decoder, b"\xbe") == [(b"a", b"b")]
 
@@ -221,8 +222,19 @@ def test_beyond_the_limit_an_error_is_still_one() -> None:
             HeaderDecoder().decode(b"\x00\x01x\x01y" * 200 + block)
 
 
+@pytest.mark.parametrize("field", [b"\x82", b"\x00\x01x\x00", b"\x40\x01x\x00", b"\x0f\x10\x00", b"\x00\x02:y\x00"])
+def test_a_block_far_beyond_the_limit_is_read_no_further(field: bytes) -> None:
+    """64 KiB can hold 65,536 fields; four times as many as are taken say enough (HTTP/2 Bomb, CVE-2026-47774)."""
+    decoder = HeaderDecoder()
+    most = FAR_BEYOND * (FIELD_LIMIT + 8)
+    assert decoder.decode(field * most) is None
+    with pytest.raises(ConnectionFault) as far:
+        decoder.decode(field * most * 2 + b"\x80")  # what stands behind is not even looked at
+    assert far.value.code == ENHANCE_YOUR_CALM
+
+
 def test_a_long_name_in_the_table_is_not_read_for_every_field_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """20,000 fields of two bytes each that name 4 KB: what is beyond the limit is not even looked at, so cost follows the block."""
+    """20,000 fields of two bytes each that name 4 KB: soon that is more than any block could say, so cost follows the block."""
     read_lines = 0
 
     def counted(name: bytes, value: bytes) -> FieldLine:
@@ -231,11 +243,10 @@ def test_a_long_name_in_the_table_is_not_read_for_every_field_that_names_it(monk
         return field_line(name, value)
 
     monkeypatch.setattr(hpack_module, "field_line", counted)
-    decoder = HeaderDecoder()
     name = b"n" * 4000
-    assert decoder.decode(b"\x40\x7f\xa1\x1e" + name + b"\x00" + b"\x7e\x00" * 20_000) is None
-    assert read_lines <= HEAD_LIMIT // len(name) + 3
-    assert read(decoder, b"\xbe") == [(name, b"")]
+    with pytest.raises(ConnectionFault):
+        HeaderDecoder().decode(b"\x40\x7f\xa1\x1e" + name + b"\x00" + b"\x7e\x00" * 20_000)
+    assert read_lines <= MOST_BUILT // len(name) + 1
 
 
 def test_an_integer_of_five_bytes_is_read() -> None:

@@ -68,6 +68,8 @@ INITIAL_WINDOW_SIZE: Final = 4
 MAX_FRAME_SIZE: Final = 5
 MAX_HEADER_LIST_SIZE: Final = 6
 ENABLE_CONNECT_PROTOCOL: Final = 8
+SETTING_SIZE: Final = 6
+"""Bytes of a setting in its frame."""
 
 LARGEST_WINDOW: Final = (1 << 31) - 1
 SMALLEST_MAX_FRAME: Final = 1 << 14
@@ -145,7 +147,7 @@ def ping(data: bytes, ack: bool = False) -> bytes:
 
 def read_settings(payload: bytes) -> list[tuple[int, int]]:
     """Identifiers and values in order, unknown ones too (RFC 9113 6.5). Raises ConnectionFault."""
-    if len(payload) % 6:
+    if len(payload) % SETTING_SIZE:
         raise ConnectionFault(FRAME_SIZE_ERROR, "SETTINGS is no list of settings of six bytes")
     pairs: list[tuple[int, int]] = []
     for setting, value in iter_unpack("!HI", payload):

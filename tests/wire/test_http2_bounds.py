@@ -3,16 +3,19 @@ keeps up, and the heads of all requests together."""
 
 from __future__ import annotations
 
-from hyperframe.frame import HeadersFrame, RstStreamFrame, WindowUpdateFrame
+from time import monotonic
+
+from hyperframe.frame import GoAwayFrame, HeadersFrame, RstStreamFrame, WindowUpdateFrame
 
 from gateway.http import frames
-from gateway.proxy.http2.floods import FREE_HEADS, MOST_OF_HEADS
+from gateway.proxy.http2.floods import FREE_HEADS, MOST_OF_HEADS, REFUSED_BURST, RESET_RATE
 from gateway.proxy.http2.stream import GROWTH, LARGE_WINDOW, MOST_GROWTH, STREAM_WINDOW
 from tests.wire.backends import Echo, Planned
 from tests.wire.conftest import Serve
 from tests.wire.http2_frames import FrameEnd, data
 
 ROUTE = "- backendRefs: [{name: blue, port: 80}]"
+ONE_STREAM = "{kind: ListenerPolicy, metadata: {name: one}, spec: {targetRefs: [{name: web}], limits: {streamsPerConnection: 1}}}"
 FRAME = bytes(16_384)
 
 
@@ -81,3 +84,18 @@ def test_the_heads_of_a_connection_are_bounded_together(serve: Serve, blue: Echo
             assert end.until(HeadersFrame).stream_id == ended
         end.send(end.request(stream, "/", large))
         assert end.until(HeadersFrame).stream_id == stream
+
+
+def test_whoever_opens_more_streams_than_it_may_is_ended(serve: Serve, blue: Echo) -> None:
+    """RFC 9113 5.1.2: it knows how many it may; that the others are answered makes up for none that is refused."""
+    begun = monotonic()
+    with FrameEnd.client(serve(ROUTE, ONE_STREAM).connect()) as end:
+        rounds = 0
+        while not any(isinstance(frame, GoAwayFrame) for frame in end.seen):
+            stream = 4 * rounds + 1
+            end.send(end.request(stream, method="POST", ends=False), end.request(stream + 2), data(stream, ends=True))
+            while not isinstance(end.read(), (HeadersFrame, GoAwayFrame)):
+                pass
+            rounds += 1
+        assert end.seen[-1].error_code == frames.ENHANCE_YOUR_CALM
+    assert REFUSED_BURST <= rounds <= REFUSED_BURST + (monotonic() - begun) * RESET_RATE + 1

@@ -22,7 +22,7 @@ from gateway.net.tcp_information import acknowledged
 from gateway.proxy.client import arrive, depart
 from gateway.proxy.http2.client_stream import Http2ClientStream
 from gateway.proxy.http2.connection import LARGEST_WINDOW, LINGER, Http2Connection, opening_settings
-from gateway.proxy.http2.floods import FREE_HEADS, MOST_OF_HEADS, MOST_UNTAKEN, OVERSIZED
+from gateway.proxy.http2.floods import FREE_HEADS, MOST_LINGERING, MOST_OF_A_FLOOD, MOST_OF_HEADS, MOST_UNTAKEN, OVERSIZED
 from gateway.proxy.pace import STALLED
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Http2ClientConnection(Http2Connection):
     """The protocol of the connection; its streams are the ClientStreams."""
 
     __slots__ = (
-        "_block_after", "_greeted", "_leaving", "_lingering", "_server_name", "_taken", "_told", "address", "core", "deadline",
+        "_block_after", "_greeted", "_leaving", "_lingering", "_patience", "_server_name", "_taken", "_told", "address", "core", "deadline",
         "forwarded", "fragment", "head_bytes", "listener", "most_streams", "origin", "port", "reading_paused", "requests", "seat", "slot",
     )  # fmt: skip
 
@@ -64,6 +64,8 @@ class Http2ClientConnection(Http2Connection):
         self._told = LARGEST_WINDOW
         """The newest stream that is served."""
         self._lingering = False
+        self._patience = MOST_LINGERING
+        """Bytes that may still come behind the end."""
         self.reading_paused = False
         """Whether the client is not read."""
         self._block_after: int | None = None
@@ -92,6 +94,9 @@ class Http2ClientConnection(Http2Connection):
         self.flush()
 
     def data_received(self, data: bytes) -> None:
+        if self.ended:
+            self._throw_away(len(data))
+            return
         if not self._greeted:
             data = self._read_preface(data)
             if not self._greeted:
@@ -278,6 +283,8 @@ class Http2ClientConnection(Http2Connection):
         self.flush()
 
     def faulted(self, fault: ConnectionFault) -> None:
+        if fault.code == frames.ENHANCE_YOUR_CALM:
+            self._patience = MOST_OF_A_FLOOD
         Http2ClientStream(self, self.last).note(fault.reason)
         self._linger()
 
@@ -299,6 +306,12 @@ class Http2ClientConnection(Http2Connection):
         else:
             transport.close()
         self.core.deadlines.set(self, monotonic() + LINGER)
+
+    def _throw_away(self, size: int) -> None:
+        """So many bytes came behind the end."""
+        self._patience -= size
+        if self._patience < 0:
+            self.transport.abort()
 
     def expire(self, now: float) -> None:
         """Whose deadline it is says the class."""

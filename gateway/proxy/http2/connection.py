@@ -33,7 +33,7 @@ from gateway.http.frames import (
 from gateway.http.head import Fields
 from gateway.http.hpack import HeaderDecoder, HpackError
 from gateway.http.hpack_encoder import HeaderEncoder
-from gateway.proxy.http2.floods import BLOCK_LIMIT, MOST_CONTINUATIONS, MOST_SETTINGS, MOST_UNTAKEN, UNKNOWN, Budgets
+from gateway.proxy.http2.floods import BLOCK_LIMIT, MOST_CONTINUATIONS, MOST_SETTINGS, MOST_UNTAKEN, REFUSED, UNKNOWN, Budgets
 from gateway.proxy.http2.stream import STREAM_WINDOW
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ class Http2Connection:
             self.credit = 0
         stream = self.streams.get(number)
         if stream is None or stream.received_all:
-            self._data_for_nobody(number, size)
+            self._data_for_nobody(flags, number, payload)
             return
         data = frames.unpadded(payload) if flags & PADDED else payload
         stream.receive_window -= size
@@ -284,7 +284,8 @@ class Http2Connection:
         elif size:
             stream.took(size)
 
-    def _data_for_nobody(self, number: int, size: int) -> None:
+    def _data_for_nobody(self, flags: int, number: int, payload: bytes) -> None:
+        size = len(payload)
         if self.is_idle(number):
             raise ConnectionFault(frames.PROTOCOL_ERROR, "DATA on an idle stream")
         left = self._reset_streams.get(number)
@@ -292,7 +293,7 @@ class Http2Connection:
             raise StreamFault(frames.STREAM_CLOSED, "DATA on a closed stream")
         if left < size:
             raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "more data than a stream that was reset had room for")
-        if not size:
+        if not size or (flags & PADDED and not frames.unpadded(payload)):
             self.budgets.spend(DATA, "empty frames of DATA")
         self._reset_streams[number] = left - size
 
@@ -383,11 +384,10 @@ class Http2Connection:
             self.budgets.spend(SETTINGS, "acknowledgements of SETTINGS")
             return
         self.budgets.spend(SETTINGS, "frames SETTINGS")
-        settings = frames.read_settings(payload)
-        if len(settings) > MOST_SETTINGS:
+        if len(payload) > MOST_SETTINGS * frames.SETTING_SIZE:
             raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "too many settings in a frame")
         window = self.initial_send_window
-        for setting, value in settings:
+        for setting, value in frames.read_settings(payload):
             if setting == frames.INITIAL_WINDOW_SIZE:
                 window = value  # nothing is sent between the values of one frame (RFC 9113 6.5.3)
             elif setting == frames.HEADER_TABLE_SIZE:
@@ -450,7 +450,10 @@ class Http2Connection:
 
     def _stream_fault(self, number: int, fault: StreamFault) -> None:
         """One stream has a fault; the others go on. Raises ConnectionFault when the peer makes us reset too many."""
-        self.budgets.spend(RST_STREAM, "reset streams")
+        if fault.code == frames.REFUSED_STREAM:
+            self.budgets.spend(REFUSED, "refused streams")
+        else:
+            self.budgets.spend(RST_STREAM, "reset streams")
         stream = self.streams.get(number)
         if stream is None:
             if number not in self._reset_streams:

@@ -19,6 +19,9 @@ RATE: Final = 100.0
 """Frames of a kind a second."""
 RESET_RATE: Final = 20.0
 """Streams a second that may be reset before they are answered, and heads that are refused because we leave."""
+REFUSED_BURST: Final = 100.0
+"""Streams at once that are refused because there are as many as may be, or because their heads are too large together. A client that knows
+our settings sends none of them, and none is made up for by what is answered meanwhile."""
 OVERSIZED_BURST: Final = 20.0
 OVERSIZED_RATE: Final = 2.0
 """Heads that are refused for their size, at once and a second: each is read whole before that is known, and holds the loop."""
@@ -44,17 +47,23 @@ MOST_SETTINGS: Final = 64
 """Settings of one frame, of which there are about ten (CVE-2020-11080)."""
 MOST_UNTAKEN: Final = 100
 """Answers to control frames, and answers to requests, that wait for a peer which does not read."""
-
+MOST_LINGERING: Final = 256 * 1024
+"""Bytes that still come on a connection which we have ended, and are thrown away."""
+MOST_OF_A_FLOOD: Final = 16 * 1024
+"""The same where a flood has ended it: whoever goes on at that rate does not read why."""
 
 UNKNOWN: Final = CONTINUATION + 1
 """All kinds of frames that mean nothing to us, as one."""
 OVERSIZED: Final = UNKNOWN + 1
 """Heads that are refused for their size."""
+REFUSED: Final = OVERSIZED + 1
+"""Streams that are refused, and may be asked again."""
 _ALLOWANCES: Final = {
     WINDOW_UPDATE: (RATE, UPDATES_FOR_WORK, BURST),
     RST_STREAM: (RESET_RATE, RESETS_FOR_ANSWER, BURST),
     HEADERS: (RESET_RATE, 0.0, BURST),
     OVERSIZED: (OVERSIZED_RATE, 0.0, OVERSIZED_BURST),
+    REFUSED: (RESET_RATE, 0.0, REFUSED_BURST),
 }
 """Rate, share and burst of the budgets that are no ordinary ones."""
 

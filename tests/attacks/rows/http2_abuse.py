@@ -55,6 +55,7 @@ class Abuse:
     reads    whether the client reads what comes back
     ends     whether the connection is to end; otherwise the client may stay, at the cost of what it holds
     events   how many there are at most
+    early    whether the backend answers a head before the body has come
     """
 
     name: str
@@ -65,6 +66,7 @@ class Abuse:
     reads: bool = True
     ends: bool = True
     events: int = MOST_EVENTS
+    early: bool = False
 
 
 def _stream(number: int) -> int:
@@ -163,6 +165,13 @@ FRAMES = (
     ),
     Abuse("DATA of no bytes", "CVE-2019-9518", lambda _: data(b"", flags=0), opening=post()),
     Abuse("DATA of padding alone", "CVE-2019-9518", lambda _: padded(DATA, 0, 1, b"", 1), opening=post()),
+    Abuse(
+        "DATA of padding alone, of a stream that was answered",
+        "CVE-2019-9518",
+        lambda _: padded(DATA, 0, 1, b"", 1),
+        opening=post(),
+        early=True,
+    ),
     Abuse("unknown frames", "CVE-2019-9518", lambda _: frame(0xFA, 0, 0, b"x")),
     Abuse("unknown frames of many kinds", "CVE-2019-9518", lambda number: frame(0x10 + number % 240, 0, 0, b"x")),
     Abuse("unknown frames of 16 KiB", "reference 2.5", lambda _: frame(0xFA, 0, 0, bytes(16_384))),

@@ -524,14 +524,14 @@ def test_a_gateway_is_never_worked_on_twice_at_once() -> None:
         async with told.leading() as deployer:
             key = ObjectKey("ServiceAccount", "shop", "web-edge")
             await told.cluster.until(lambda: key in told.cluster.looks)
-            deployer.want([infrastructure(labels=(("v", "2"),))])
-            await asyncio.sleep(0)
+            deployer.want([infrastructure(labels=(("v", "2"),)), infrastructure("after", labels=(("v", "2"),))])
+            await told.cluster.until(lambda: ObjectKey("ServiceAccount", "shop", "after-edge") in told.cluster.looks)
             assert told.cluster.looks.count(key) == 1
             told.cluster.gate.set()
             await told.cluster.until(
                 lambda: (
                     all(stored.applied["metadata"]["labels"].get("v") == "2" for stored in told.cluster.objects.values())
-                    and len(told.cluster.objects) == 4
+                    and len(told.cluster.objects) == 8
                 )
             )
 

@@ -13,13 +13,13 @@ ARGS ?=
 # Typed packages; conformance counts once it holds Python.
 TYPED := gateway controller mesh tidegate $(sort $(dir $(wildcard conformance/*.py conformance/*/*.py)))
 
-.PHONY: run test compiled test-compiled lint types golden bench attacks abuse endurance fuzz docs h2spec lock peers test-peers bench-peers clean help
+.PHONY: run test compiled test-compiled lint types golden bench attacks abuse endurance fuzz docs h2spec box-build box box-down test-box lock peers test-peers bench-peers box-peers clean help
 
 run: .venv/.runtime ## serve the quick start on 127.0.0.1:8080, with small backends to answer it
 	.venv/bin/tidegate run examples/quickstart --demo-backends
 
 test: .venv/.dev test-peers ## pass every test; ARGS="-k words" chooses some
-	.venv/bin/python -m pytest tests $(ARGS)
+	.venv/bin/python -m pytest tests --ignore tests/box $(ARGS)
 
 compiled: build/compiled/.made ## compile the hottest modules with mypyc, into build/compiled: PYTHONPATH=build/compiled .venv/bin/tidegate run ...
 
@@ -69,6 +69,20 @@ h2spec: ## build the conformance suite of HTTP/2, which the tests run (with Go),
 		echo "not installed: go: the tests of h2spec are skipped"; \
 	fi
 
+box-build: build/box/.made ## build a small Kubernetes for tests, and the conformance suite (with Go), into build/box
+
+box: build/box/.made .venv/.runtime ## start a small Kubernetes with Tidegate's image and print how to use kubectl in it
+	.venv/bin/python conformance/images.py build/box/images.local.json
+	build/box/box up --images build/box/images.local.json
+	@echo "inside:     build/box/box exec -- kubectl get pods -A (or helm, curl, any program of this machine)"
+	@echo "its end:    make box-down"
+
+box-down: ## end the box that make box started
+	build/box/box down
+
+test-box: build/box/.made .venv/.dev ## pass the tests that need a cluster: they start boxes of their own (as root)
+	.venv/bin/python -m pytest tests/box $(ARGS)
+
 lock: .venv/.lock ## write requirements/*.txt anew from pyproject.toml; UPGRADE=1 takes newer versions
 	$(COMPILE) requirements/lock.in --output-file requirements/lock.txt
 	$(COMPILE) requirements/build.in --output-file requirements/build.txt
@@ -89,6 +103,9 @@ test-peers: h2spec
 bench-peers:
 	@$(call install_peers,nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client nghttpd:nghttp2-server,the benchmark leaves them out)
 
+box-peers:
+	@$(call install_peers,nft:nftables ip:iproute2 nsenter:util-linux sysctl:procps curl:curl,the box does not start)
+
 # $(1): command:package pairs; $(2): what happens without them. Tells, but never fails: the tests say again what they skip and why.
 define install_peers
 	missing=; \
@@ -106,6 +123,7 @@ define install_peers
 endef
 
 clean: ## remove caches and build products (.venv stays: remove it by hand to begin from nothing)
+	test ! -x build/box/box || build/box/box down
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
@@ -123,8 +141,15 @@ help: ## print this list
 	@touch $@
 
 build/compiled/.made: setup.py pyproject.toml $(shell find gateway controller mesh tidegate -name '*.py') | .venv/.dev
-	find build -mindepth 1 -maxdepth 1 -not -name h2spec -exec rm -rf {} +
+	find build -mindepth 1 -maxdepth 1 -not -name h2spec -not -name 'box*' -exec rm -rf {} +
 	TIDEGATE_COMPILE=1 $(PIP) install --no-deps --no-build-isolation --target build/compiled .
+	@touch $@
+
+# Where Go has compiled the dependencies before, seconds; otherwise seven minutes on two cores.
+build/box/.made: $(shell find conformance -name '*.go' -o -name 'go.*' -o -name '*.sh' -o -name dns.yaml -o -path '*box/images.json') | box-peers
+	@go version 2>/dev/null | awk '{ split(substr($$3, 3), part, "."); exit !(part[1] > 1 || part[2] >= 26) }' || { \
+		echo "The box needs Go 1.26 or newer, found: $$(go version 2>&1 | head -n 1)"; exit 1; }
+	conformance/build.sh build/box
 	@touch $@
 
 .venv/.lock: requirements/lock.txt | .venv/bin/python

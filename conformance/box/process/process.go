@@ -1,0 +1,53 @@
+// Package process reads what the kernel tells of processes.
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// field gives field n of /proc/PID/stat as proc(5) counts them, from 3 (the state) on; "" if there is no
+// such process.
+func field(pid, n int) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))[n-3]
+}
+
+// Parent gives the number of a process' parent, or 0 if there is no such process.
+func Parent(pid int) int {
+	parent, err := strconv.Atoi(field(pid, 4))
+	if err != nil {
+		return 0
+	}
+	return parent
+}
+
+// StartTime tells two processes with the same number apart; "" for one that has ended.
+func StartTime(pid int) string {
+	if field(pid, 3) == "Z" {
+		return ""
+	}
+	return field(pid, 22)
+}
+
+// HandlesTerm tells whether a process has a handler for SIGTERM. Process 1 of a pid namespace that has none
+// never sees the signal, so waiting for it would only take the whole grace period.
+func HandlesTerm(pid int) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && catches(string(status), syscall.SIGTERM)
+}
+
+// catches reads the mask of handled signals in the text of /proc/PID/status.
+func catches(status string, signal syscall.Signal) bool {
+	_, rest, _ := strings.Cut(status, "SigCgt:\t")
+	line, _, _ := strings.Cut(rest, "\n")
+	mask, err := strconv.ParseUint(line, 16, 64)
+	return err == nil && mask&(1<<(uint(signal)-1)) != 0
+}

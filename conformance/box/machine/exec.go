@@ -73,11 +73,11 @@ func enter(pid int) error {
 	return nil
 }
 
-// become runs the command in place of this process, as nearly as a parent can.
+// become runs the command in place of this process, as nearly as a parent can. Its death signal is set by setpriv(1): with
+// SysProcAttr.Pdeathsig the child compares its parent's number, which is 0 in another pid namespace, and kills itself.
 func become(argv []string) error {
-	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd := exec.Command("setpriv", append([]string{"--pdeathsig", "KILL", "--"}, argv...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	signals := make(chan os.Signal, 8)
 	// a terminal sends SIGINT to the command too
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)

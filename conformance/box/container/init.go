@@ -53,6 +53,7 @@ func joinNetwork(path string) error {
 func (s *Spec) become() error {
 	os.Clearenv()
 	os.Setenv("PATH", DefaultPath)
+	os.Setenv("HOME", "/") // as container runtimes set it for a user that /etc/passwd does not know
 	for _, e := range s.Env {
 		name, value, _ := strings.Cut(e, "=")
 		os.Setenv(name, value)

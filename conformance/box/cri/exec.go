@@ -33,7 +33,7 @@ func (r *Service) enter(id string, command []string) (*exec.Cmd, error) {
 		args = append(args, "-S", strconv.Itoa(c.spec.UID), "-G", strconv.Itoa(c.spec.GID))
 	}
 	cmd := exec.Command("nsenter", append(append(args, "--"), command...)...)
-	cmd.Env = append([]string{"PATH=" + podinit.DefaultPath}, c.spec.Env...)
+	cmd.Env = append([]string{"PATH=" + podinit.DefaultPath, "HOME=/"}, c.spec.Env...)
 	return cmd, nil
 }
 

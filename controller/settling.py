@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from controller.status import Live, programmed
+from controller.status import Live, programmed_apart
 from controller.store import Key
 from controller.translate.conditions import Problem, met
 from controller.translate.statuses import GatewayStatus, ListenerSetStatus, Status
@@ -172,7 +172,7 @@ class Settling:
         final = self._refused.get(key)
         if final is None:
             status = self._judged[key]
-            final = self._deployed(programmed(status, self._live(status, before)))
+            final = self._deployed(programmed_apart(status, lambda gateway: self._live(gateway, status, before)))
         if final == before:
             return None
         self._final[key] = final
@@ -186,12 +186,9 @@ class Settling:
         condition = met("Programmed", status.generation, Problem("NoResources", problem))
         return replace(status, conditions=tuple(condition if old.type == "Programmed" else old for old in status.conditions))
 
-    def _live(self, status: Status, before: Status | None) -> Live:
-        name = _gateway_of(status)
-        if name is None:
-            return Live(rejected=dict(chain.from_iterable(found.items() for found in self._rejections.values())))
-        scope = self._scope(name)
-        rejected = self._rejections.get(name, {})
+    def _live(self, gateway: str, status: Status, before: Status | None) -> Live:
+        rejected = self._rejections.get(gateway, {})
+        scope = self._scope(gateway)
         if scope is None:
             return Live(rejected=rejected)
         wait = self._waiting.get(status.object)

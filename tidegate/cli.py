@@ -154,6 +154,60 @@ app.command(COMMAND)(_gateway)
 
 
 @app.command()
+def controller(
+    *,
+    namespace: Annotated[str, typer.Option(metavar="NAME", envvar="POD_NAMESPACE", help="The namespace that this runs in.")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", envvar="POD_NAME", help="Who this is among the replicas.")] = "",
+    image: Annotated[str, typer.Option(metavar="IMAGE", envvar="TIDEGATE_IMAGE", help="The image of the proxies that are deployed.")] = "",
+    image_pull_policy: Annotated[
+        Literal["Always", "IfNotPresent", "Never"], typer.Option(envvar="TIDEGATE_IMAGE_PULL_POLICY", help="When it is pulled.")
+    ] = "IfNotPresent",
+    service: Annotated[str, typer.Option(metavar="HOST", envvar="TIDEGATE_SERVICE", help="The DNS name by which proxies come here.")] = "",
+    watch_namespaces: Annotated[
+        str, typer.Option(metavar="A,B", envvar="TIDEGATE_WATCH_NAMESPACES", help="Read and deploy nowhere else; everywhere by default.")
+    ] = "",
+    trust_domain: Annotated[
+        str, typer.Option(metavar="DOMAIN", envvar="TIDEGATE_TRUST_DOMAIN", help="Of the identities that are given out.")
+    ] = "cluster.local",
+    drain_delay: Annotated[str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_DELAY", help="Of the proxies: see gateway.")] = "5s",
+    drain_timeout: Annotated[
+        str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_TIMEOUT", help="Of the proxies: see gateway.")
+    ] = "30s",
+    admin: AdminPlace = DEFAULT_ADMIN,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(metavar="FILE", envvar="TIDEGATE_KUBECONFIG", help="Outside of a cluster: which one it is.")
+    ] = None,
+) -> None:
+    """Serve a cluster: be the control plane of its Gateways.
+
+    Watches Gateways and routes, deploys proxies for them, sends these their configuration, and writes what became of it into statuses.
+    """
+    import uvloop
+
+    from tidegate.control_plane.options import ControllerOptions
+    from tidegate.control_plane.program import run as control
+
+    options = ControllerOptions(
+        namespace=namespace,
+        name=name,
+        image=image,
+        service=service,
+        watch_namespaces=tuple(filter(None, watch_namespaces.split(","))),
+        image_pull_policy=image_pull_policy,
+        trust_domain=trust_domain,
+        drain_delay=round(_seconds("--drain-delay", drain_delay)),
+        drain_timeout=round(_seconds("--drain-timeout", drain_timeout)),
+        admin=_place("--admin", admin),
+        kubeconfig=kubeconfig,
+    )
+
+    def message(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    raise typer.Exit(uvloop.run(control(options, message)))
+
+
+@app.command()
 def check(
     paths: Paths,
     *,

@@ -29,7 +29,7 @@ def gateway(generation: int = 1, routes: int = 0) -> GatewayStatus:
 
 
 def route(rules: int = 1) -> RouteStatus:
-    parents = (ParentStatus(ObjectRef("gateway.networking.k8s.io", "Gateway", "web"), (met("Accepted", 1),)),)
+    parents = (ParentStatus(ObjectRef("gateway.networking.k8s.io", "Gateway", "web"), (met("Accepted", 1),), "shop/web"),)
     return RouteStatus(CART, 1, parents, tuple(f"HTTPRoute/shop/cart/{number}" for number in range(rules)))
 
 

@@ -1,0 +1,207 @@
+"""The parts of the control plane and how they are joined; the only place where its parts are chosen.
+
+A change passes from the source through translation to the proxies without looking at anything but what changed. Statuses and
+deployments follow behind: every replica computes them, the one that leads writes them. Nothing but a signal ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import gc
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from controller.deploy.deployer import Deployer, Reach
+from controller.publish import Publisher
+from controller.publishers import Publishers
+from controller.refusals import refused_status
+from controller.settling import Settling
+from controller.sources.kube.changes import Change, Refusal
+from controller.sources.kube.client import Client
+from controller.sources.kube.election import Election, Seat
+from controller.sources.kube.source import KubeSource, Reading
+from controller.sources.kube.statuses import ServerStatuses
+from controller.status_writer import StatusWriter
+from controller.store import Key
+from controller.translate.classes import CONTROLLER_NAME
+from controller.translate.names import deployed_name
+from controller.translate.statuses import Ignored, Status
+from controller.translator import Translation, Translator
+from tidegate.control_plane.options import ControllerOptions
+from tidegate.enduring import endure
+
+LEASE: Final = "tidegate-controller"
+
+
+class Controller:
+    """One replica, from start to end. Used once."""
+
+    def __init__(self, options: ControllerOptions, client: Client, message: Callable[[str], None]) -> None:
+        self._options = options
+        self._message = message
+        self._source = KubeSource(client, namespaces=options.watch_namespaces, observer=message)
+        self._translator = Translator(options.translation())
+        self.served = Publishers(message, self._moved)
+        self._settling = Settling(self.served.publisher, self._programmed)
+        self.writer = StatusWriter(ServerStatuses(client, self._source), _now, message)
+        self._settings = options.settings()
+        reach = Reach(CONTROLLER_NAME, options.watch_namespaces)
+        self._deployer = Deployer(client, self._settings, reach, self._undeployed, message)
+        self._accounts: dict[tuple[str, str], str] = {}
+        self._accounts_of: dict[Key, tuple[str, str]] = {}
+        self._election = Election(client, Seat(options.namespace, LEASE, options.name), self._changed_hands, message)
+        self._leads = asyncio.Event()
+        self._follows = asyncio.Event()
+        self._follows.set()
+        self._news = asyncio.Event()
+        self._refusals: dict[Key, Refusal] = {}
+        self._is_read = False
+
+    def trust(self, authorities: str) -> None:
+        """Proxies are to know us by these roots (PEM)."""
+        self._deployer.configure(replace(self._settings, authorities=authorities))
+
+    def scope_of(self, namespace: str, account: str) -> str | None:
+        """The Gateway (namespace/name) whose proxies run under this ServiceAccount."""
+        return self._accounts.get((namespace, account))
+
+    @property
+    def ready(self) -> str:
+        """'' when configuration is served, otherwise why not."""
+        return "" if self._is_read else "the objects of the cluster are being read"
+
+    @property
+    def leading(self) -> bool:
+        """Whether this replica writes."""
+        return self._election.leading
+
+    def readings(self) -> Iterable[Reading]:
+        """How each list and watch is doing."""
+        return self._source.readings()
+
+    def publishers(self) -> Mapping[str, Publisher]:
+        """The configuration of each Gateway."""
+        found = ((scope, self.served.publisher(scope)) for scope in self.served)
+        return {scope: publisher for scope, publisher in found if publisher is not None}
+
+    def statuses(self) -> Mapping[Key, Status]:
+        """What was last said of each object."""
+        return self._settling.final
+
+    def refusals(self) -> Iterable[Refusal]:
+        """Objects that cannot be read."""
+        return self._refusals.values()
+
+    def ignored(self) -> Iterable[Ignored]:
+        """What has no effect."""
+        return self._translator.ignored()
+
+    def resources(self) -> Iterable[tuple[str, str]]:
+        """Kind and key of what is published."""
+        return self._translator.resources().keys()
+
+    async def run(self) -> None:
+        """Works until it is cancelled; then the Lease is given back."""
+        async with asyncio.TaskGroup() as tasks:
+            for what, work in (
+                ("following the cluster", self._follow),
+                ("judging statuses", self._settle),
+                ("electing a leader", self._election.run),
+                ("leading", self._lead),
+            ):
+                tasks.create_task(endure(what, work, self._message))
+
+    async def _follow(self) -> None:
+        """The path of a change: published here, everything else comes after on the loop."""
+        async with contextlib.aclosing(self._source.changes()) as changes:
+            async for change in changes:
+                if self._is_read:
+                    self._take(change, self._translator.apply(change.puts, change.removes))
+                else:
+                    self._take(change, await asyncio.to_thread(self._translator.apply, change.puts, change.removes))
+                    gc.freeze()
+                    self._is_read = True
+
+    def _take(self, change: Change, translation: Translation) -> None:
+        for gateway in translation.unwanted:
+            self._accounts.pop(self._accounts_of.pop(gateway, ("", "")), None)
+        for wanted in translation.infrastructure:
+            _, namespace, name = wanted.gateway
+            account = namespace, deployed_name(name, wanted.class_name)
+            self._accounts[account] = f"{namespace}/{name}"
+            self._accounts_of[wanted.gateway] = account
+        self.served.publish(translation.set, translation.remove)
+        self._deployer.want(translation.infrastructure, translation.unwanted)
+        self._settling.note(translation.statuses, translation.gone, self._time())
+        self._judge_refusals(change)
+        self.writer.look(found.key for found in change.puts)
+        for kind, namespace, name in (*(found.key for found in change.puts), *change.removes):
+            self._deployer.disturbed(kind, namespace, name)
+        for failure in translation.failures:
+            self._message(f"translation failed, which is a fault of Tidegate; what it gave before stays: {failure}")
+        self._news.set()
+
+    def _judge_refusals(self, change: Change) -> None:
+        """Whether an object that cannot be read is ours may change with any other, so all are judged anew; there are few, if any."""
+        for refusal in change.refusals:
+            self._refusals[refusal.key] = refusal
+        for key in change.readable:
+            self._refusals.pop(key, None)
+        known = self._translator.statuses()
+        judged = [refused_status(refusal, known.__contains__, known.get(key)) for key, refusal in self._refusals.items()]
+        self._settling.refuse([status for status in judged if status is not None], change.readable)
+
+    async def _settle(self) -> None:
+        """Statuses that need not wait any more, to the writer."""
+        while True:
+            self.writer.want(*self._settling.take(self._time()))
+            until = self._settling.next()
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+            self._news.clear()
+
+    async def _lead(self) -> None:
+        """Writes and deploys while this replica leads."""
+        while True:
+            await self._leads.wait()
+            self._message("this replica leads: it writes statuses and deploys")
+            async with asyncio.TaskGroup() as tasks:
+                work = [tasks.create_task(self.writer.run()), tasks.create_task(self._deployer.run())]
+                await self._follows.wait()
+                for task in work:
+                    task.cancel()
+            self._message("another replica leads, or may: this one only serves configuration")
+
+    def _changed_hands(self, leading: bool) -> None:
+        begins, ends = (self._leads, self._follows) if leading else (self._follows, self._leads)
+        begins.set()
+        ends.clear()
+
+    def _moved(self, gateway: str) -> None:
+        self._settling.moved(gateway)
+        self._news.set()
+
+    def _undeployed(self, gateway: Key, problem: str) -> None:
+        self._settling.undeployed("/".join(gateway[1:]), problem)
+        self._news.set()
+
+    def _programmed(self, key: Key) -> int:
+        """The generation at which the server holds an object as Programmed, 0 for none."""
+        held = self._source.held(key)
+        for condition in () if held is None else held.status.get("conditions") or ():
+            if condition.get("type") == "Programmed" and condition.get("status") == "True":
+                return int(condition.get("observedGeneration") or 0)
+        return 0
+
+    def _time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,84 @@
+"""The options of `tidegate controller`, and what can be wrong with them before anything is started."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from controller.deploy.settings import Settings
+from controller.translate.options import IN_CLUSTER, Options
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerOptions:
+    """See `tidegate controller --help`. Ports 0 for any that is free."""
+
+    namespace: str
+    """Our own."""
+    name: str
+    """Who we are among the replicas: the name of the Pod."""
+    image: str
+    service: str
+    """The DNS name under which proxies reach the replicas."""
+    watch_namespaces: tuple[str, ...] = ()
+    """Nothing outside of these is read or deployed; () for all."""
+    image_pull_policy: PullPolicy = "IfNotPresent"
+    trust_domain: str = "cluster.local"
+    address: str = "::"
+    """Where all but the admin server listens."""
+    stream_port: int = 15010
+    metrics_port: int = 15020
+    health_port: int = 15021
+    drain_delay: int = 5
+    """Seconds, of the proxies."""
+    drain_timeout: int = 30
+    """Seconds, of the proxies."""
+    admin: tuple[str, int] = ("127.0.0.1", 15000)
+    kubeconfig: Path | None = None
+    """Outside of a cluster: which one it is."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The DNS names that our certificate bears: of the Service as proxies have it, and with the cluster's domain left out."""
+        return (self.service,)
+
+    def settings(self) -> Settings:
+        """What is said about every data plane; the roots by which it knows us come later."""
+        controller = f"{self.service}:{self.stream_port}"
+        drain = (self.drain_delay, self.drain_timeout)
+        return Settings(self.image, controller, "", self.image_pull_policy, self.trust_domain, *drain)
+
+    def translation(self) -> Options:
+        """What translation takes of them."""
+        return IN_CLUSTER
+
+    def complaints(self) -> tuple[str, ...]:
+        """What is wrong, each with the option and the remedy."""
+        return tuple(self._complaints())
+
+    def _complaints(self) -> Iterator[str]:
+        for option, value in (("--namespace", self.namespace), *(("--watch-namespaces", each) for each in self.watch_namespaces)):
+            if not _NAMESPACE.fullmatch(value):
+                yield f"{option} {value!r}: this is no name of a namespace; in a Pod set it from metadata.namespace"
+        if not self.name:
+            yield "--name is empty: give a name that no other replica has; in a Pod set it from metadata.name"
+        if not self.image:
+            yield "--image is empty: name the image of the proxies, mostly this program's own"
+        if not self.service:
+            yield "--service is empty: name the Service of this controller, as in tidegate-controller.tidegate-system.svc"
+        if not _TRUST_DOMAIN.fullmatch(self.trust_domain):
+            yield f"--trust-domain {self.trust_domain!r}: use lower-case letters, digits and . - _ (SPIFFE ID, 2.1)"
+        for option, port in (("stream", self.stream_port), ("metrics", self.metrics_port), ("health", self.health_port)):
+            if not 0 <= port <= 65535:
+                yield f"--{option}-port {port}: give a number from 0 to 65535"
+        for option, seconds in (("--drain-delay", self.drain_delay), ("--drain-timeout", self.drain_timeout)):
+            if seconds < 0:
+                yield f"{option} {seconds}: give a number of seconds, 0 or more"

@@ -71,7 +71,7 @@ class _Explaining:
                 listener = port.hosts.choose(name)
                 if listener is None:
                     client = f"server name {name.decode('ascii')}" if name else "a client that names no server"
-                    self._say(closed=f"{hostnames(port)}, not {client}: TLS alert unrecognized_name")
+                    self._say(closed=f"{hostnames(port)}, not {client}")
                 elif listener.resource.protocol != "TLS":
                     self._say(closed=f"listener {listener.resource.name} speaks HTTP; write https://")
                 else:
@@ -100,8 +100,7 @@ class _Explaining:
         rules = [entry.payload for entry in entries]
         self._say(considered=tuple([_considered(rule, listener, rule is rules[0]) for rule in rules]))
         if not rules:
-            alert = ": TLS alert unrecognized_name" if listener.resource.protocol == "TLS" else ""
-            self._say(closed=f"{NO_ROUTE}{alert}" if not listener.streams.payloads() else f"no route is for this server name{alert}")
+            self._say(closed=NO_ROUTE if not listener.streams.payloads() else "no route is for this server name")
             return
         rule, source = rules[0], rules[0].resource.source
         self._say(rule=Taken(source.kind, rule.resource.route, rule.name))

@@ -68,6 +68,8 @@ class AcceptorOptions:
     where there is none, None when more are needed. Raises MalformedHeader."""
     named: Callable[[Address, Ends | None], Seat | None] | None = None
     """Gives a connection whose header is read the seat of its client, in place of the one from accept, or None: then it is closed."""
+    answers_strangers: bool = True
+    """Whether a client that no listener is for gets an alert, or no word of TLS at all."""
 
 
 class _Pending:
@@ -94,9 +96,9 @@ class _Pending:
 class TlsAcceptor(Generic[ListenerType]):
     """Starts at once, and owns the listening socket.
 
-    `choose` finds the listener for a ClientHello, None for an alert unrecognized_name. `connected` makes the protocol of a
-    connection when its handshake begins, and gives it the connection's seat; `connection_made` follows at its end, or never: then
-    the acceptor leaves the seat. Of a listener without contexts it follows at once.
+    `choose` finds the listener for a ClientHello, None where it is for none (AcceptorOptions.answers_strangers). `connected` makes the
+    protocol of a connection when its handshake begins, and gives it the connection's seat; `connection_made` follows at its end, or
+    never: then the acceptor leaves the seat. Of a listener without contexts it follows at once.
     """
 
     def __init__(
@@ -279,7 +281,8 @@ class TlsAcceptor(Generic[ListenerType]):
         if chosen is None:
             name = hello.server_name.decode("ascii", "replace")
             detail = f"no listener for server name {name!r}" if name else "no listener without a server name"
-            self._refuse(pending, alerts.UNRECOGNIZED_NAME, failures.UNRECOGNIZED_NAME, detail)
+            answer = alerts.UNRECOGNIZED_NAME if self.options.answers_strangers else b""
+            self._refuse(pending, answer, failures.UNRECOGNIZED_NAME, detail)
             return
         contexts = chosen.contexts
         if contexts is not None and hello.alpn and contexts.alpn and not set(hello.alpn).intersection(contexts.alpn):

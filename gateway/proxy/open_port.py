@@ -145,7 +145,11 @@ class OpenPort:
         longest = min(self.port.header_timeout, LONGEST_HANDSHAKE)
         greeting = self.port.greeting
         named = (greeting.read, self._named) if greeting is not None else (None, None)
-        return AcceptorOptions(longest, admit=self._admit, failed=self._failed, greeting=named[0], named=named[1])
+        # Where TLS may be the backend's, a client that is for none of them is not to hear TLS from us (TLSRouteHostnameIntersection).
+        strangers = not any(listener.resource.protocol == "TLS" for listener in self.port.hosts.values())
+        return AcceptorOptions(
+            longest, admit=self._admit, failed=self._failed, greeting=named[0], named=named[1], answers_strangers=strangers
+        )
 
     def _connected(self, listener: LiveListener, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
         """The protocol that the handshake will agree on: of those that both speak the one that we prefer (RFC 7301 3.2)."""

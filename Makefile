@@ -80,7 +80,8 @@ box: build/box/.made .venv/.runtime ## start a small Kubernetes with Tidegate's 
 box-down: ## end the box that make box started
 	build/box/box down
 
-test-box: build/box/.made .venv/.dev ## pass the tests that need a cluster: they start boxes of their own (as root)
+test-box: build/box/.made .venv/.dev ## pass the tests of the box and those that need a cluster, in boxes of their own (as root)
+	cd conformance && CGO_ENABLED=0 GOTOOLCHAIN=local go test $(addprefix ./box/,container containerlog cri images keys machine pool process)
 	.venv/bin/python -m pytest tests/box $(ARGS)
 
 lock: .venv/.lock ## write requirements/*.txt anew from pyproject.toml; UPGRADE=1 takes newer versions

@@ -119,12 +119,8 @@ class Box:
             end = Timer(patience, watching.kill)
             end.start()
             try:
-                text = ""
-                for line in watching.stdout:
-                    text += line
-                    if line == "}\n":  # events are indented, one after the other
-                        yield json.loads(text)
-                        text = ""
+                for line in watching.stdout:  # one event a line
+                    yield json.loads(line)
             finally:
                 end.cancel()
                 watching.kill()

@@ -15,11 +15,11 @@ spec:
     spec:
       containers:
       - name: echo
-        image: gcr.io/k8s-staging-gateway-api/echo-basic:v1
+        image: registry.example/gateway-api/echo-basic:v1
         env:
         - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
         - {name: NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
-        readinessProbe: {httpGet: {path: /health, port: 3000}, periodSeconds: 1}
+        readinessProbe: {tcpSocket: {port: 3000}, periodSeconds: 1}
 ---
 apiVersion: v1
 kind: Service

@@ -14,12 +14,12 @@ WRITTEN_TO = ("/run", "/var/log", "/var/lib", "/etc", "/tmp", "/root/.kube", "/r
 
 
 def inside(namespaces: dict[str, str]) -> list[str]:
-    """The processes of this machine that are in one of the namespaces."""
+    """The processes of this machine that are in one of the namespaces; not those that have ended and wait for their parent to notice."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         for kind, number in namespaces.items():
             try:
-                if os.readlink(process / "ns" / kind) == number:
+                if os.readlink(process / "ns" / kind) == number and " Z " not in (process / "stat").read_text():
                     found.append(f"{process.name} in {kind}")
             except OSError:  # it has ended
                 continue

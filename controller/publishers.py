@@ -49,6 +49,11 @@ class Publishers:
             self._opened.clear()
         return revisions
 
+    def send_away(self) -> None:
+        """Every subscriber's stream ends after what is on its way, and they come again or go elsewhere."""
+        for publisher in self._publishers.values():
+            publisher.close()
+
     def publisher(self, scope: str) -> Publisher | None:
         """Of a scope that is there."""
         return self._publishers.get(scope)

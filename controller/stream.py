@@ -23,7 +23,7 @@ from controller.heartbeats import Heartbeats
 from controller.publishers import Publishers
 from controller.stream_connection import StreamConnection
 from gateway.ir.batch import Subscribe, decode
-from gateway.ir.identification import Identify, Identity, Refused, decode_identification, encode_identification
+from gateway.ir.identification import Elsewhere, Identify, Identity, Refused, decode_identification, encode_identification
 
 _PAUSE: Final = 0.1
 """Seconds before the next try where a connection could not be accepted, for want of descriptors for example."""
@@ -52,6 +52,8 @@ class Admission:
     identify: Callable[[Identify], Awaitable[Identity | Refused]]
     caller: Callable[[bytes], Caller]
     """Of a certificate (DER) whose chain is verified. Raises ValueError with the reason for one that is nobody's identity."""
+    elsewhere: Callable[[], str] = lambda: ""
+    """Where the replica is that leads (HOST:PORT), which subscribers go to if they can; '' if it is this one, or none is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Limits:
     """For the handshake, and again for the first message."""
     patience: float = 20.0
     """How long a proxy waits here for its Gateway to become known."""
+    visit: float = 60.0
+    """How long a replica that does not lead serves somebody before it sends them to the leader again."""
 
 
 DEFAULT_LIMITS: Final = Limits()
@@ -145,35 +149,40 @@ class StreamServer:
             else:
                 subscribe = decode(line)
                 if isinstance(subscribe, Subscribe):
-                    return _Subscriber(certificate, subscribe.scope, line)
+                    return _Subscriber(certificate, subscribe, line)
         except msgspec.MsgspecError as error:
             return Refused(f"the first message cannot be read: {error}; {_RULE}")
         return Refused(_RULE)
 
-    async def _follow(self, connection: StreamConnection, subscriber: _Subscriber) -> Refused | None:
+    async def _follow(self, connection: StreamConnection, subscriber: _Subscriber) -> Refused | Elsewhere | None:
         """Serves a subscriber that may be served, until it leaves, its Gateway is gone or its certificate ends."""
         try:
             caller = self._admission.caller(subscriber.certificate)
-            if caller.scope in {None, subscriber.scope}:
-                await self._publishers.opened(subscriber.scope, self._limits.patience)
+            if caller.scope in {None, subscriber.message.scope}:
+                await self._publishers.opened(subscriber.message.scope, self._limits.patience)
                 caller = self._admission.caller(subscriber.certificate)
         except ValueError as error:
             return Refused(str(error))
-        publisher = self._publishers.publisher(subscriber.scope)
+        scope = subscriber.message.scope
+        publisher = self._publishers.publisher(scope)
         if caller.scope is None:
-            return Refused(f"{caller.name} is the identity of no Gateway that is known here, and may not read that of {subscriber.scope}")
-        if caller.scope != subscriber.scope:
-            return Refused(f"{caller.name} may read the configuration of Gateway {caller.scope}, and asked for that of {subscriber.scope}")
+            return Refused(f"{caller.name} is the identity of no Gateway that is known here, and may not read that of {scope}")
+        if caller.scope != scope:
+            return Refused(f"{caller.name} may read the configuration of Gateway {caller.scope}, and asked for that of {scope}")
         if publisher is None:
-            return Refused(f"Gateway {subscriber.scope} is not known here, or not served by this controller")
+            return Refused(f"Gateway {scope} is not known here, or not served by this controller")
+        leader = self._admission.elsewhere()
+        if leader and not subscriber.message.anywhere:
+            return Elsewhere(leader)
         clock = asyncio.get_running_loop().time
         with self._heartbeats.of(publisher, connection.abort) as heartbeat:
             reader, writer = await connection.widen(subscriber.line, lambda: heartbeat.heard(clock()))
             try:
-                async with asyncio.timeout(caller.ends_at - time.time()):
+                longest = caller.ends_at - time.time()
+                async with asyncio.timeout(min(longest, self._limits.visit) if leader else longest):
                     await publisher.serve(reader, writer, presence=heartbeat)
             except TimeoutError:
-                pass  # it comes back with the next certificate
+                pass  # it comes back, with the next certificate or to be sent to the leader
         return None
 
 
@@ -181,5 +190,5 @@ class _Subscriber(NamedTuple):
     """Somebody with a certificate, and what it said."""
 
     certificate: bytes
-    scope: str
+    message: Subscribe
     line: bytes

@@ -13,7 +13,7 @@ from typing import Final, assert_never
 import msgspec
 
 from gateway.ir.batch import Ack, Answer, AnyMessage, AnyResource, Ask, Batch, Message, Rejection, Report, Subscribe, encode
-from gateway.ir.identification import Refused
+from gateway.ir.identification import Elsewhere, Refused
 from gateway.ir.value import Identity
 
 LINE_LIMIT: Final = 64 << 20
@@ -46,7 +46,7 @@ class _Name(msgspec.Struct, frozen=True):
     key: str = ""
 
 
-_message_decoder = msgspec.json.Decoder(_Envelope | Ask | Refused)
+_message_decoder = msgspec.json.Decoder(_Envelope | Ask | Refused | Elsewhere)
 _resource_decoder = msgspec.json.Decoder(AnyResource)
 
 
@@ -60,6 +60,14 @@ def _named(raw: msgspec.Raw) -> Identity:
 
 class StreamError(Exception):
     """The other end does not speak our stream; the message says what was wrong. The subscription is over."""
+
+
+class Moved(Exception):
+    """The other end does not serve us, and says who does."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"{address} is to be followed")
+        self.address = address
 
 
 class Subscription:
@@ -79,13 +87,13 @@ class Subscription:
     async def run(self, subscribe: Subscribe) -> None:
         """Follows the stream to its end, or until `finish`; questions under way are still answered. Closes the writer.
 
-        Raises StreamError.
+        Raises StreamError and Moved.
         """
         try:
             self._send(subscribe)
             async with asyncio.TaskGroup() as tasks:
                 self._following = tasks.create_task(self._follow(tasks))
-        except* StreamError as group:
+        except* (StreamError, Moved) as group:
             raise group.exceptions[0] from None
         finally:
             self._writer.close()
@@ -115,12 +123,14 @@ class Subscription:
                         tasks.create_task(self._answer(message))
                     case Refused():
                         raise StreamError(f"the server of the configuration stream refuses us: {message.reason}")
+                    case Elsewhere():
+                        raise Moved(message.address)
                     case _:
                         assert_never(message)
         finally:
             applying.cancel()
 
-    async def _receive(self) -> _Envelope | Ask | Refused | None:
+    async def _receive(self) -> _Envelope | Ask | Refused | Elsewhere | None:
         """The next message, None at the end of the stream, also when it ends inside a message: then the server died."""
         try:
             line = await self._reader.readline()
@@ -131,7 +141,7 @@ class Subscription:
         if not line.endswith(b"\n"):
             return None
         try:
-            message: _Envelope | Ask | Refused = _message_decoder.decode(line)
+            message: _Envelope | Ask | Refused | Elsewhere = _message_decoder.decode(line)
         except msgspec.MsgspecError as error:
             raise StreamError(f"a message of the configuration stream cannot be read: {error}; are both ends of one version?") from error
         return message

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 from cryptography import x509
 
-from gateway.ir.identification import Identify, Identity, Refused, decode_identification, encode_identification
+from gateway.ir.identification import Elsewhere, Identify, Identity, Refused, decode_identification, encode_identification
 from gateway.net.keepalive import notice_vanished_backend
 from gateway.subscribe import LINE_LIMIT
 from mesh.rotation import renew_at, wait_after
@@ -26,6 +26,8 @@ from mesh.signing_request import KeyPair, client_context
 
 _DEADLINE: Final = 10.0
 """Seconds for a connection and its handshake, and for the answer to Identify."""
+_REPLICA_DEADLINE: Final = 2.0
+"""The same to a replica that is named: it is reached at once, or not at all."""
 _ANSWER_LIMIT: Final = 256 << 10
 """Bytes of the answer to Identify: a chain and some roots."""
 _SHORT_LIVED: Final = 5.0
@@ -66,8 +68,7 @@ class Link:
 
     def __init__(self, controller: Controller, proxy: str, scope: str, clock: Callable[[], float] = time.time) -> None:
         self._controller = controller
-        self._host, _, port = controller.address.rpartition(":")
-        self._port = int(port)
+        self._host = controller.address.rpartition(":")[0]
         self._proxy, self._scope = proxy, scope
         self._clock = clock
         self._held: _Held | None = None
@@ -82,12 +83,13 @@ class Link:
         """What was issued last, None before the first."""
         return None if self._held is None else self._held.identity
 
-    async def connect(self) -> Connection:
-        """A new connection under the present identity, which is got or renewed first where that is due.
+    async def connect(self, address: str = "") -> Connection:
+        """A new connection under the present identity, which is got or renewed first where that is due; to the replica at `address`
+        (HOST:PORT) if there is one named, whose certificate bears the controller's name all the same.
 
         Waits where the controller has refused before, longer each time. Raises LinkError; whoever calls tries again.
         """
-        if self._connected_at is not None and self._clock() - self._connected_at < _SHORT_LIVED:
+        if not address and self._connected_at is not None and self._clock() - self._connected_at < _SHORT_LIVED:
             self._held = None
         self._connected_at = None
         trust = self._read(self._controller.trust)
@@ -98,7 +100,7 @@ class Link:
         except (ssl.SSLError, ValueError) as error:
             self._held = None
             raise LinkError(f"the identity that {self._controller.address} issued cannot be used: {error}") from error
-        connection = await self._open(context, LINE_LIMIT)
+        connection = await self._open(context, LINE_LIMIT, address)
         self._connected_at = self._clock()
         return connection
 
@@ -160,8 +162,8 @@ class Link:
                 return self._hold(answer, keys, trust)
             case Refused():
                 raise LinkError(f"{self._controller.address} refuses to identify {self._proxy} of Gateway {self._scope}: {answer.reason}")
-            case Identify():
-                raise LinkError(f"{self._controller.address} answered Identify with a question")
+            case Identify() | Elsewhere():
+                raise LinkError(f"{self._controller.address} answered Identify with what is no answer to it")
 
     def _hold(self, answer: Identity, keys: KeyPair, trust: str) -> _Held:
         try:
@@ -171,14 +173,15 @@ class Link:
         begin, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
         return _Held(answer, keys, trust, renew_at(begin, end, random.random()), end)
 
-    async def _open(self, context: ssl.SSLContext, limit: int) -> Connection:
+    async def _open(self, context: ssl.SSLContext, limit: int, address: str = "") -> Connection:
+        host, _, port = (address or self._controller.address).rpartition(":")
         try:
-            async with asyncio.timeout(_DEADLINE):
+            async with asyncio.timeout(_REPLICA_DEADLINE if address else _DEADLINE):
                 reader, writer = await asyncio.open_connection(
-                    self._host, self._port, ssl=context, server_hostname=self._host, limit=limit, ssl_shutdown_timeout=1.0
+                    host.strip("[]"), int(port), ssl=context, server_hostname=self._host, limit=limit, ssl_shutdown_timeout=1.0
                 )
         except TimeoutError as error:
-            raise LinkError(f"{self._controller.address} did not answer within {_DEADLINE:.0f} s") from error
+            raise LinkError(f"{address or self._controller.address} did not answer in time") from error
         except ssl.SSLCertVerificationError as error:
             raise LinkError(
                 f"{self._controller.address} is not vouched for by {self._controller.trust}, or for another name: {error.verify_message}"

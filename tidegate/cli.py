@@ -158,6 +158,7 @@ def controller(
     *,
     namespace: Annotated[str, typer.Option(metavar="NAME", envvar="POD_NAMESPACE", help="The namespace that this runs in.")] = "",
     name: Annotated[str, typer.Option(metavar="NAME", envvar="POD_NAME", help="Who this is among the replicas.")] = "",
+    pod_address: Annotated[str, typer.Option(metavar="ADDRESS", envvar="POD_IP", help="Where proxies reach this replica.")] = "127.0.0.1",
     image: Annotated[str, typer.Option(metavar="IMAGE", envvar="TIDEGATE_IMAGE", help="The image of the proxies that are deployed.")] = "",
     image_pull_policy: Annotated[
         Literal["Always", "IfNotPresent", "Never"], typer.Option(envvar="TIDEGATE_IMAGE_PULL_POLICY", help="When it is pulled.")
@@ -190,6 +191,7 @@ def controller(
     options = ControllerOptions(
         namespace=namespace,
         name=name,
+        pod_address=pod_address,
         image=image,
         service=service,
         watch_namespaces=tuple(filter(None, watch_namespaces.split(","))),

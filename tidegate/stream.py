@@ -31,6 +31,8 @@ class Identities:
     scope_of: ScopeOf
     names: Sequence[str]
     """DNS names under which proxies reach the controller."""
+    elsewhere: Callable[[], str] = lambda: ""
+    """See controller.stream.Admission."""
 
 
 class Stream:
@@ -43,7 +45,7 @@ class Stream:
         self._heartbeats = Heartbeats()
         certificate = ServerCertificate(identities.authority, identities.names)
         answering = AuthorityServer(identities.authority, identities.review)
-        admission = Admission(certificate.context, answering.identify, self._caller)
+        admission = Admission(certificate.context, answering.identify, self._caller, identities.elsewhere)
         self._server = StreamServer(publishers, self._heartbeats, admission, problem, limits)
 
     async def serve(self, listening: socket.socket) -> None:

@@ -12,9 +12,11 @@ import time
 from collections.abc import Awaitable, Callable, Set
 from typing import Final, NoReturn, TypeAlias
 
+from msgspec.structs import replace
+
 from gateway.ir.batch import Batch, Rejection, Subscribe
 from gateway.ir.value import Identity
-from gateway.subscribe import Reply, StreamError, Subscription
+from gateway.subscribe import Moved, Reply, StreamError, Subscription
 
 SHORTEST: Final = 0.1
 LONGEST: Final = 5.0
@@ -25,8 +27,9 @@ STABLE_AFTER: Final = 10.0
 """Seconds after which the end of a connection is a new story, and the range starts anew."""
 
 Stream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-Connect: TypeAlias = Callable[[], Awaitable[Stream]]
-"""A connection on which a Subscription may begin; its reader takes lines of subscribe.LINE_LIMIT. It gives up by itself, with an error
+Connect: TypeAlias = Callable[[str], Awaitable[Stream]]
+"""A connection on which a Subscription may begin, to a replica of the controller (HOST:PORT) or to any (""); its reader takes lines of
+subscribe.LINE_LIMIT. It gives up by itself, with an error
 whose message says what is wrong, and notices when the other end has vanished (mesh.link)."""
 Apply: TypeAlias = Callable[[Batch, Set[Identity]], Awaitable[tuple[Rejection, ...]]]
 """See DataPlane.take."""
@@ -60,7 +63,7 @@ class Follower:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            ending = await self._live()
+            ending = await self._follow()
             if ending != self.problem:
                 self._message(f"the controller {ending}; what is live stays, and it is tried again")
             self.problem = ending
@@ -74,10 +77,23 @@ class Follower:
         if self._subscription is not None and self._acknowledges:
             self._subscription.report(rejected)
 
-    async def _live(self) -> str:
-        """One connection from start to end; returns how it ended."""
+    async def _follow(self) -> str:
+        """The replica that leads, or if it cannot be reached any other; returns how that ended."""
         try:
-            reader, writer = await self._connect()
+            return await self._live()
+        except Moved as moved:
+            leader = moved.address
+        connections = self.connections
+        try:
+            ending = await self._live(leader)
+            return ending if self.connections > connections else await self._live(anywhere=True)
+        except Moved as moved:
+            return f"sends us from replica to replica, at last to {moved.address}"
+
+    async def _live(self, address: str = "", *, anywhere: bool = False) -> str:
+        """One connection from start to end; returns how it ended. Raises Moved."""
+        try:
+            reader, writer = await self._connect(address)
         except Exception as error:  # whatever goes wrong is told, and is over some day
             return f"cannot be reached: {error or type(error).__name__}"
         self._subscription = Subscription(reader, writer, self._take, self._reply)
@@ -85,9 +101,12 @@ class Follower:
         self.since = time.time()
         self.connections += 1
         self.problem = ""
-        self._message("connected to the controller")
+        self._message(f"connected to the controller, at the replica that leads, {address}" if address else "connected to the controller")
         try:
-            await self._subscription.run(await self._introduce())
+            introduction = await self._introduce()
+            await self._subscription.run(replace(introduction, anywhere=anywhere))
+        except Moved:
+            raise  # to whoever decides where to go next
         except StreamError as error:
             return f"cannot be followed: {error}"
         except Exception as error:

@@ -40,6 +40,8 @@ class Subscribe(Message, frozen=True, tag="subscribe"):
     """namespace/name of the Gateway; '' where the stream has one scope only."""
     revision: int = 0
     digest: str = ""
+    anywhere: bool = False
+    """Whether a replica may serve me that does not lead, since the one that does could not be reached."""
     """`digest` of all resources that I have: if they are what is current, the first Batch is an empty one, and no snapshot."""
 
 

@@ -1,7 +1,7 @@
 """How a proxy gets the identity with which it subscribes: one question and one answer, on a connection of their own.
 
 A connection to the controller without a client certificate may say Identify and nothing else. Over one with a certificate
-Refused may come in the place of a Batch, and says why the stream ends.
+Refused may come in the place of a Batch, and says why the stream ends, or Elsewhere, and says where it goes on.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ class Refused(Message, frozen=True, tag="refused"):
     reason: str
 
 
-AnyIdentification = Identify | Identity | Refused
+class Elsewhere(Message, frozen=True, tag="elsewhere"):
+    """Controller: another replica writes statuses, and must know what you have in place; subscribe there (HOST:PORT). If it cannot be
+    reached, subscribe again with `anywhere`."""
+
+    address: str
+
+
+AnyIdentification = Identify | Identity | Refused | Elsewhere
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyIdentification)

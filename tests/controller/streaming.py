@@ -74,6 +74,8 @@ class Running:
         self.problems: list[str] = []
         self.publishers = Publishers(self.problems.append)
         self.port = 0
+        self.leader = ""
+        """Where another replica leads."""
 
     @property
     def bundle(self) -> str:
@@ -165,7 +167,8 @@ def leaf_of(identity: AnyIdentification) -> x509.Certificate:
 async def controller(cluster: Cluster | None = None, roots: Iterable[Root] = (), limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Running]:
     """Serves until the block ends. Without roots it has one that has signed for long."""
     running = Running(cluster or Cluster(), roots or [new_root(now=datetime.now(UTC) - timedelta(days=30))])
-    identities = Identities(lambda: running.authority, running.cluster.review, running.cluster.scope_of, ("localhost",))
+    cluster = running.cluster
+    identities = Identities(lambda: running.authority, cluster.review, cluster.scope_of, ("localhost",), lambda: running.leader)
     stream = Stream(running.publishers, identities, running.problems.append, limits)
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
         listening.setblocking(False)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from controller.stream import Limits
 from controller.stream_connection import FIRST_LINE_LIMIT, MESSAGE_LIMIT
 from gateway.ir.batch import Ack, Batch, Subscribe, digest
-from gateway.ir.identification import Identify, Identity, Refused
+from gateway.ir.identification import Elsewhere, Identify, Identity, Refused
 from mesh.roots import Root
 from mesh.signing_request import client_context
 from tests import certificates
@@ -114,6 +114,55 @@ def test_a_proxy_that_asks_for_another_gateway_is_refused_with_both_names() -> N
             assert isinstance(answer, Refused)
             assert "sa/web-tidegate may read the configuration of Gateway shop/web" in answer.reason
             assert "bank/vault" in answer.reason
+            assert await peer.ended()
+            await peer.close()
+
+    run(test)
+
+
+def test_a_replica_that_does_not_lead_sends_proxies_to_the_one_that_does() -> None:
+    """Only who leads writes statuses, and it must know what every proxy has in place. Who may not read anything is told that first."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/web"))
+            running.leader = "10.0.0.2:15010"
+            for account, expected in ((WEB, Elsewhere("10.0.0.2:15010")), (("shop", "default"), None)):
+                peer = await running.dial(running.issue(account))
+                peer.send(Subscribe("pod", "shop/web"))
+                answer = await peer.answer()
+                assert answer == expected or (expected is None and isinstance(answer, Refused))
+                assert await peer.ended()
+                await peer.close()
+
+    run(test)
+
+
+def test_a_replica_that_does_not_lead_serves_who_cannot_reach_the_leader_for_a_while() -> None:
+    """R10: configuration never stops. After a while the proxy is to try again, and comes back with all that it has."""
+
+    async def test() -> None:
+        async with controller(limits=Limits(visit=0.05)) as running:
+            running.publish(gateway("shop/web"))
+            running.leader = "10.0.0.2:15010"
+            peer = await running.dial(running.issue(WEB))
+            peer.send(Subscribe("pod", "shop/web", anywhere=True))
+            assert (await peer.batch()).set == (gateway("shop/web"),)
+            assert await peer.ended()
+            await peer.close()
+
+    run(test)
+
+
+def test_a_replica_that_no_longer_leads_sends_its_proxies_away() -> None:
+    """They come again at once, and learn then who leads."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/web"))
+            peer = await running.dial(running.issue(WEB))
+            await peer.subscribed("shop/web")
+            running.publishers.send_away()
             assert await peer.ended()
             await peer.close()
 

@@ -52,7 +52,7 @@ class Controller:
         self._deployer = Deployer(client, self._settings, reach, self._undeployed, message)
         self._accounts: dict[tuple[str, str], str] = {}
         self._accounts_of: dict[Key, tuple[str, str]] = {}
-        self._election = Election(client, Seat(options.namespace, LEASE, options.name), self._changed_hands, message)
+        self._election = Election(client, Seat(options.namespace, LEASE, options.identity), self._changed_hands, message)
         self._leads = asyncio.Event()
         self._follows = asyncio.Event()
         self._follows.set()
@@ -67,6 +67,11 @@ class Controller:
     def scope_of(self, namespace: str, account: str) -> str | None:
         """The Gateway (namespace/name) whose proxies run under this ServiceAccount."""
         return self._accounts.get((namespace, account))
+
+    def elsewhere(self) -> str:
+        """Where the replica is that leads (HOST:PORT): it must know what every proxy has in place. "" if that is this one, or nobody."""
+        leader = self._election.leader
+        return "" if leader == self._options.identity else leader.partition("_")[2]
 
     @property
     def ready(self) -> str:
@@ -176,7 +181,8 @@ class Controller:
                 await self._follows.wait()
                 for task in work:
                     task.cancel()
-            self._message("another replica leads, or may: this one only serves configuration")
+            self._message("another replica leads, or may: this one only serves configuration, to whom the other cannot")
+            self.served.send_away()
 
     def _changed_hands(self, leading: bool) -> None:
         begins, ends = (self._leads, self._follows) if leading else (self._follows, self._leads)

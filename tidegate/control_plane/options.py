@@ -10,6 +10,7 @@ from typing import Literal
 
 from controller.deploy.settings import Settings
 from controller.translate.options import IN_CLUSTER, Options
+from gateway.net.sockets import readable
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
@@ -41,9 +42,16 @@ class ControllerOptions:
     """Seconds, of the proxies."""
     drain_timeout: int = 30
     """Seconds, of the proxies."""
+    pod_address: str = "127.0.0.1"
+    """Where proxies reach this very replica."""
     admin: tuple[str, int] = ("127.0.0.1", 15000)
     kubeconfig: Path | None = None
     """Outside of a cluster: which one it is."""
+
+    @property
+    def identity(self) -> str:
+        """How we sign the Lease: our name, and where proxies find this replica."""
+        return f"{self.name}_{readable(self.pod_address, self.stream_port)}"
 
     @property
     def names(self) -> tuple[str, ...]:

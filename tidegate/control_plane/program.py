@@ -90,8 +90,13 @@ class Replica:
         self._message = message
         self._authority = StoredAuthority(AuthoritySecret(client, options.namespace), options.trust_domain, message)
         self.controller = Controller(options, client, message)
-        review = TokenReviews(client).review
-        identities = Identities(lambda: self._authority.current, review, self.controller.scope_of, options.names)
+        identities = Identities(
+            lambda: self._authority.current,
+            TokenReviews(client).review,
+            self.controller.scope_of,
+            options.names,
+            self.controller.elsewhere,
+        )
         self._stream = Stream(self.controller.served, identities, message)
 
     async def run(self, listening: socket.socket) -> None:

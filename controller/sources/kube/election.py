@@ -50,6 +50,11 @@ class Election:
         """Whether it leads at this moment: false by the clock alone, even while the loop was held up and nothing could run."""
         return self._candidate.leads(self._clock())
 
+    @property
+    def leader(self) -> str:
+        """The identity of who leads, as far as is known here; "" if nobody does."""
+        return self._candidate.leader(self._clock())
+
     async def run(self) -> NoReturn:
         """Tries for the Lease, and renews it, for ever."""
         try:

@@ -82,6 +82,10 @@ class Candidate:
         """Whether it may write."""
         return now < self._until
 
+    def leader(self, now: float) -> str:
+        """Who leads as far as is known here, "" if nobody does."""
+        return self._record.holder if now < self._since + self._record.duration else ""
+
     def observed(self, record: Record, now: float) -> None:
         """The Lease was read; `Record()` for one that is not there. Whoever finds another's name on it leads no more."""
         if record != self._record:

@@ -14,6 +14,7 @@ from gateway.following import follower as following
 from gateway.following.follower import Follower, Stream
 from gateway.ir.backend import Backend
 from gateway.ir.batch import Ack, AnyMessage, Ask, Batch, Rejection, Report, Subscribe, decode, encode
+from gateway.ir.identification import Elsewhere, encode_identification
 from gateway.ir.value import Identity, Source
 from gateway.subscribe import LINE_LIMIT
 from tests.running import run
@@ -28,12 +29,14 @@ class Controller:
         self.messages: list[str] = []
         self.obstacles: list[Exception] = []
         self.attempts = 0
+        self.addresses: list[str] = []
         self.streams: asyncio.Queue[Stream] = asyncio.Queue()
         self.unreadable: list[set[Identity]] = []
         self.writers: list[asyncio.StreamWriter] = []
 
-    async def connect(self) -> Stream:
+    async def connect(self, address: str) -> Stream:
         self.attempts += 1
+        self.addresses.append(address)
         if self.obstacles:
             raise self.obstacles.pop(0)
         ours, theirs = socket.socketpair()
@@ -52,9 +55,9 @@ class Controller:
     async def reply(self, ask: Ask) -> msgspec.Raw:
         return ask.argument
 
-    async def accept(self) -> Far:
+    async def accept(self, *, anywhere: bool = False) -> Far:
         far = Far(*await self.streams.get())
-        assert await far.receive() == Subscribe("p", "default/web")
+        assert await far.receive() == Subscribe("p", "default/web", anywhere=anywhere)
         return far
 
 
@@ -133,6 +136,57 @@ def test_tries_are_spread_wider_each_time_up_to_five_seconds(waits: list[float])
         async with follower(controller):
             await controller.accept()
             assert waits == [1, 2, 4, 5, 5, 5]
+
+    run(test)
+
+
+def test_the_replica_that_leads_is_followed() -> None:
+    """The leader must know what every proxy has in place, so whoever does not lead sends proxies there; no time is lost on the way."""
+
+    async def test() -> None:
+        controller = Controller()
+        async with follower(controller) as made:
+            far = await controller.accept()
+            far.writer.write(encode_identification(Elsewhere("10.0.0.2:15010")))
+            far = await controller.accept()
+            far.send(Batch(1))
+            assert await far.receive() == Ack(1)
+            assert (controller.addresses, made.problem) == (["", "10.0.0.2:15010"], "")
+            far.writer.close()
+            await controller.accept()
+            assert controller.addresses[2:] == [""]
+
+    run(test)
+
+
+def test_a_leader_that_cannot_be_reached_keeps_nobody_from_the_configuration() -> None:
+    """Every replica serves it, to whoever says that the leader is out of reach (R10: pushes never stop)."""
+
+    async def test() -> None:
+        controller = Controller()
+        async with follower(controller):
+            far = await controller.accept()
+            controller.obstacles = [OSError("no route")]
+            far.writer.write(encode_identification(Elsewhere("10.0.0.2:15010")))
+            far = await controller.accept(anywhere=True)
+            far.send(Batch(1))
+            assert await far.receive() == Ack(1)
+            assert controller.addresses == ["", "10.0.0.2:15010", ""]
+
+    run(test)
+
+
+def test_replicas_that_send_a_proxy_round_are_told_of(waits: list[float]) -> None:
+    """Two replicas, each of which takes the other for the leader, cost a wait and not a busy loop."""
+
+    async def test() -> None:
+        controller = Controller()
+        async with follower(controller):
+            for leader in ("10.0.0.2:15010", "10.0.0.1:15010"):
+                far = await controller.accept()
+                far.writer.write(encode_identification(Elsewhere(leader)))
+            await controller.accept()
+            assert (len(waits), "from replica to replica, at last to 10.0.0.1:15010" in controller.messages[-2]) == (1, True)
 
     run(test)
 

@@ -17,7 +17,7 @@ from tidegate.data_plane.program import serve
 
 async def _serve(options: DataPlaneOptions) -> int:
     host, _, port = options.controller.rpartition(":")
-    return await serve(options, lambda: asyncio.open_connection(host, int(port), limit=LINE_LIMIT))
+    return await serve(options, lambda _: asyncio.open_connection(host, int(port), limit=LINE_LIMIT))
 
 
 if __name__ == "__main__":

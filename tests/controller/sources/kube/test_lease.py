@@ -43,6 +43,15 @@ def test_a_held_lease_is_left_alone_for_its_duration() -> None:
     assert candidate.wants(20.0, "t") == Record("7", "me", 15.0, 4, "t", "t")
 
 
+def test_who_leads_is_known_as_long_as_the_lease_holds() -> None:
+    """Whoever holds a Lease that has not run out, on the clock of the one who looks; nobody otherwise."""
+    candidate = Candidate("me", TERMS)
+    assert candidate.leader(5.0) == ""
+    candidate.observed(holding("other"), 5.0)
+    assert (candidate.leader(19.9), candidate.leader(20.0)) == ("other", "")
+    assert leading(100.0).leader(101.0) == "me"
+
+
 def test_a_renewed_lease_is_waited_for_again() -> None:
     """Any change of the record begins the wait anew, on the clock of the one who looks: the times in it are never compared."""
     candidate = Candidate("me", TERMS)

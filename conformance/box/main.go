@@ -25,7 +25,7 @@ import (
 	"tidegate.dev/conformance/box/node"
 )
 
-const usage = `usage: box up [--dir DIR] [--images FILE] [--crds DIR] [--proxy-mode MODE] [--timeout D]
+const usage = `usage: box up [--dir DIR] [--images FILE] [--crds DIR] [--proxy-mode MODE] [--timeout D] [--owner PID]
        box exec [--dir DIR] -- COMMAND [ARG...]
        box down [--dir DIR]
 

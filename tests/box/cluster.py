@@ -12,6 +12,7 @@ each box has a folder and namespaces of its own, so several are up at once witho
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -151,11 +152,14 @@ def address(service: Object) -> str:
 
 
 def start(folder: Path) -> Box:
-    """Starts a box that keeps its files in the folder, with Tidegate's image from this checkout. Raises BoxError if it does not start."""
+    """Starts a box that keeps its files in the folder, with Tidegate's image from this checkout. It ends with this process at the latest.
+
+    Raises BoxError if it does not start.
+    """
     images = folder / "images.json"
     for command in (
         [sys.executable, str(ROOT / "conformance" / "images.py"), str(images)],
-        [str(PROGRAMS / "box"), "up", "--dir", str(folder), "--images", str(images)],
+        [str(PROGRAMS / "box"), "up", "--dir", str(folder), "--images", str(images), "--owner", str(os.getpid())],
     ):
         ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if ended.returncode:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 from pathlib import Path
 
-from tests.box.cluster import Box, start, started, stop
+from tests.box.cluster import PROGRAMS, Box, start, started, stop
 
 NAMESPACES = ("net", "mnt", "pid", "ipc")
 WRITTEN_TO = ("/run", "/var/log", "/var/lib", "/etc", "/tmp", "/root/.kube", "/root/.config", "/root/.cache")
@@ -64,6 +65,19 @@ def test_a_command_ends_with_whoever_ran_it(box: Box) -> None:
         entered.kill()
         assert entered.stdout.read() == ""  # the command had it open too, so it is gone
     assert "sleep 1000" not in box.run("ps", "-o", "args", "-p", number, check=False).stdout
+
+
+def test_a_box_ends_with_its_owner(box_folder: Path) -> None:
+    """A box whose owner is killed ends too: a test run that is cut off leaves no cluster behind."""
+    folder = box_folder / "owned"
+    folder.mkdir()
+    with subprocess.Popen(["sleep", "1000"]) as owner:
+        up = [str(PROGRAMS / "box"), "up", "--dir", str(folder), "--owner", str(owner.pid)]
+        subprocess.run(up, check=True, capture_output=True)
+        first = os.pidfd_open(int((folder / "pid").read_text().split()[0]))
+        owner.kill()
+        assert select.select([first], [], [], 30)[0]
+        os.close(first)
 
 
 def test_two_boxes_are_up_at_once(box: Box, box_folder: Path) -> None:

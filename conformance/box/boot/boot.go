@@ -8,26 +8,34 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 //go:embed dns.yaml
 var dnsManifest []byte
 
 // Settings are what "box up" hands to the first process, as its arguments.
-type Settings struct{ Dir, Images, CRDs, ProxyMode string }
+type Settings struct {
+	Dir, Images, CRDs, ProxyMode string
+	Owned                        bool // descriptor 4 is a process with whose end the box ends
+}
 
 // Arguments gives the settings in the order in which Run reads them.
-func (s Settings) Arguments() []string { return []string{s.Dir, s.Images, s.CRDs, s.ProxyMode} }
+func (s Settings) Arguments() []string {
+	return []string{s.Dir, s.Images, s.CRDs, s.ProxyMode, strconv.FormatBool(s.Owned)}
+}
 
 // Run is process 1 of the box. Its descriptor 3 tells "box up" how far it is, a line for each step; "ready" is
 // the last.
 func Run(args []string) error {
-	if len(args) != 4 || os.Getpid() != 1 {
+	if len(args) != 5 || os.Getpid() != 1 {
 		return errors.New(`only "box up" can start this`)
 	}
-	settings := Settings{Dir: args[0], Images: args[1], CRDs: args[2], ProxyMode: args[3]}
+	settings := Settings{Dir: args[0], Images: args[1], CRDs: args[2], ProxyMode: args[3], Owned: args[4] == "true"}
 	begin := time.Now()
 	progress := os.NewFile(3, "progress")
 	syscall.CloseOnExec(3)
@@ -36,6 +44,10 @@ func Run(args []string) error {
 	}
 	if err := prepare(settings.Dir); err != nil { // before reap, which collects all children
 		return err
+	}
+	if settings.Owned {
+		syscall.CloseOnExec(4)
+		go endWithOwner()
 	}
 	s := newSupervisor(settings.Dir)
 	store, rest := components(settings)
@@ -49,6 +61,16 @@ func Run(args []string) error {
 	}()
 	s.reap()
 	return nil
+}
+
+// endWithOwner ends the box when the process of descriptor 4 has ended.
+func endWithOwner() {
+	owner := []unix.PollFd{{Fd: 4, Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(owner, -1); err != unix.EINTR {
+			os.Exit(0)
+		}
+	}
 }
 
 // bringUp starts what needs the API server and waits until Pods can run and resolve names.

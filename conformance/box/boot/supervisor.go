@@ -45,6 +45,7 @@ func (s *supervisor) startOne(c component) error {
 	}
 	defer log.Close()
 	cmd := exec.Command("/proc/self/exe", append([]string{c.name}, c.args...)...)
+	cmd.Args[0] = "box"
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tidegate.dev/conformance/box/boot"
 	"tidegate.dev/conformance/box/images"
 	"tidegate.dev/conformance/box/keys"
@@ -31,6 +33,7 @@ func Up(args []string) error {
 	fs.StringVar(&s.Images, "images", filepath.Join(bin, "images.json"), "which local files stand for which image")
 	fs.StringVar(&s.CRDs, "crds", filepath.Join(bin, "crds"), "folder of YAML files to apply first")
 	fs.StringVar(&s.ProxyMode, "proxy-mode", "nftables", "kube-proxy's mode: nftables or iptables")
+	owner := fs.Int("owner", 0, "process with whose end the box ends too")
 	timeout := fs.Duration("timeout", 2*time.Minute, "how long to wait for the cluster")
 	fs.Parse(args)
 
@@ -44,10 +47,11 @@ func Up(args []string) error {
 			return err
 		}
 	}
+	s.Owned = *owner != 0
 	if err := f.prepare(s); err != nil {
 		return err
 	}
-	first, progress, err := f.start(s, bin)
+	first, progress, err := f.start(s, bin, *owner)
 	if err != nil {
 		return err
 	}
@@ -87,8 +91,8 @@ func (f folder) prepare(s boot.Settings) error {
 	return keys.Make(f.path("pki"))
 }
 
-// start gives the box's first process and what it tells.
-func (f folder) start(s boot.Settings, bin string) (*exec.Cmd, *os.File, error) {
+// start gives the box's first process and what it tells. The owner counts only if the settings say so.
+func (f folder) start(s boot.Settings, bin string, owner int) (*exec.Cmd, *os.File, error) {
 	log, err := os.Create(f.path("logs", "init.log"))
 	if err != nil {
 		return nil, nil, err
@@ -102,7 +106,17 @@ func (f folder) start(s boot.Settings, bin string) (*exec.Cmd, *os.File, error) 
 	f.inherit(bin)
 	cmd := exec.Command("/proc/self/exe", append([]string{"init"}, s.Arguments()...)...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Args[0] = "box"
 	cmd.ExtraFiles = []*os.File{tell} // its descriptor 3
+	if s.Owned {
+		descriptor, err := unix.PidfdOpen(owner, 0)
+		if err != nil {
+			return nil, nil, fmt.Errorf("owner %d: %w", owner, err)
+		}
+		watched := os.NewFile(uintptr(descriptor), "owner")
+		defer watched.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, watched) // its descriptor 4
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC,
 		Setsid:     true,

@@ -1,4 +1,4 @@
-"""The pages of the admin server: health, metrics, configuration, explanation, status. Private keys never stand on one."""
+"""The pages of the admin server: health, metrics, configuration, explanation, status. Keys never stand on one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.admin import Page, Request, Serve
 from gateway.ir.batch import AnyResource, in_order
-from gateway.ir.listener import Certificate, Secret
+from gateway.ir.listener import Certificate, Gateway, Secret
 from gateway.telemetry.exposition import OPENMETRICS, PROMETHEUS, Exposition
 from gateway.telemetry.statistics import Statistics
 
@@ -90,6 +90,8 @@ def pages(subject: Subject) -> dict[str, Serve]:
 def _redacted(resource: AnyResource) -> AnyResource:
     if isinstance(resource, Certificate):
         return msgspec.structs.replace(resource, private_key=_REDACTED)
+    if isinstance(resource, Gateway) and resource.session_key is not None:
+        return msgspec.structs.replace(resource, session_key=_REDACTED)
     return resource
 
 

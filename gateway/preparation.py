@@ -29,6 +29,7 @@ from gateway.live import Live
 from gateway.net.backend_context import ALPN, BackendTlsSettings, backend_context
 from gateway.net.contexts import HTTP, ServerContexts, server_contexts
 from gateway.net.key_material import TlsConfigurationError
+from gateway.proxy.core import secret_of
 from gateway.proxy.port import LiveListener, terminates
 from gateway.proxy.request_limits import RequestLimits
 from gateway.proxy.rule import Account, Rule
@@ -127,6 +128,8 @@ class Preparation:
             self._bundles.put(key, bundle)
         for key, gateway in self._each(Gateway):
             self._gateways.put(key, gateway)
+            if gateway is not None and gateway.session_key is not None:
+                self._key_sessions(secret_of(gateway.session_key.pem))
         for key, certificate in self._each(Certificate):
             if certificate is not None:
                 try:
@@ -136,6 +139,19 @@ class Preparation:
                     continue  # the previous pair, if there is one, goes on serving
             self._certificates.put(key, certificate)
             yield
+
+    def _key_sessions(self, secret: bytes) -> None:
+        """Sessions that are there already are sealed anew; those that this batch brings find the secret when they are compiled."""
+        core = self._live.core
+        if core.session_secret == secret:
+            return
+        core.session_secret = secret
+        for key, rule in self._live.rules.items():
+            identity = (HttpRule.__name__, key)
+            if rule.sessions is not None and identity not in self._changed:
+                self._changed.add(identity)
+                self._changed_keys.setdefault(HttpRule.__name__, []).append(key)
+        self._assignments += [backend.seal_sessions for backend in self._live.described.values() if backend.sessions is not None]
 
     def _trust_changed(self, bundles: Iterable[str], certificates: Iterable[str]) -> bool:
         return any(("TrustBundle", key) in self._changed for key in bundles) or any(

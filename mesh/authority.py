@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mesh.identity import SpiffeId
@@ -37,6 +38,15 @@ class Authority:
     def bundle(self, now: datetime) -> str:
         """The roots that are trusted at this time, PEM."""
         return "".join(root.pem for root in trusted(self._roots, now))
+
+    def derived(self, purpose: str) -> bytes:
+        """32 bytes that only who holds the authority's keys can know, others for each purpose (HKDF, RFC 5869).
+
+        They stay the same until the oldest root is trusted no more, which is about once in mesh.roots.ROOT_LIFETIME.
+        """
+        oldest = min(self._roots, key=lambda root: root.certificate.not_valid_before_utc)
+        number = oldest.key.private_numbers().private_value
+        return HKDF(hashes.SHA256(), 32, None, purpose.encode()).derive(number.to_bytes(32, "big"))
 
     def issue(self, request: str, account: tuple[str, str], now: datetime, serial: int) -> str:
         """The chain for (namespace, ServiceAccount), PEM. Raises UnacceptableRequest and mesh.identity.InvalidSpiffeId."""

@@ -11,7 +11,7 @@ EscapedSlashes = Literal["Keep", "Reject", "Redirect", "Unescape"]
 
 
 class Secret(Value, frozen=True):
-    """PEM text that never prints."""
+    """Text, PEM mostly, that never prints."""
 
     pem: str
 
@@ -39,6 +39,8 @@ class Gateway(Resource, frozen=True, tag="Gateway"):
 
     client_certificate: str | None = None
     """Key of the Certificate presented to TLS backends (Gateway.spec.tls.backend.clientCertificateRef)."""
+    session_key: Secret | None = None
+    """Text that keys the tokens of session persistence in every proxy that serves this Gateway and no other; None: the proxy's own."""
 
 
 class ClientValidation(Value, frozen=True):

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 _IDS_AT_ONCE: Final = 256
 
 
+def secret_of(key: str) -> bytes:
+    """What a text of any length stands for where a secret of 32 bytes is needed."""
+    return sha256(key.encode()).digest()
+
+
 class Core:
     """One per worker. Owns the tasks that connections start; a task's failure is reported by whoever started it."""
 
@@ -55,6 +60,7 @@ class Core:
         "read_buffer",
         "refusals",
         "resolver",
+        "secret",
         "session_secret",
         "slices",
         "streams",
@@ -69,7 +75,10 @@ class Core:
         self.random = Random()
         self.counters: dict[tuple[str, str, str], Counters] = {}
         self.streams: dict[tuple[str, str, str, StreamProtocol], StreamSums] = {}
-        self.session_secret = sha256((os.environ.get(SESSION_KEY_VARIABLE) or os.urandom(32).hex()).encode()).digest()
+        self.secret = secret_of(os.environ.get(SESSION_KEY_VARIABLE) or os.urandom(32).hex())
+        """Of this process and its siblings."""
+        self.session_secret = self.secret
+        """Seals the tokens of session persistence: of all proxies of the Gateway, where its resource has a key for that."""
         self.buckets = Buckets(own_memory(BYTES))
         """Counts of rate limits; `Runtime` puts those in place that all workers share."""
         self.rate_limited: dict[tuple[str, str, str], int] = {}

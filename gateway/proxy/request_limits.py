@@ -37,7 +37,7 @@ class RequestLimits:
         options = resource.options
         if not options.rate_limits and not options.most_request_body:
             return None
-        rates = [Limit(rule, resource.key, core.session_secret) for rule in options.rate_limits]
+        rates = [Limit(rule, resource.key, core.secret) for rule in options.rate_limits]
         return cls(RateLimits(rates, core.buckets) if rates else None, options.most_request_body or None)
 
     def too_large(self) -> LocalReply:

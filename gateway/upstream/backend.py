@@ -134,9 +134,12 @@ class Backend:
         if options.retry_budget != before.retry_budget:
             self.budget = RetryBudget(options.retry_budget) if options.retry_budget is not None else None
         if options.persistence != before.persistence:
-            self.sessions = None
-            if options.persistence is not None:
-                self.sessions = Sessions.compile(options.persistence, self.key, self._core.session_secret)
+            self.seal_sessions()
+
+    def seal_sessions(self) -> None:
+        """Makes its sessions, if it has any, of the options and the secret that are current."""
+        persistence = self.options.persistence
+        self.sessions = Sessions.compile(persistence, self.key, self._core.session_secret) if persistence is not None else None
 
     def _make_balancer(self, balancing: Balancing) -> Balancer[Endpoint]:
         draw = self._core.random.random

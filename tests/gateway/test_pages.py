@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 from gateway.admin import Page, Request
 from gateway.ir.backend import Backend
 from gateway.ir.batch import AnyResource
-from gateway.ir.listener import Certificate, Secret
+from gateway.ir.listener import Certificate, Gateway, Secret
 from gateway.ir.value import Source
 from gateway.pages import pages
 from gateway.telemetry.statistics import Sample, Statistics
@@ -36,7 +36,8 @@ class DataPlane:
         return Statistics(gauges=(Sample("tidegate_workers", (), 2),))
 
     def configuration(self) -> tuple[int, Iterable[AnyResource]]:
-        return 7, (Backend(key="default/s:80", source=SOURCE), CERTIFICATE)
+        gateway = Gateway(key="default/web", source=SOURCE, session_key=Secret("VERY PRIVATE"))
+        return 7, (Backend(key="default/s:80", source=SOURCE), CERTIFICATE, gateway)
 
     async def explain(self, argument: bytes) -> bytes | None:
         self.asked.append(msgspec.json.decode(argument))
@@ -83,9 +84,10 @@ def test_the_configuration_is_shown_without_private_keys() -> None:
     assert b"PRIVATE" not in page.body
     shown = msgspec.json.decode(page.body)
     assert shown["revision"] == 7
-    assert [resource["kind"] for resource in shown["resources"]] == ["Certificate", "Backend"]
+    assert [resource["kind"] for resource in shown["resources"]] == ["Certificate", "Gateway", "Backend"]
     assert shown["resources"][0]["private_key"] == {"pem": "<redacted>"}
     assert shown["resources"][0]["fingerprint"] == "abc"
+    assert shown["resources"][1]["session_key"] == {"pem": "<redacted>"}
 
 
 def test_explain_hands_the_request_on_and_the_answer_back() -> None:

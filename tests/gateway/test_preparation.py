@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import draft, preparation
-from gateway.ir.backend import Backend, Endpoint, EndpointSet
+from gateway.http.head import ResponseHead
+from gateway.ir.backend import Backend, BackendOptions, Endpoint, EndpointSet
 from gateway.ir.batch import AnyResource, Batch
 from gateway.ir.filters import RequestHeaderModifier
-from gateway.ir.listener import Listener
-from gateway.ir.rule import BackendRef, Binding, HttpRule, Match, PathMatch, TcpRule, TlsRule, UdpRule
+from gateway.ir.listener import Gateway, Listener, Secret
+from gateway.ir.rule import BackendRef, Binding, HttpRule, Match, PathMatch, Persistence, TcpRule, TlsRule, UdpRule
 from gateway.ir.value import Identity, Source
 from gateway.live import Live
 from gateway.preparation import Preparation
@@ -40,6 +43,11 @@ def rule(name: str, path: PathMatch, bindings: tuple[Binding, ...], backend: str
         key=f"HTTPRoute/default/{name}/0", source=SOURCE, route=f"default/{name}", index=0, bindings=bindings, matches=(Match(path),),
         filters=(RequestHeaderModifier(set=((filtered, "1"),)),), backends=(BackendRef(backend),),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LiveEndpoint:
+    label: bytes
 
 
 StreamKind = type[TcpRule | TlsRule | UdpRule]
@@ -206,3 +214,41 @@ def test_a_rule_without_its_listener_waits_for_it() -> None:
         take(live, Batch(1, (rule("r", PathMatch("Exact", "/a"), (Binding("g/a", ("a.test",)),)),)))
         take(live, Batch(2, (listener("g/a"),)))
         assert len(live.listeners["g/a"].routes) == 1
+
+
+def keyed(key: str) -> Gateway:
+    return Gateway("default/web", SOURCE, session_key=Secret(key))
+
+
+def kept() -> tuple[AnyResource, ...]:
+    """A rule and a backend that keep sessions."""
+    persistence = Persistence("sid", "Header")
+    backend = Backend("b", SOURCE, options=BackendOptions(persistence=persistence))
+    return msgspec.structs.replace(rule("r", PathMatch(), ()), persistence=persistence), backend
+
+
+def seals(live: Live) -> tuple[bytes, ...]:
+    """What the tokens of an endpoint are, by the rule and by the backend."""
+    head = ResponseHead(200, b"OK", [], 0)
+    for sessions in (live.rules["HTTPRoute/default/r/0"].sessions, live.backends["b"].sessions):
+        assert sessions is not None
+        sessions.edit(head, LiveEndpoint(b"10.0.0.1:80"), 1_700_000_000, False)
+    return tuple(value for _, value in head.fields)
+
+
+def test_proxies_with_one_session_key_seal_alike_and_others_do_not() -> None:
+    """Gateway.session_key: each proxy of a Gateway reads what another sealed; without a key each process has its own."""
+    with live_tables() as one, live_tables() as same, live_tables() as other, live_tables() as alone:
+        for live, gateways in ((one, (keyed("a"),)), (same, (keyed("a"),)), (other, (keyed("b"),)), (alone, ())):
+            take(live, Batch(1, (*gateways, *kept()), snapshot=True))
+        assert seals(one) == seals(same)
+        assert len({seals(one), seals(other), seals(alone)}) == 3
+
+
+def test_another_session_key_reaches_what_is_there_already() -> None:
+    """A key that comes alone seals the sessions of rules and backends anew, though neither has changed."""
+    with live_tables() as live, live_tables() as fresh:
+        take(live, Batch(1, (keyed("a"), *kept()), snapshot=True))
+        take(live, Batch(2, (keyed("b"),)))
+        take(fresh, Batch(1, (keyed("b"), *kept()), snapshot=True))
+        assert seals(live) == seals(fresh)

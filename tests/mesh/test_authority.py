@@ -77,6 +77,17 @@ def test_the_names_that_a_request_asks_for_count_for_nothing() -> None:
     assert read_svid(der(leaf), DOMAIN) == Svid(SpiffeId.of_account(DOMAIN, *ACCOUNT), leaf.not_valid_after_utc.timestamp())
 
 
+def test_what_is_derived_is_the_same_for_all_replicas_and_through_a_renewal() -> None:
+    """Whoever holds the authority derives the same for one purpose, other bytes for another; a second root beside the first changes
+    nothing, another authority everything."""
+    old, new = root(NOW - OVERLAP), root()
+    derived = Authority(DOMAIN, [old]).derived("sessions of a")
+    assert len(derived) == 32
+    assert Authority(DOMAIN, read_roots(stored([new, old]))).derived("sessions of a") == derived
+    assert Authority(DOMAIN, [old]).derived("sessions of b") != derived
+    assert Authority(DOMAIN, [new]).derived("sessions of a") != derived
+
+
 def requests() -> dict[str, str]:
     """Requests that are not signed for."""
 

@@ -30,7 +30,9 @@ from controller.translate.classes import CONTROLLER_NAME
 from controller.translate.names import deployed_name
 from controller.translate.statuses import Ignored, Status
 from controller.translator import Translation, Translator
+from gateway.ir.listener import Gateway
 from tidegate.control_plane.options import ControllerOptions
+from tidegate.control_plane.session_keys import Derive, SessionKeys
 from tidegate.enduring import endure
 
 LEASE: Final = "tidegate-controller"
@@ -50,6 +52,7 @@ class Controller:
         self._settings = options.settings()
         reach = Reach(CONTROLLER_NAME, options.watch_namespaces)
         self._deployer = Deployer(client, self._settings, reach, self._undeployed, message)
+        self._session_keys = SessionKeys()
         self._accounts: dict[tuple[str, str], str] = {}
         self._accounts_of: dict[Key, tuple[str, str]] = {}
         self._election = Election(client, Seat(options.namespace, LEASE, options.identity), self._changed_hands, message)
@@ -60,9 +63,12 @@ class Controller:
         self._refusals: dict[Key, Refusal] = {}
         self._is_read = False
 
-    def trust(self, authorities: str) -> None:
-        """Proxies are to know us by these roots (PEM)."""
+    def trust(self, authorities: str, derive: Derive) -> None:
+        """Proxies are to know us by these roots (PEM), and get keys derived so. Called before `run`, and whenever it may differ."""
         self._deployer.configure(replace(self._settings, authorities=authorities))
+        if self._session_keys.derive_by(derive) and self._is_read:
+            gateways = [resource for resource in self._translator.resources().values() if isinstance(resource, Gateway)]
+            self.served.publish(self._session_keys.given(gateways), ())
 
     def scope_of(self, namespace: str, account: str) -> str | None:
         """The Gateway (namespace/name) whose proxies run under this ServiceAccount."""
@@ -138,7 +144,7 @@ class Controller:
             account = namespace, deployed_name(name, wanted.class_name)
             self._accounts[account] = f"{namespace}/{name}"
             self._accounts_of[wanted.gateway] = account
-        self.served.publish(translation.set, translation.remove)
+        self.served.publish(self._session_keys.given(translation.set), translation.remove)
         self._deployer.want(translation.infrastructure, translation.unwanted)
         self._settling.note(translation.statuses, translation.gone, self._time())
         self._judge_refusals(change)

@@ -131,4 +131,5 @@ class Replica:
             self._trust()
 
     def _trust(self) -> None:
-        self.controller.trust(self._authority.current.bundle(datetime.now(UTC)))
+        authority = self._authority.current
+        self.controller.trust(authority.bundle(datetime.now(UTC)), authority.derived)

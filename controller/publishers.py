@@ -8,11 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Final
 
 from controller.publish import Publisher
 from controller.scopes import ScopedChange, Scopes
 from gateway.ir.batch import AnyResource
 from gateway.ir.value import Identity
+
+_REMEMBERED: Final = 1_000
+"""Scopes of which it is known that they were there."""
 
 
 class Publishers:
@@ -26,6 +30,7 @@ class Publishers:
         self._moved = moved
         self._scopes = Scopes()
         self._publishers: dict[str, Publisher] = {}
+        self._gone: dict[str, None] = {}
         self._opened = asyncio.Event()
 
     def __iter__(self) -> Iterator[str]:
@@ -40,7 +45,11 @@ class Publishers:
         division = self._scopes.change(set, remove)
         for scope in division.closed:
             self._publishers.pop(scope).close()
+            self._gone[scope] = None
+        while len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
         for scope in division.opened:
+            self._gone.pop(scope, None)
             self._publishers[scope] = Publisher(partial(self._tell, scope), partial(self._moved, scope))
         changes: dict[str, ScopedChange] = {**division.opened, **division.changed}
         revisions = {scope: self._publishers[scope].publish(change.set, change.remove) for scope, change in changes.items()}
@@ -57,6 +66,10 @@ class Publishers:
     def publisher(self, scope: str) -> Publisher | None:
         """Of a scope that is there."""
         return self._publishers.get(scope)
+
+    def is_gone(self, scope: str) -> bool:
+        """Whether a scope was there, is not any more, and is not too long forgotten: its last proxies may still ask for it."""
+        return scope in self._gone
 
     async def opened(self, scope: str, timeout: float) -> Publisher | None:
         """As `publisher`, but waits so many seconds for the scope: a Pod may be up before this replica has seen its Gateway."""

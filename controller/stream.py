@@ -131,7 +131,9 @@ class StreamServer:
                 first = await self._first(connection)
                 unknown.close()
                 answer = await self._follow(connection, first) if isinstance(first, _Subscriber) else first
-                if isinstance(answer, Refused):
+                if isinstance(answer, _Late):
+                    answer = answer.refused  # no news: its Pod is ending, or will be
+                elif isinstance(answer, Refused):
                     self._problem(f"{address} was refused the configuration stream: {answer.reason}")
                 await connection.end(b"" if answer is None else encode_identification(answer))
             finally:
@@ -154,7 +156,7 @@ class StreamServer:
             return Refused(f"the first message cannot be read: {error}; {_RULE}")
         return Refused(_RULE)
 
-    async def _follow(self, connection: StreamConnection, subscriber: _Subscriber) -> Refused | Elsewhere | None:
+    async def _follow(self, connection: StreamConnection, subscriber: _Subscriber) -> Refused | _Late | Elsewhere | None:
         """Serves a subscriber that may be served, until it leaves, its Gateway is gone or its certificate ends."""
         try:
             caller = self._admission.caller(subscriber.certificate)
@@ -165,6 +167,8 @@ class StreamServer:
             return Refused(str(error))
         scope = subscriber.message.scope
         publisher = self._publishers.publisher(scope)
+        if caller.scope in {None, scope} and self._publishers.is_gone(scope):
+            return _Late(Refused(f"Gateway {scope} is gone, or not served by this controller any more"))
         if caller.scope is None:
             return Refused(f"{caller.name} is the identity of no Gateway that is known here, and may not read that of {scope}")
         if caller.scope != scope:
@@ -184,6 +188,12 @@ class StreamServer:
             except TimeoutError:
                 pass  # it comes back, with the next certificate or to be sent to the leader
         return None
+
+
+class _Late(NamedTuple):
+    """The answer to somebody whose Gateway was here and is gone."""
+
+    refused: Refused
 
 
 class _Subscriber(NamedTuple):

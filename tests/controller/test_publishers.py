@@ -36,6 +36,23 @@ def test_revisions_are_those_of_each_scope() -> None:
     assert list(publishers) == ["a/two"]
 
 
+def test_a_scope_that_is_gone_is_remembered_until_it_comes_back_or_many_others_went() -> None:
+    """One that never was is not gone; and memory does not grow with every Gateway that ever was."""
+    publishers = Publishers(lambda problem: None)
+    publishers.publish((gateway("a/one"), gateway("a/two")), ())
+    assert not publishers.is_gone("a/one")
+    publishers.publish((), [("Gateway", "a/one"), ("Gateway", "a/two")])
+    assert publishers.is_gone("a/one")
+    assert not publishers.is_gone("a/three")
+    publishers.publish((gateway("a/one"),), ())
+    assert not publishers.is_gone("a/one")
+    many = [gateway(f"a/{number}") for number in range(1_000)]
+    publishers.publish(many, ())
+    publishers.publish((), [found.identity for found in many])
+    assert publishers.is_gone("a/999")
+    assert not publishers.is_gone("a/two")
+
+
 def test_who_asks_for_a_scope_too_early_waits_for_it() -> None:
     """And gets None when the time is over."""
 

@@ -371,6 +371,27 @@ def test_a_gateway_that_is_gone_ends_the_streams_of_its_proxies() -> None:
     run(test)
 
 
+def test_the_last_proxies_of_a_gateway_that_is_gone_are_told_why_and_fill_no_log() -> None:
+    """Its Pods take their time to end, and come back meanwhile; that is no problem. Another identity that asks for it is one."""
+
+    async def test() -> None:
+        async with controller(limits=Limits(patience=0.0)) as running:
+            running.publish(gateway("shop/web"), gateway("shop/other"))
+            running.publishers.publish((), [("Gateway", "shop/web")])
+            for account, words in ((WEB, "Gateway shop/web is gone"), (("shop", "other-tidegate"), "may read the configuration of")):
+                peer = await running.dial(running.issue(account))
+                peer.send(Subscribe("pod", "shop/web"))
+                answer = await peer.answer()
+                assert isinstance(answer, Refused)
+                assert words in answer.reason
+                assert await peer.ended()
+                await peer.close()
+            assert len(running.problems) == 1
+            assert "sa/other-tidegate may read the configuration of Gateway shop/other" in running.problems[0]
+
+    run(test)
+
+
 @pytest.mark.slow
 def test_two_hundred_proxies_that_come_back_with_everything_get_no_snapshot() -> None:
     """A controller that restarts is not asked to send what nobody misses; the one proxy that has something else gets all of it."""

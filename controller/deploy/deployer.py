@@ -8,14 +8,14 @@ this replica leads; a new run knows nothing of the last and compares everything 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from controller.api.metadata import Key
 from controller.deploy.agenda import CONCURRENCY, Agenda
 from controller.deploy.manifests import Plan, plan
-from controller.deploy.objects import Manifest, ObjectKey, key_of
+from controller.deploy.objects import Manifest, ObjectKey, holds, key_of
 from controller.deploy.placing import Client, Leaving, NotOurs, place, remove
 from controller.deploy.settings import Settings
 from controller.deploy.standing import Standing, deployed, standing_of
@@ -26,6 +26,7 @@ from controller.translate.infrastructure import Infrastructure
 _PATIENCE: Final = 3
 """Failures in a row after which one is told that may be over with the next try."""
 _PASSING: Final = frozenset({408, 409, 429})
+_NOBODY: Final = ("", "", "")
 _RECONSIDERED: Final = 60.0
 """Seconds between two looks at a Gateway that keeps what it has although nothing is wanted for it."""
 
@@ -88,6 +89,22 @@ class Deployer:
         if (gateway := self._gateways.get(key)) is not None:
             self._disturbed.add(key)
             self._agenda.add(gateway)
+
+    def seen(self, kind: str, live: Mapping[str, Any]) -> None:
+        """An object with our label as the API server has it at this moment; applied anew where it is not as it was placed."""
+        key = ObjectKey(kind, live["metadata"]["namespace"], live["metadata"]["name"])
+        manifest = self._placed.get(self._gateways.get(key, _NOBODY), {}).get(key)
+        if manifest is None or not holds(live, manifest):
+            self.disturbed(*key)
+
+    def seen_all(self, kind: str, namespace: str, live: Iterable[Mapping[str, Any]]) -> None:
+        """All objects of a kind with our label in a namespace, "" for all; what is not among them is made anew."""
+        missing = {key for key in self._gateways if key.kind == kind and namespace in {"", key.namespace}}
+        for each in live:
+            self.seen(kind, each)
+            missing.discard(ObjectKey(kind, each["metadata"]["namespace"], each["metadata"]["name"]))
+        for key in missing:
+            self.disturbed(*key)
 
     async def run(self) -> None:
         """Works until it is cancelled; begins with everything, once `want` has been called for the first time."""

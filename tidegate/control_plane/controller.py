@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from controller.deploy.deployer import Deployer, Reach
+from controller.deploy.drift import Drift
 from controller.publish import Publisher
 from controller.publishers import Publishers
 from controller.refusals import refused_status
@@ -52,6 +53,7 @@ class Controller:
         self._settings = options.settings()
         reach = Reach(CONTROLLER_NAME, options.watch_namespaces)
         self._deployer = Deployer(client, self._settings, reach, self._undeployed, message)
+        self._drift = Drift(client, options.watch_namespaces, self._deployer, message)
         self._session_keys = SessionKeys()
         self._accounts: dict[tuple[str, str], str] = {}
         self._accounts_of: dict[Key, tuple[str, str]] = {}
@@ -88,6 +90,11 @@ class Controller:
     def leading(self) -> bool:
         """Whether this replica writes."""
         return self._election.leading
+
+    @property
+    def leader(self) -> str:
+        """The name of the replica that leads as far as is known here, '' for none."""
+        return self._election.holder
 
     def readings(self) -> Iterable[Reading]:
         """How each list and watch is doing."""
@@ -183,7 +190,7 @@ class Controller:
             await self._leads.wait()
             self._message("this replica leads: it writes statuses and deploys")
             async with asyncio.TaskGroup() as tasks:
-                work = [tasks.create_task(self.writer.run()), tasks.create_task(self._deployer.run())]
+                work = [tasks.create_task(each()) for each in (self.writer.run, self._deployer.run, self._drift.run)]
                 await self._follows.wait()
                 for task in work:
                     task.cancel()

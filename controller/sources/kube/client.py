@@ -98,13 +98,13 @@ class Client:
             query["continue"] = str(token)
 
     async def watch(
-        self, resource: Resource, namespace: str = "", *, version: str, seconds: int, fields: str = ""
+        self, resource: Resource, namespace: str = "", *, version: str, seconds: int, labels: str = "", fields: str = ""
     ) -> AsyncGenerator[tuple[str, Value], None]:
         """Types and objects of the events after a resourceVersion, BOOKMARK among them, until the server ends it after `seconds`.
 
         An event of type ERROR is raised as what it says, Gone mostly.
         """
-        query = _selectors("", fields) | {
+        query = _selectors(labels, fields) | {
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,

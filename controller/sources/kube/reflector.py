@@ -13,17 +13,46 @@ import random
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import NamedTuple, NoReturn
+from typing import Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
-from controller.sources.kube.client import Client
+from controller.sources.kube.client import Client, Value
 from controller.sources.kube.errors import ApiError, Gone, NotFound
-from controller.sources.kube.shelf import Listing, Shelf
+from controller.sources.kube.resources import Resource
 from controller.sources.kube.timing import Backoff
 
 _SLICE = 16
 """Objects of a page that are read before others in the loop have their turn."""
 
 _FAILURES_BEFORE_LIST = 3
+
+
+class Listing(Protocol):
+    """A list that is being read. Nothing changes until `finish`."""
+
+    @property
+    def empties(self) -> bool:
+        """Whether this list would remove every object there is."""
+
+    def add(self, raw: Value) -> None:
+        """One object of it."""
+
+    def finish(self) -> None:
+        """All have come: what they change takes effect, and what is not among them is gone."""
+
+
+class Shelf(Protocol):
+    """Who is told what the server has, of one resource (controller.sources.kube.shelf.Shelf)."""
+
+    resource: Resource
+
+    def listing(self) -> Listing:
+        """A list of all objects, to be filled page by page."""
+
+    def take(self, raw: Value) -> None:
+        """An object was added or modified."""
+
+    def drop(self, raw: Value) -> None:
+        """An object was deleted."""
 
 
 @dataclass(slots=True)
@@ -45,6 +74,7 @@ class Scope:
 
     namespace: str = ""
     fields: str = ""
+    labels: str = ""
 
 
 class Told(NamedTuple):
@@ -55,10 +85,13 @@ class Told(NamedTuple):
     gone: Callable[[], None]
 
 
-class Reflector:
+AnyShelf = TypeVar("AnyShelf", bound=Shelf)
+
+
+class Reflector(Generic[AnyShelf]):
     """Keeps `shelf` current; `run` it as a task. `is_listed` once the shelf holds what a complete list said."""
 
-    def __init__(self, client: Client, scope: Scope, shelf: Shelf, told: Told) -> None:
+    def __init__(self, client: Client, scope: Scope, shelf: AnyShelf, told: Told) -> None:
         self.scope = scope
         self.shelf = shelf
         self.is_listed = False
@@ -129,7 +162,7 @@ class Reflector:
         self.figures.lists += 1
         listing = self.shelf.listing()
         version = ""
-        pages = self._client.pages(self.shelf.resource, self.scope.namespace, fields=self.scope.fields)
+        pages = self._client.pages(self.shelf.resource, self.scope.namespace, labels=self.scope.labels, fields=self.scope.fields)
         async with aclosing(pages):
             async for items, found in pages:
                 version = found
@@ -143,8 +176,9 @@ class Reflector:
         """One watch until the server ends it."""
         self.figures.watches += 1
         seconds = random.randint(self._timing.watch_shortest, self._timing.watch_longest)
+        scope = self.scope
         events = self._client.watch(
-            self.shelf.resource, self.scope.namespace, version=self._version, seconds=seconds, fields=self.scope.fields
+            self.shelf.resource, scope.namespace, version=self._version, seconds=seconds, labels=scope.labels, fields=scope.fields
         )
         async with aclosing(events):
             async for kind, found in events:

@@ -50,7 +50,7 @@ class KubeSource:
         self._discovery = Discovery()
         self._is_discovered = False
         self._shelves: dict[tuple[str, str], Shelf] = {}
-        self._reflectors: dict[tuple[str, str], Reflector] = {}
+        self._reflectors: dict[tuple[str, str], Reflector[Shelf]] = {}
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._news = asyncio.Event()
         self._look_again = asyncio.Event()
@@ -107,7 +107,7 @@ class KubeSource:
     def _is_complete(self) -> bool:
         return self._is_discovered and all(each.is_listed or self._may_miss(each) for each in self._reflectors.values())
 
-    def _may_miss(self, reflector: Reflector) -> bool:
+    def _may_miss(self, reflector: Reflector[Shelf]) -> bool:
         """Kinds of the whole cluster, for a controller that is meant to see some namespaces alone."""
         return bool(self._namespaces) and not reflector.shelf.resource.namespaced and reflector.is_forbidden
 

@@ -4,7 +4,8 @@
 
 The interpreter that runs this script, its packages and the sources are bound read-only under /opt/tidegate: the paths of their own keep
 them readable where a folder on the way is closed to other users, and a virtual environment would link to an interpreter that is not there.
-The tag `compiled` stands for the modules of `make compiled`; every other tag for the sources.
+As in the image that users get, `tidegate` is in the PATH, for `kubectl exec`. The tag `compiled` stands for the modules of `make compiled`;
+every other tag for the sources.
 """
 
 from __future__ import annotations
@@ -35,13 +36,16 @@ def tidegate(sources: Path) -> dict[str, Any]:
     files = {f"{PLACE}/python": base}
     files |= {f"{PLACE}/packages/{number}": folder.resolve() for number, folder in enumerate(libraries)}
     files |= {f"{PLACE}/source/{package}": sources / package for package in PACKAGES}
+    files["/usr/local/bin/tidegate"] = ROOT / "conformance/tidegate"
     check_readable(files)
+    program = f"{PLACE}/python/{interpreter.relative_to(base)}"
     return {
-        "entrypoint": [f"{PLACE}/python/{interpreter.relative_to(base)}", "-m", "tidegate"],
+        "entrypoint": [program, "-m", "tidegate"],
         "files": {target: str(source) for target, source in files.items()},
         "env": {
             "PYTHONPATH": ":".join([f"{PLACE}/source", *(f"{PLACE}/packages/{number}" for number in range(len(libraries)))]),
             "PYTHONSAFEPATH": "1",
+            "TIDEGATE_INTERPRETER": program,
             **library_path(base),
         },
         "uid": USER,

@@ -49,10 +49,11 @@ class _Present:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a subscriber stands: its name ('' until it has said it) and the revision it acknowledged last."""
+    """Where a subscriber stands: its name ('' until it has said it), the revision it acknowledged last, and whether it does not answer."""
 
     name: str
     revision: int
+    silent: bool
 
 
 class Publisher:
@@ -87,7 +88,7 @@ class Publisher:
     @property
     def subscribers(self) -> tuple[Standing, ...]:
         """Everyone being served."""
-        return tuple(Standing(subscriber.name, subscriber.acknowledged) for subscriber in self._subscribers)
+        return tuple(Standing(each.name, each.acknowledged, each.presence.silent) for each in self._subscribers)
 
     def publish(self, set: Iterable[AnyResource], remove: Iterable[Identity]) -> int:
         """One change, in one step; returns its revision. The first one counts even when empty: there is nothing, and that is known."""

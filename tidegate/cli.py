@@ -41,6 +41,13 @@ ClassName = Annotated[
     ),
 ]
 AdminPlace = Annotated[str, typer.Option(metavar="ADDRESS:PORT", envvar="TIDEGATE_ADMIN", help="Where the admin server listens.")]
+StreamPlace = Annotated[
+    str, typer.Option(metavar="ADDRESS:PORT", envvar="TIDEGATE_STREAM", help="Where proxies get their configuration.")
+]
+MetricsPlace = Annotated[str, typer.Option(metavar="ADDRESS:PORT", envvar="TIDEGATE_METRICS", help="Where /metrics is.")]
+HealthPlace = Annotated[
+    str, typer.Option(metavar="ADDRESS:PORT", envvar="TIDEGATE_HEALTH", help="Where /healthz/live and /healthz/ready are.")
+]
 AdminUrl = Annotated[str, typer.Option("--admin", metavar="URL", envvar="TIDEGATE_ADMIN", help="The admin server of a running Tidegate.")]
 Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", envvar="TIDEGATE_OUTPUT", help="For people or for programs.")]
 Workers = Annotated[
@@ -174,6 +181,9 @@ def controller(
     drain_timeout: Annotated[
         str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_TIMEOUT", help="Of the proxies: see gateway.")
     ] = "30s",
+    stream: StreamPlace = "[::]:15010",
+    metrics: MetricsPlace = "[::]:15020",
+    health: HealthPlace = "[::]:15021",
     admin: AdminPlace = DEFAULT_ADMIN,
     kubeconfig: Annotated[
         Path | None, typer.Option(metavar="FILE", envvar="TIDEGATE_KUBECONFIG", help="Outside of a cluster: which one it is.")
@@ -199,12 +209,15 @@ def controller(
         trust_domain=trust_domain,
         drain_delay=round(_seconds("--drain-delay", drain_delay)),
         drain_timeout=round(_seconds("--drain-timeout", drain_timeout)),
+        stream=_place("--stream", stream),
+        metrics=_place("--metrics", metrics),
+        health=_place("--health", health),
         admin=_place("--admin", admin),
         kubeconfig=kubeconfig,
     )
 
     def message(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(f"{name or 'tidegate controller'}: {text}", file=sys.stderr, flush=True)
 
     raise typer.Exit(uvloop.run(control(options, message)))
 
@@ -282,7 +295,8 @@ def explain(
 def status(admin: AdminUrl = f"http://{DEFAULT_ADMIN}", output: Output = "text") -> None:
     """Show what a running Tidegate serves.
 
-    Gateways and routes with their conditions, at how many proxies the last revision is live, and what is ignored or wrong.
+    Gateways and routes with their conditions, at how many proxies the last revision is live, and what is ignored or wrong. In a cluster ask
+    the controller: kubectl exec deploy/tidegate-controller -n tidegate-system -- tidegate status.
     """
     from tidegate.admin_client import AdminError
     from tidegate.status import as_json, show

@@ -1,4 +1,4 @@
-"""`tidegate status`: what a running Tidegate serves, as its admin server tells it."""
+"""`tidegate status`: what a running Tidegate serves, as its admin server tells it: standalone, a proxy in a Pod, or the controller."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import IO, Any
 import msgspec
 from rich.console import Console
 
-from controller.translate.objects import called
 from gateway.net.sockets import readable
+from tidegate import controller_status
 from tidegate.admin_client import AdminError, ask
-from tidegate.report import Report, parts_of, rank
+from tidegate.report import Report, parts_of
+from tidegate.status_lines import named, objects_of, show_ignored, show_rejected
 
 
 def status(admin: str) -> dict[str, Any]:
@@ -31,6 +32,14 @@ def as_json(found: dict[str, Any]) -> bytes:
 def show(found: dict[str, Any], stream: IO[str]) -> None:
     """Lines for people."""
     report = Report(Console(file=stream, highlight=False, soft_wrap=True))
+    if "leading" in found:
+        controller_status.show(report, found)
+    else:
+        _show_proxy(report, found)
+
+
+def _show_proxy(report: Report, found: dict[str, Any]) -> None:
+    """Of `tidegate run`, or of a data plane that follows a controller."""
     revision, workers = found["revision"], found["workers"]
     live = sum(worker["revision"] >= revision for worker in workers)
     report.line("ok" if live == len(workers) > 0 else "note", f"revision {revision}: live at {live} of {len(workers)} proxies")
@@ -41,16 +50,10 @@ def show(found: dict[str, Any], stream: IO[str]) -> None:
         _show_following(report, found)
     if found["snapshot"]:
         report.line("note", found["snapshot"])
-    for judged in sorted(found["objects"], key=lambda named: rank(named["kind"])):
-        parts = tuple(parts_of(judged["status"]))
-        report.judged(_called(judged), _place(judged), parts, lambda part, message: "")
-    for ignored in found["ignored"]:
-        report.line("ignored", _called(ignored))
-        report.under(ignored["reason"])
-    for rejected in found["rejected"]:
-        report.line("fault", f"{rejected['kind']} {rejected['key']} could not be built")
-        for reason in rejected["reasons"]:
-            report.under(reason)
+    for judged in objects_of(found):
+        report.judged(named(judged), _place(judged), tuple(parts_of(judged["status"])), lambda part, message: "")
+    show_ignored(report, found)
+    show_rejected(report, found)
     for problem in found["problems"]:
         parts_of_line = (_place(problem), problem["object"], problem["field"], f"{problem['message']}. {problem['remedy']}")
         report.line("problem", ": ".join(filter(None, parts_of_line)))
@@ -68,10 +71,6 @@ def _show_following(report: Report, found: dict[str, Any]) -> None:
         name = f" for {listener['hostname']}" if listener["hostname"] else ""
         report.under(f"listener {listener['key']}: {listener['protocol']}{name} on {readable(listener['address'], listener['bind_port'])}")
     report.under("resources: " + (", ".join(f"{count} {kind}" for kind, count in found["resources"].items()) or "none"))
-
-
-def _called(named: dict[str, Any]) -> str:
-    return called(named["kind"], named["namespace"], named["name"])
 
 
 def _place(placed: dict[str, Any]) -> str:

@@ -93,7 +93,7 @@ def test_a_new_subscriber_gets_a_snapshot_then_differences() -> None:
             await publisher.acknowledged(1)
             assert publisher.publish([backend("b")], [("Backend", "a")]) == 2
             assert await peer.batch() == Batch(2, (backend("b"),), (("Backend", "a"),))
-            assert publisher.subscribers == (Standing("p", 1),)
+            assert publisher.subscribers == (Standing("p", 1, silent=False),)
 
     run(test)
 

@@ -6,11 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from controller.deploy.settings import Settings
 from controller.translate.options import IN_CLUSTER, Options
 from gateway.net.sockets import readable
+from tidegate.binding import Place
+
+STREAM_PORT: Final = 15010
+"""Of the Service."""
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
@@ -20,7 +24,7 @@ PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 @dataclass(frozen=True, slots=True)
 class ControllerOptions:
-    """See `tidegate controller --help`. Ports 0 for any that is free."""
+    """See `tidegate controller --help`."""
 
     namespace: str
     """Our own."""
@@ -33,34 +37,28 @@ class ControllerOptions:
     """Nothing outside of these is read or deployed; () for all."""
     image_pull_policy: PullPolicy = "IfNotPresent"
     trust_domain: str = "cluster.local"
-    address: str = "::"
-    """Where all but the admin server listens."""
-    stream_port: int = 15010
-    metrics_port: int = 15020
-    health_port: int = 15021
     drain_delay: int = 5
     """Seconds, of the proxies."""
     drain_timeout: int = 30
     """Seconds, of the proxies."""
     pod_address: str = "127.0.0.1"
     """Where proxies reach this very replica."""
-    admin: tuple[str, int] = ("127.0.0.1", 15000)
+    stream: Place = ("::", STREAM_PORT)
+    """Where the configuration stream is served; proxies come to this port of the Service all the same."""
+    metrics: Place = ("::", 15020)
+    health: Place = ("::", 15021)
+    admin: Place = ("127.0.0.1", 15000)
     kubeconfig: Path | None = None
     """Outside of a cluster: which one it is."""
 
     @property
     def identity(self) -> str:
         """How we sign the Lease: our name, and where proxies find this replica."""
-        return f"{self.name}_{readable(self.pod_address, self.stream_port)}"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The DNS names that our certificate bears: of the Service as proxies have it, and with the cluster's domain left out."""
-        return (self.service,)
+        return f"{self.name}_{readable(self.pod_address, self.stream[1])}"
 
     def settings(self) -> Settings:
         """What is said about every data plane; the roots by which it knows us come later."""
-        controller = f"{self.service}:{self.stream_port}"
+        controller = f"{self.service}:{STREAM_PORT}"
         drain = (self.drain_delay, self.drain_timeout)
         return Settings(self.image, controller, "", self.image_pull_policy, self.trust_domain, *drain)
 
@@ -84,9 +82,6 @@ class ControllerOptions:
             yield "--service is empty: name the Service of this controller, as in tidegate-controller.tidegate-system.svc"
         if not _TRUST_DOMAIN.fullmatch(self.trust_domain):
             yield f"--trust-domain {self.trust_domain!r}: use lower-case letters, digits and . - _ (SPIFFE ID, 2.1)"
-        for option, port in (("stream", self.stream_port), ("metrics", self.metrics_port), ("health", self.health_port)):
-            if not 0 <= port <= 65535:
-                yield f"--{option}-port {port}: give a number from 0 to 65535"
         for option, seconds in (("--drain-delay", self.drain_delay), ("--drain-timeout", self.drain_timeout)):
             if seconds < 0:
                 yield f"{option} {seconds}: give a number of seconds, 0 or more"

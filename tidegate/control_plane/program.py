@@ -14,9 +14,10 @@ from typing import Final, NamedTuple
 from controller.sources.kube.access import Access, NoAccess
 from controller.sources.kube.client import Client
 from gateway.admin import AdminServer
-from gateway.net.sockets import BindError, bind
+from gateway.net.sockets import BindError, readable
 from mesh.authority_store import StoredAuthority
 from mesh.roots import UnreadableRoot
+from tidegate.binding import bind_all
 from tidegate.control_plane import told
 from tidegate.control_plane.controller import Controller
 from tidegate.control_plane.options import ControllerOptions
@@ -41,6 +42,10 @@ class Listening(NamedTuple):
     metrics: socket.socket
     health: socket.socket
     admin: socket.socket
+
+    def sentence(self) -> str:
+        """Where they are reached."""
+        return ", ".join(f"{name} at {readable(*bound.getsockname()[:2])}" for name, bound in self._asdict().items())
 
 
 async def run(options: ControllerOptions, message: Message) -> int:
@@ -69,6 +74,7 @@ async def run(options: ControllerOptions, message: Message) -> int:
             server = AdminServer(pages(controller), message)
             await server.start(bound)
             stack.push_async_callback(server.close)
+        message(listening.sentence())
         async with asyncio.TaskGroup() as tasks:
             work = tasks.create_task(replica.run(listening.stream))
             await ending.wait()
@@ -79,8 +85,8 @@ async def run(options: ControllerOptions, message: Message) -> int:
 
 def _listen(options: ControllerOptions) -> Listening:
     """Raises BindError."""
-    stream, metrics, health = (bind(options.address, port) for port in (options.stream_port, options.metrics_port, options.health_port))
-    return Listening(stream, metrics, health, bind(*options.admin))
+    places = (("--stream", options.stream), ("--metrics", options.metrics), ("--health", options.health), ("--admin", options.admin))
+    return Listening(*bind_all(places))
 
 
 class Replica:
@@ -94,7 +100,7 @@ class Replica:
             lambda: self._authority.current,
             TokenReviews(client).review,
             self.controller.scope_of,
-            options.names,
+            (options.service,),
             self.controller.elsewhere,
         )
         self._stream = Stream(self.controller.served, identities, message)
@@ -105,7 +111,7 @@ class Replica:
         self._trust()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.controller.run())
-            tasks.create_task(self._authority.keep())
+            tasks.create_task(endure("keeping the certificate authority", self._authority.keep, self._message))
             tasks.create_task(endure("serving the configuration stream", lambda: self._stream.serve(listening), self._message))
             tasks.create_task(endure("following the trusted roots", self._follow_roots, self._message))
 

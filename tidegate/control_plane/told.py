@@ -33,6 +33,10 @@ class Subject(Protocol):
         """Whether this replica writes."""
 
     @property
+    def leader(self) -> str:
+        """The name of the replica that leads as far as is known here, '' for none."""
+
+    @property
     def writer(self) -> StatusWriter: ...
 
     def readings(self) -> Iterable[Reading]:
@@ -94,7 +98,9 @@ def _found(subject: Subject) -> dict[str, Any]:
         {
             "name": name,
             "revision": publisher.revision,
-            "proxies": [{"name": standing.name, "revision": standing.revision} for standing in publisher.subscribers],
+            "proxies": [
+                {"name": standing.name, "revision": standing.revision, "silent": standing.silent} for standing in publisher.subscribers
+            ],
             "rejected": [
                 {"kind": kind, "key": key, "reasons": reasons} for (kind, key), reasons in sorted(publisher.rejections().items())
             ],
@@ -103,6 +109,8 @@ def _found(subject: Subject) -> dict[str, Any]:
     ]
     return {
         "leading": subject.leading,
+        "leader": subject.leader,
+        "ready": subject.ready,
         "gateways": gateways,
         "objects": [
             _named(key) | {"generation": found.generation, "status": to_json(found)} for key, found in sorted(subject.statuses().items())

@@ -11,11 +11,11 @@ from typing import Final, TypeVar, get_args
 
 from gateway.options import AccessLog
 from tidegate.addresses import parse_place
+from tidegate.binding import Place
 from tidegate.data_plane.command_line import OPTIONS
 from tidegate.durations import parse_seconds
 from tidegate.sizes import parse_size
 
-Place = tuple[str, int]
 Parsed = TypeVar("Parsed")
 
 LEAST_MEMORY: Final = 48 << 20

@@ -22,8 +22,9 @@ from gateway.overload.descriptors import raise_limit
 from gateway.policies.rate_limit import BYTES
 from gateway.shared_memory import make_shared_file
 from gateway.standard_streams import never_wait
+from tidegate.binding import Place
 from tidegate.data_plane.life import Life, Message, Work
-from tidegate.data_plane.options import Complaint, DataPlaneOptions, Place
+from tidegate.data_plane.options import Complaint, DataPlaneOptions
 from tidegate.data_plane.servers import listen
 
 BAD_OPTIONS: Final = 2

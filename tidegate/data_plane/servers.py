@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from gateway.admin import AdminServer
-from gateway.net.sockets import BindError, bind, readable
+from gateway.net.sockets import readable
 from gateway.pages import Subject, pages
-from tidegate.data_plane.options import DataPlaneOptions, Place
+from tidegate.binding import Place, bind_all
+from tidegate.data_plane.options import DataPlaneOptions
 
-_EVERYWHERE: Final = "::"
 _HEALTH: Final = ("/healthz/live", "/healthz/ready")
 _METRICS: Final = ("/metrics",)
 
@@ -41,26 +40,7 @@ class Listening(NamedTuple):
 
 def listen(options: DataPlaneOptions) -> Listening:
     """Binds all. Raises BindError, whose remedy names the option."""
-    bound: list[socket.socket] = []
-    try:
-        for option, place in (("--admin", options.admin), ("--health", options.health), ("--metrics", options.metrics)):
-            bound.append(_bind(place, option))
-    except BindError:
-        for opened in bound:
-            opened.close()
-        raise
-    return Listening(*bound)
-
-
-def _bind(place: Place, option: str) -> socket.socket:
-    """Every address is that of IPv6, which takes IPv4 too, unless the host has none."""
-    try:
-        return bind(*place)
-    except BindError as error:
-        cause = error.__cause__
-        if place[0] == _EVERYWHERE and isinstance(cause, OSError) and cause.errno in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
-            return _bind(("0.0.0.0", place[1]), option)  # noqa: S104  # asked for: kubelet and Prometheus come from elsewhere
-        raise BindError(*place, error.reason, f"{option} chooses another address or port") from cause
+    return Listening(*bind_all((("--admin", options.admin), ("--health", options.health), ("--metrics", options.metrics))))
 
 
 class Servers:

@@ -1,0 +1,40 @@
+"""Options of the controller: what is told to proxies, and what is refused before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tidegate.control_plane.options import ControllerOptions
+
+GOOD = ControllerOptions("tidegate-system", "controller-0", "tidegate:1", "tidegate-controller.tidegate-system.svc")
+
+
+def test_good_options_have_no_complaint_and_reach_the_proxies() -> None:
+    """A proxy comes to the Service's port, wherever the stream is bound; drain times and trust domain are handed on."""
+    assert GOOD.complaints() == ()
+    settings = replace(GOOD, stream=("::", 0), trust_domain="example.org", drain_delay=1, drain_timeout=2).settings()
+    assert settings.controller == "tidegate-controller.tidegate-system.svc:15010"
+    assert (settings.trust_domain, settings.drain_delay, settings.drain_timeout) == ("example.org", 1, 2)
+    assert settings.image == "tidegate:1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"namespace": "Not_One"}, "--namespace 'Not_One'"),
+        ({"watch_namespaces": ("shop", "")}, "--watch-namespaces ''"),
+        ({"name": ""}, "--name is empty: give a name that no other replica has"),
+        ({"image": ""}, "--image is empty"),
+        ({"service": ""}, "--service is empty"),
+        ({"trust_domain": "Cluster.Local"}, "--trust-domain 'Cluster.Local'"),
+        ({"drain_delay": -1}, "--drain-delay -1"),
+        ({"drain_timeout": -1}, "--drain-timeout -1"),
+    ],
+)
+def test_each_mistake_is_told_with_its_option(changes: dict[str, object], words: str) -> None:
+    """Design 8: errors at start name the option and what to do; all of them at once."""
+    (complaint,) = replace(GOOD, **changes).complaints()  # type: ignore[arg-type]  # fields of the options
+    assert complaint.startswith(words)
+    assert len(replace(GOOD, **{**changes, "image": "", "name": ""}).complaints()) >= 2  # type: ignore[arg-type]

@@ -94,7 +94,7 @@ class Controller:
     @property
     def leader(self) -> str:
         """The name of the replica that leads as far as is known here, '' for none."""
-        return self._election.holder
+        return self._election.leader.partition("_")[0]
 
     def readings(self) -> Iterable[Reading]:
         """How each list and watch is doing."""

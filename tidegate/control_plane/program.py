@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -67,12 +68,14 @@ async def run(options: ControllerOptions, message: Message) -> int:
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(Client(access))
-        replica = Replica(options, client, message)
+        address, _ = options.stream
+        bound = replace(options, stream=(address, listening.stream.getsockname()[1]))
+        replica = Replica(bound, client, message)
         controller = replica.controller
         served = ((told.health, listening.health), (told.metrics, listening.metrics), (told.status, listening.admin))
-        for pages, bound in served:
+        for pages, socket_of_it in served:
             server = AdminServer(pages(controller), message)
-            await server.start(bound)
+            await server.start(socket_of_it)
             stack.push_async_callback(server.close)
         message(listening.sentence())
         async with asyncio.TaskGroup() as tasks:

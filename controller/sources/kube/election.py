@@ -55,11 +55,6 @@ class Election:
         """The identity of who leads, as far as is known here; "" if nobody does."""
         return self._candidate.leader(self._clock())
 
-    @property
-    def holder(self) -> str:
-        """Whose name stood on the Lease when it was read or written last, '' for nobody's."""
-        return self._candidate.holder
-
     async def run(self) -> NoReturn:
         """Tries for the Lease, and renews it, for ever."""
         try:

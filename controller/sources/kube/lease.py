@@ -78,11 +78,6 @@ class Candidate:
         """When leading ends unless the Lease is renewed before."""
         return self._until
 
-    @property
-    def holder(self) -> str:
-        """The name on the record that was observed or written last."""
-        return self._record.holder
-
     def leads(self, now: float) -> bool:
         """Whether it may write."""
         return now < self._until

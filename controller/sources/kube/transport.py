@@ -8,9 +8,12 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
+from kubernetes_asyncio.client.configuration import Configuration
 from kubernetes_asyncio.client.rest import RESTClientObject
 
 from controller.sources.kube.access import Access, NoAccess
@@ -20,6 +23,9 @@ from controller.sources.kube.timing import Timing
 
 LONGEST_LINE: Final = 16 << 20
 """Bytes of one event of a watch; etcd holds no object of more than 1.5 MiB unless told to."""
+
+_READ_AHEAD: Final = 2 << 20
+"""Bytes of an answer that are read before they are taken."""
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -67,7 +73,7 @@ class Transport:
         self._access = access
         self._timing = timing
         self._made_from = b""
-        self._connections: list[RESTClientObject] = []
+        self._connections: list[_Connections] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -108,7 +114,7 @@ class Transport:
             raise self._unreachable(request, error, silence) from error
 
     async def _open(self, request: Request, silence: float) -> aiohttp.ClientResponse:
-        session = await self._session(request)
+        session, proxy = await self._session(request)
         headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "tidegate"}
         if (authorization := await self._access.authorization()) is not None:
             headers["Authorization"] = authorization
@@ -124,7 +130,7 @@ class Transport:
             headers=headers,
             timeout=aiohttp.ClientTimeout(sock_connect=self._timing.connect, sock_read=silence),
             allow_redirects=False,
-            proxy=configuration.proxy,
+            proxy=proxy,
             server_hostname=configuration.tls_server_name,
         )
         if 200 <= answer.status <= 299:
@@ -134,19 +140,20 @@ class Transport:
                 self._access.expire()
             raise request.refused(answer.status, await answer.read(), pause_of(answer.headers.get("Retry-After")))
 
-    async def _session(self, request: Request) -> aiohttp.ClientSession:
-        """The session of the files as they are now. What runs on an earlier one, a watch at most, ends there within its minute."""
+    async def _session(self, request: Request) -> tuple[aiohttp.ClientSession, str | None]:
+        """The session of the files as they are now, and the proxy to go through. What runs on an earlier one, a watch at most, ends there
+        within its minute."""
         try:
             await self._access.refresh()
         except NoAccess as error:
             raise Unreachable(0, "", str(error), None, str(request)) from error
         if not self._connections or self._made_from != self._access.fingerprint:
-            self._connections.append(RESTClientObject(self._access.configuration))
+            self._connections.append(_Connections(self._access.configuration))
             self._made_from = self._access.fingerprint
             while len(self._connections) > 2:
                 await self._connections.pop(0).close()
-        session: aiohttp.ClientSession = self._connections[-1].pool_manager
-        return session
+        found = self._connections[-1]
+        return found.session, found.proxy
 
     def _unreachable(self, request: Request, error: Exception, silence: float) -> ApiError:
         if isinstance(error, asyncio.TimeoutError):
@@ -157,3 +164,28 @@ class Transport:
             what = str(error) or type(error).__name__
         host = self._access.configuration.host
         return Unreachable(0, "", f"the API server at {host} is not reached: {what}", None, str(request))
+
+
+class _Connections:
+    """Connections as kubernetes_asyncio makes them, in a session of ours: its own looks into the environment and for ~/.netrc before
+    every request, each in another thread, which takes longer than all the rest of a request."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._made = RESTClientObject(configuration)
+        self.proxy: str | None = configuration.proxy or _proxy_of_environment(str(configuration.host))
+        self.session = aiohttp.ClientSession(
+            connector=self._made.pool_manager.connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=_READ_AHEAD,
+        )
+
+    async def close(self) -> None:
+        await self.session.close()
+        await self._made.close()
+
+
+def _proxy_of_environment(address: str) -> str | None:
+    """What HTTPS_PROXY, HTTP_PROXY and NO_PROXY say of an address."""
+    scheme, host = urlsplit(address).scheme, urlsplit(address).netloc
+    return None if proxy_bypass(host) else getproxies().get(scheme)

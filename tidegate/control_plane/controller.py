@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from controller.change_times import ChangeTimes
 from controller.deploy.deployer import Deployer, Reach
 from controller.deploy.drift import Drift
 from controller.publish import Publisher
@@ -48,6 +49,7 @@ class Controller:
         self._source = KubeSource(client, namespaces=options.watch_namespaces, observer=message)
         self._translator = Translator(options.translation())
         self.served = Publishers(message, self._moved)
+        self.times = ChangeTimes()
         self._settling = Settling(self.served.publisher, self._programmed)
         self.writer = StatusWriter(ServerStatuses(client, self._source), _now, message)
         self._settings = options.settings()
@@ -151,7 +153,9 @@ class Controller:
             account = namespace, deployed_name(name, wanted.class_name)
             self._accounts[account] = f"{namespace}/{name}"
             self._accounts_of[wanted.gateway] = account
-        self.served.publish(self._session_keys.given(translation.set), translation.remove)
+        revisions = self.served.publish(self._session_keys.given(translation.set), translation.remove)
+        if change.came is not None:
+            self._time_them(revisions, change.came)
         self._deployer.want(translation.infrastructure, translation.unwanted)
         self._settling.note(translation.statuses, translation.gone, self._time())
         self._judge_refusals(change)
@@ -161,6 +165,12 @@ class Controller:
         for failure in translation.failures:
             self._message(f"translation failed, which is a fault of Tidegate; what it gave before stays: {failure}")
         self._news.set()
+
+    def _time_them(self, revisions: Mapping[str, int], came: float) -> None:
+        for gateway, revision in revisions.items():
+            publisher = self.served.publisher(gateway)
+            if publisher is not None and publisher.subscribers:
+                self.times.published(gateway, revision, came)
 
     def _judge_refusals(self, change: Change) -> None:
         """Whether an object that cannot be read is ours may change with any other, so all are judged anew; there are few, if any."""
@@ -203,6 +213,11 @@ class Controller:
         ends.clear()
 
     def _moved(self, gateway: str) -> None:
+        publisher = self.served.publisher(gateway)
+        if publisher is not None and publisher.applied:
+            self.times.applied(gateway, publisher.applied, self._time())
+        else:
+            self.times.forget(gateway)
         self._settling.moved(gateway)
         self._news.set()
 

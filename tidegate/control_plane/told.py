@@ -7,8 +7,9 @@ from typing import Any, Final, Protocol
 
 import msgspec
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from controller.change_times import ChangeTimes
 from controller.publish import Publisher
 from controller.sources.kube.changes import Refusal
 from controller.sources.kube.source import Reading
@@ -38,6 +39,9 @@ class Subject(Protocol):
 
     @property
     def writer(self) -> StatusWriter: ...
+
+    @property
+    def times(self) -> ChangeTimes: ...
 
     def readings(self) -> Iterable[Reading]:
         """How each list and watch is doing."""
@@ -144,6 +148,9 @@ class _Collector:
         yield _counter("tidegate_controller_statuses_written", "Statuses written to the API server.", subject.writer.writes)
         yield _counter("tidegate_controller_status_conflicts", "Writes of statuses that came too late.", subject.writer.conflicts)
         yield _gauge("tidegate_controller_statuses_pending", "Statuses that may differ from the server's.", subject.writer.pending)
+        times = HistogramMetricFamily("tidegate_controller_change_seconds", "From the event to its effect in all proxies of a Gateway.")
+        times.add_metric([], list(subject.times.buckets()), subject.times.total)
+        yield times
         kinds: dict[str, int] = {}
         for kind, _ in subject.resources():
             kinds[kind] = kinds.get(kind, 0) + 1

@@ -26,12 +26,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The difference to the last one. `readable` are the keys whose refusal is over, since the object is readable again or gone."""
+    """The difference to the last one. `readable` are the keys whose refusal is over, since the object is readable again or gone.
+
+    `came` is the time on the loop's clock at which the first event of it came, None for what was there at the start.
+    """
 
     puts: tuple[Object, ...] = ()
     removes: tuple[Key, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     readable: tuple[Key, ...] = ()
+    came: float | None = None
 
 
 class Waiting:
@@ -62,7 +66,7 @@ class Waiting:
         """The refusal of the object is over."""
         self._refusals[key] = None
 
-    def take(self) -> Change:
+    def take(self, came: float | None = None) -> Change:
         """All that waits, which then waits no more."""
         objects, refusals = self._objects, self._refusals
         self._objects, self._refusals = {}, {}
@@ -71,4 +75,5 @@ class Waiting:
             tuple(key for key, found in objects.items() if found is None),
             tuple(refusal for refusal in refusals.values() if refusal is not None),
             tuple(key for key, refusal in refusals.items() if refusal is None),
+            came,
         )

@@ -174,6 +174,7 @@ class Reflector(Generic[AnyShelf]):
 
     async def _watch(self) -> None:
         """One watch until the server ends it."""
+        loop = asyncio.get_running_loop()
         self.figures.watches += 1
         seconds = random.randint(self._timing.watch_shortest, self._timing.watch_longest)
         scope = self.scope
@@ -183,6 +184,7 @@ class Reflector(Generic[AnyShelf]):
         async with aclosing(events):
             async for kind, found in events:
                 self.figures.events += 1
+                self.figures.heard = loop.time()
                 version = str((found.get("metadata") or {}).get("resourceVersion") or "")
                 if kind != "BOOKMARK" and _is_newer(version, self._version):
                     if kind == "DELETED":

@@ -8,6 +8,7 @@ are read of the whole cluster, and where that is not permitted the rest goes on 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from controller.api.metadata import Key
@@ -53,6 +54,8 @@ class KubeSource:
         self._reflectors: dict[tuple[str, str], Reflector[Shelf]] = {}
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._news = asyncio.Event()
+        self._came: float | None = None
+        """When the first event came that nobody has been told of yet."""
         self._look_again = asyncio.Event()
         self._is_away = False
 
@@ -62,11 +65,13 @@ class KubeSource:
         try:
             while not self._is_complete():
                 await self._told()
+            self._came = None
             yield self._waiting.take()
             while True:
                 await self._told()
+                came, self._came = self._came, None
                 if self._waiting:
-                    yield self._waiting.take()
+                    yield self._waiting.take(came)
         finally:
             tasks = [overseeing, *self._tasks.values()]
             for task in tasks:
@@ -163,10 +168,15 @@ class KubeSource:
     def _begin(self, place: tuple[str, str], resource: Resource) -> None:
         shelf = self._shelves.setdefault(place, Shelf(resource, self._waiting))
         shelf.resource = resource
-        told = Told(self._reached, self._problem, self._look_again.set)
+        told = Told(partial(self._changed, place), self._problem, self._look_again.set)
         reflector = Reflector(self._client, Scope(place[1], SELECTED.get(resource.kind, "")), shelf, told)
         self._reflectors[place] = reflector
         self._start(place, reflector.run())
+
+    def _changed(self, place: tuple[str, str]) -> None:
+        if self._came is None:
+            self._came = self._reflectors[place].figures.heard
+        self._reached()
 
     def _reached(self) -> None:
         self._news.set()

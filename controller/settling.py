@@ -1,7 +1,8 @@
 """The statuses of a cluster on their way to the writer, joined with what the proxies of their Gateways have in place.
 
-A status whose resources went out just now waits a moment for the proxies, so that a change is written once and not as Pending first
-(design.md section 4). What is Programmed stays so while proxies come and go: only a new generation has to be acknowledged anew.
+A status whose resources went out just now waits a moment for the proxies: a change is written once, not as Pending first or without what
+a proxy refuses of it (design.md section 4), and the API server is left in peace while the change is on its way. What is Programmed stays
+so while proxies come and go: only a new generation has to be acknowledged anew.
 Pure: the time is handed in.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -24,6 +26,8 @@ PATIENCE: Final = 0.1
 """Seconds that a status waits for the proxies."""
 
 _RULES: Final = ("HttpRule", "TlsRule", "TcpRule", "UdpRule")
+
+_NOWHERE: Final[Mapping[str, int]] = MappingProxyType({})
 
 Rejections = Mapping[Identity, tuple[str, ...]]
 
@@ -45,7 +49,9 @@ class Scope(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    revision: int
+    """`revisions` that are to be in place, by scope."""
+
+    revisions: Mapping[str, int]
     until: float
 
 
@@ -65,6 +71,7 @@ class Settling:
         "_suspects",
         "_undeployed",
         "_waiting",
+        "_waiting_for",
     )
 
     def __init__(self, scope: Callable[[str], Scope | None], programmed: Callable[[Key], int] = lambda key: 0) -> None:
@@ -74,14 +81,15 @@ class Settling:
         self._refused: dict[Key, Status] = {}
         self._final: dict[Key, Status] = {}
         self._waiting: dict[Key, _Wait] = {}
+        self._waiting_for: dict[str, set[Key]] = {}
         self._suspects: dict[Key, None] = {}
         self._gone: dict[Key, None] = {}
         self._members: dict[str, set[Key]] = {}
         self._rejections: dict[str, Rejections] = {}
         self._undeployed: dict[str, str] = {}
 
-    def note(self, statuses: Iterable[Status], gone: Iterable[Key], now: float) -> None:
-        """What translation says of a change, after its resources were published."""
+    def note(self, statuses: Iterable[Status], gone: Iterable[Key], now: float, published: Mapping[str, int] = _NOWHERE) -> None:
+        """What translation says of a change, after its resources were published: at which revision in which scope."""
         for key in gone:
             self._drop(key)
             self._final.pop(key, None)
@@ -94,10 +102,13 @@ class Settling:
             if name is not None:
                 self._members.setdefault(name, set()).add(status.object)
                 scope = self._scope(name)
-                if scope is not None and scope.applied < scope.revision:
-                    self._waiting[status.object] = _Wait(scope.revision, now + PATIENCE)
-                    continue
-            self._suspects[status.object] = None
+                behind = {name: scope.revision} if scope is not None and scope.applied < scope.revision else {}
+            else:
+                behind = {name: revision for name, revision in published.items() if self._serves(name) and self._lacks(name, revision)}
+            if behind:
+                self._wait(status.object, _Wait(behind, now + PATIENCE))
+            else:
+                self._suspects[status.object] = None
 
     def refuse(self, statuses: Iterable[Status], readable: Iterable[Key]) -> None:
         """What is said of objects that cannot be read, instead of what translation says of their last readable version; and those that
@@ -122,11 +133,10 @@ class Settling:
             differ = (identity for identity in before.keys() | after.keys() if before.get(identity) != after.get(identity))
             routes = (_route_of(identity) for identity in differ if identity[0] in _RULES)
             self._suspects |= dict.fromkeys(key for key in chain(members, routes) if key in self._judged)
-        if scope is not None:
-            for key in members:
-                if key in self._waiting and self._waiting[key].revision <= scope.applied:
-                    del self._waiting[key]
-                    self._suspects[key] = None
+        for key in tuple(self._waiting_for.get(gateway, ())):
+            if not any(self._lacks(name, revision) for name, revision in self._waiting[key].revisions.items()):
+                self._stop_waiting(key)
+                self._suspects[key] = None
 
     def undeployed(self, gateway: str, problem: str) -> None:
         """What keeps the proxies of a Gateway from being deployed; "" once nothing does."""
@@ -140,7 +150,10 @@ class Settling:
         """The final statuses that differ from the last time, of what need not wait any more; and objects that have none any more."""
         late = [key for key, wait in self._waiting.items() if wait.until <= now]
         for key in late:
-            self._waiting[key] = _Wait(self._waiting[key].revision, float("inf"))
+            if _gateway_of(self._judged[key]) is None:
+                self._stop_waiting(key)
+            else:  # it is Pending until they have it
+                self._waiting[key] = _Wait(self._waiting[key].revisions, float("inf"))
         suspects = dict.fromkeys(chain(self._suspects, late))
         self._suspects = {key: None for key in suspects if key in self._waiting and key not in late}
         changed = [status for key in suspects if key not in self._suspects and (status := self._judge(key)) is not None]
@@ -159,13 +172,35 @@ class Settling:
 
     def _drop(self, key: Key) -> None:
         before = self._judged.pop(key, None)
-        self._waiting.pop(key, None)
+        self._stop_waiting(key)
         self._suspects.pop(key, None)
         name = None if before is None else _gateway_of(before)
         if name is not None:
             self._members[name].discard(key)
             if not self._members[name]:
                 del self._members[name]
+
+    def _wait(self, key: Key, wait: _Wait) -> None:
+        self._waiting[key] = wait
+        for name in wait.revisions:
+            self._waiting_for.setdefault(name, set()).add(key)
+
+    def _stop_waiting(self, key: Key) -> None:
+        wait = self._waiting.pop(key, None)
+        for name in () if wait is None else wait.revisions:
+            self._waiting_for[name].discard(key)
+            if not self._waiting_for[name]:
+                del self._waiting_for[name]
+
+    def _serves(self, name: str) -> bool:
+        """Whether there are proxies that have something in place: nothing else is waited for by what does not tell of them."""
+        scope = self._scope(name)
+        return scope is not None and scope.applied > 0
+
+    def _lacks(self, name: str, revision: int) -> bool:
+        """Whether proxies of a Gateway do not have a revision yet."""
+        scope = self._scope(name)
+        return scope is not None and scope.applied < revision
 
     def _judge(self, key: Key) -> Status | None:
         before = self._final.get(key)
@@ -193,7 +228,7 @@ class Settling:
             return Live(rejected=rejected)
         wait = self._waiting.get(status.object)
         stays = self._last_programmed(status.object, before) == status.generation
-        return Live(1 if wait is None else wait.revision, scope.revision if stays else scope.applied, rejected=rejected)
+        return Live(1 if wait is None else wait.revisions.get(gateway, 1), scope.revision if stays else scope.applied, rejected=rejected)
 
     def _last_programmed(self, key: Key, before: Status | None) -> int:
         if before is None:

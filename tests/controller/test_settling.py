@@ -96,12 +96,39 @@ def test_what_the_server_holds_as_programmed_stays_so_when_a_controller_starts()
         assert condition(final, "Programmed") == expected
 
 
-def test_a_route_waits_for_nobody() -> None:
+def test_a_route_waits_for_the_proxies_that_are_there() -> None:
+    """Its change is acknowledged, or the patience ends: it is told once. Other Gateways, and later changes, are not waited for."""
+    web = Scope(revision=5, applied=4)
+    statuses = settling(web=web, other=Scope(revision=9, applied=1))
+    statuses.note([route()], (), 0, {"shop/web": 5})
+    assert statuses.take(0) == ((), ())
+    web.revision, web.applied = 6, 5
+    statuses.moved("shop/web")
+    assert statuses.take(0.01) == ((route(),), ())
+    statuses.note([route(rules=2)], (), 1, {"shop/web": 6})
+    assert statuses.next() == 1 + PATIENCE
+    assert statuses.take(1 + PATIENCE) == ((route(rules=2),), ())
+    assert statuses.next() is None
+
+
+def test_a_route_waits_for_nobody_where_no_proxy_is() -> None:
     """Routes have no condition that says whether they are live."""
     statuses = settling(web=Scope(revision=5))
-    statuses.note([route()], (), now=0)
-    (final,), _ = statuses.take(0)
-    assert final == route()
+    statuses.note([route()], (), 0, {"shop/web": 5})
+    assert statuses.take(0) == ((route(),), ())
+
+
+def test_a_rule_that_is_refused_at_once_is_told_with_the_first_status() -> None:
+    """The rejection comes with the acknowledgement, so the status is not written without it first."""
+    web = Scope(revision=2, applied=1)
+    statuses = settling(web=web)
+    statuses.note([route(rules=2)], (), 0, {"shop/web": 2})
+    assert statuses.take(0) == ((), ())
+    web.applied, web.rejected = 2, {("HttpRule", "HTTPRoute/shop/cart/1"): ("too deep",)}
+    statuses.moved("shop/web")
+    (final,), _ = statuses.take(0.01)
+    assert isinstance(final, RouteStatus)
+    assert "PartiallyInvalid" in {found.type for found in final.parents[0].conditions}
 
 
 def test_a_rule_that_proxies_refuse_shows_in_its_route_and_is_taken_back() -> None:

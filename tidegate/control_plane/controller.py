@@ -157,7 +157,7 @@ class Controller:
         if change.came is not None:
             self._time_them(revisions, change.came)
         self._deployer.want(translation.infrastructure, translation.unwanted)
-        self._settling.note(translation.statuses, translation.gone, self._time())
+        self._settling.note(translation.statuses, translation.gone, self._time(), revisions)
         self._judge_refusals(change)
         self.writer.look(found.key for found in change.puts)
         for kind, namespace, name in (*(found.key for found in change.puts), *change.removes):

@@ -13,7 +13,7 @@ ARGS ?=
 # Typed packages; conformance counts once it holds Python.
 TYPED := gateway controller mesh tidegate $(sort $(dir $(wildcard conformance/*.py conformance/*/*.py)))
 
-.PHONY: run test compiled test-compiled lint types golden bench attacks abuse endurance fuzz docs h2spec box-build box box-down test-box conformance lock peers test-peers bench-peers box-peers clean help
+.PHONY: run test compiled test-compiled lint types golden bench bench-cluster attacks abuse endurance fuzz docs h2spec box-build box box-down test-box conformance lock peers test-peers bench-peers box-peers clean help
 
 run: .venv/.runtime ## serve the quick start on 127.0.0.1:8080, with small backends to answer it
 	.venv/bin/tidegate run examples/quickstart --demo-backends
@@ -43,6 +43,9 @@ crds: .venv/.dev ## write the definitions of our kinds anew, from their models i
 
 bench: .venv/.bench build/compiled/.made bench-peers ## measure CPU and memory beside Envoy, nginx and HAProxy; ARGS="http1 bodies" chooses some
 	.venv/bin/python benchmarks/figures.py $(ARGS)
+
+bench-cluster: .venv/.dev build/box/.made ## measure from an object applied to served in a cluster of its own (as root, a quarter of an hour); ARGS="--only A" or "--short"
+	.venv/bin/python benchmarks/propagation.py $(ARGS)
 
 attacks: .venv/.bench bench-peers ## print the score of the attack table for Tidegate, Envoy, nginx and HAProxy
 	.venv/bin/python benchmarks/attacks.py $(ARGS)

@@ -11,7 +11,7 @@ import pytest
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 NAMES = (
     "http1.py", "http2.py", "grpc.py", "tcp.py", "udp.py", "connections.py", "bodies.py", "workers.py", "memory.py", "figures.py",
-    "changes.py", "start.py", "scale.py", "attacks.py", "abuse.py", "amplification.py",
+    "changes.py", "start.py", "scale.py", "attacks.py", "abuse.py", "amplification.py", "propagation.py",
 )
 
 
@@ -51,6 +51,7 @@ def test_a_script_explains_itself(script: str) -> None:
         ("changes.py", ("--in-place", "1,many"), "argument --in-place: '1,many' is not a list of whole numbers"),
         ("changes.py", ("--apart", "nan"), "argument --apart: 'nan' is not a number above 0"),
         ("start.py", ("--routes", "-1"), "argument --routes: "),
+        ("propagation.py", ("--only", "AE"), "argument --only: 'AE' holds more than the letters A, B, C and D"),
         ("start.py", ("--workers", "none"), "argument --workers: 'none' is not a whole number of 1 or more"),
     ],
 )

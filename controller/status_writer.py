@@ -2,7 +2,7 @@
 
 Whoever leads writes; the others keep what they would write, and compare with what the server holds once they lead. What is
 wanted of one object coalesces while it waits: an object whose status changes all the time is written ever less often, at least
-twice a second.
+four times in three seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Pace:
     What failed is tried again after `backoff`, doubled up to `longest_backoff`. All is compared with the server every `review`."""
 
     apart: float = 0.05
-    longest: float = 0.5
+    longest: float = 0.75
     calm: float = 2.0
     backoff: float = 0.5
     longest_backoff: float = 30.0

@@ -71,15 +71,18 @@ class Moved(Exception):
 
 
 class Subscription:
-    """One connection to a server of the stream."""
+    """One connection to a server of the stream. One that has said nothing for `patience` seconds is given up; None waits for ever."""
 
-    __slots__ = ("_apply", "_batches", "_following", "_reader", "_reply", "_unreadable", "_writer")
+    __slots__ = ("_apply", "_batches", "_following", "_patience", "_reader", "_reply", "_unreadable", "_writer")
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, apply: Apply, reply: Reply) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, apply: Apply, reply: Reply, patience: float | None = None
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._apply = apply
         self._reply = reply
+        self._patience = patience
         self._batches: asyncio.Queue[_Envelope] = asyncio.Queue(maxsize=1)
         self._unreadable: dict[Identity, Rejection] = {}
         self._following: asyncio.Task[None] | None = None
@@ -133,7 +136,10 @@ class Subscription:
     async def _receive(self) -> _Envelope | Ask | Refused | Elsewhere | None:
         """The next message, None at the end of the stream, also when it ends inside a message: then the server died."""
         try:
-            line = await self._reader.readline()
+            async with asyncio.timeout(self._patience):
+                line = await self._reader.readline()
+        except TimeoutError as error:
+            raise StreamError(f"the server of the configuration stream has said nothing for {self._patience:g} s") from error
         except OSError:  # over TLS also what cannot be decrypted, and a certificate of ours that is not taken
             return None
         except ValueError as error:

@@ -25,6 +25,9 @@ FIRST_RANGE: Final = 1.0
 """Seconds over which the first tries of all proxies spread."""
 STABLE_AFTER: Final = 10.0
 """Seconds after which the end of a connection is a new story, and the range starts anew."""
+SILENCE: Final = 10.0
+"""Seconds without a word after which a controller is given up, though its connection stands: one that works asks for the time every
+second (controller.heartbeats), and one that stands still would keep us from what the others know."""
 
 Stream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect: TypeAlias = Callable[[str], Awaitable[Stream]]
@@ -96,7 +99,7 @@ class Follower:
             reader, writer = await self._connect(address)
         except Exception as error:  # whatever goes wrong is told, and is over some day
             return f"cannot be reached: {error or type(error).__name__}"
-        self._subscription = Subscription(reader, writer, self._take, self._reply)
+        self._subscription = Subscription(reader, writer, self._take, self._reply, SILENCE)
         self._acknowledges = False
         self.since = time.time()
         self.connections += 1

@@ -191,6 +191,21 @@ def test_replicas_that_send_a_proxy_round_are_told_of(waits: list[float]) -> Non
     run(test)
 
 
+def test_a_controller_that_stands_still_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 6, a lost leader: one whose connection stands and that says nothing keeps no proxy from what the other replicas know."""
+    monkeypatch.setattr(following, "SILENCE", 0.01)
+
+    async def test() -> None:
+        controller = Controller()
+        async with follower(controller):
+            await controller.accept()
+            await controller.accept()
+            said = "the server of the configuration stream has said nothing for 0.01 s"
+            assert controller.messages[1] == f"the controller cannot be followed: {said}; what is live stays, and it is tried again"
+
+    run(test)
+
+
 def test_a_report_goes_out_between_acknowledgements_only() -> None:
     """What stands of rejections is told without a batch, once the controller has been told anything on this connection."""
 

@@ -52,8 +52,9 @@ class Admission:
     identify: Callable[[Identify], Awaitable[Identity | Refused]]
     caller: Callable[[bytes], Caller]
     """Of a certificate (DER) whose chain is verified. Raises ValueError with the reason for one that is nobody's identity."""
-    elsewhere: Callable[[], str] = lambda: ""
-    """Where the replica is that leads (HOST:PORT), which subscribers go to if they can; '' if it is this one, or none is known."""
+    elsewhere: Callable[[], str | None] = lambda: ""
+    """Where the replica is that leads (HOST:PORT), which subscribers go to if they can; '' if it is this one, or none is known; None if
+    this one is out of touch with the cluster: subscribers that have another to go to should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +177,15 @@ class StreamServer:
         if publisher is None:
             return Refused(f"Gateway {scope} is not known here, or not served by this controller")
         leader = self._admission.elsewhere()
-        if leader and not subscriber.message.anywhere:
-            return Elsewhere(leader)
+        is_guest = leader != ""
+        if is_guest and not subscriber.message.anywhere:
+            return Elsewhere(leader or "")
         clock = asyncio.get_running_loop().time
         with self._heartbeats.of(publisher, connection.abort) as heartbeat:
             reader, writer = await connection.widen(subscriber.line, lambda: heartbeat.heard(clock()))
             try:
                 longest = caller.ends_at - time.time()
-                async with asyncio.timeout(min(longest, self._limits.visit) if leader else longest):
+                async with asyncio.timeout(min(longest, self._limits.visit) if is_guest else longest):
                     await publisher.serve(reader, writer, presence=heartbeat)
             except TimeoutError:
                 pass  # it comes back, with the next certificate or to be sent to the leader

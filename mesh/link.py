@@ -11,7 +11,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -31,8 +31,8 @@ _REPLICA_DEADLINE: Final = 2.0
 _ANSWER_LIMIT: Final = 256 << 10
 """Bytes of the answer to Identify: a chain and some roots."""
 _SHORT_LIVED: Final = 5.0
-"""Seconds: after a connection that ended sooner the identity is doubted. With TLS 1.3 a certificate that the server does not take ends
-the connection only after our side of the handshake is done."""
+"""Seconds: after a connection that ended sooner the identity is doubted, and renewed if that is possible. With TLS 1.3 a certificate that
+the server does not take ends the connection only after our side of the handshake is done."""
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -89,8 +89,8 @@ class Link:
 
         Waits where the controller has refused before, longer each time. Raises LinkError; whoever calls tries again.
         """
-        if not address and self._connected_at is not None and self._clock() - self._connected_at < _SHORT_LIVED:
-            self._held = None
+        if not address and self._connected_at is not None and self._clock() - self._connected_at < _SHORT_LIVED and self._held is not None:
+            self._held = replace(self._held, renew_at=0.0)
         self._connected_at = None
         trust = self._read(self._controller.trust)
         held = await self._current(trust)

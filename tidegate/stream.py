@@ -31,7 +31,7 @@ class Identities:
     scope_of: ScopeOf
     names: Sequence[str]
     """DNS names under which proxies reach the controller."""
-    elsewhere: Callable[[], str] = lambda: ""
+    elsewhere: Callable[[], str | None] = lambda: ""
     """See controller.stream.Admission."""
 
 

@@ -86,6 +86,13 @@ class Follower:
             return await self._live()
         except Moved as moved:
             leader = moved.address
+        if not leader:  # that one is out of touch with the cluster; the next may be another
+            try:
+                return await self._live()
+            except Moved as moved:
+                leader = moved.address
+        if not leader:
+            return await self._live(anywhere=True)
         connections = self.connections
         try:
             ending = await self._live(leader)

@@ -37,7 +37,7 @@ class Refused(Message, frozen=True, tag="refused"):
 
 class Elsewhere(Message, frozen=True, tag="elsewhere"):
     """Controller: another replica writes statuses, and must know what you have in place; subscribe there (HOST:PORT). If it cannot be
-    reached, subscribe again with `anywhere`."""
+    reached, subscribe again with `anywhere`. Without an address: I am out of touch with the cluster, another replica may not be."""
 
     address: str
 

@@ -74,7 +74,7 @@ class Running:
         self.problems: list[str] = []
         self.publishers = Publishers(self.problems.append)
         self.port = 0
-        self.leader = ""
+        self.leader: str | None = ""
         """Where another replica leads."""
 
     @property

@@ -138,6 +138,25 @@ def test_a_replica_that_does_not_lead_sends_proxies_to_the_one_that_does() -> No
     run(test)
 
 
+def test_a_replica_that_is_out_of_touch_serves_whom_no_other_does() -> None:
+    """R10: who cannot reach the API server knows of no change, and whether another leads; configuration never stops all the same."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/web"))
+            running.leader = None
+            for anywhere in (False, True):
+                peer = await running.dial(running.issue(WEB))
+                peer.send(Subscribe("pod", "shop/web", anywhere=anywhere))
+                if anywhere:
+                    assert (await peer.batch()).set == (gateway("shop/web"),)
+                else:
+                    assert await peer.answer() == Elsewhere("")
+                await peer.close()
+
+    run(test)
+
+
 def test_a_replica_that_does_not_lead_serves_who_cannot_reach_the_leader_for_a_while() -> None:
     """R10: configuration never stops. After a while the proxy is to try again, and comes back with all that it has."""
 

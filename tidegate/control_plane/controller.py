@@ -83,8 +83,11 @@ class Controller:
         """The Gateway (namespace/name) whose proxies run under this ServiceAccount."""
         return self._accounts.get((namespace, account))
 
-    def elsewhere(self) -> str:
-        """Where the replica is that leads (HOST:PORT): it must know what every proxy has in place. "" if that is this one, or nobody."""
+    def elsewhere(self) -> str | None:
+        """Where the replica is that leads (HOST:PORT): it must know what every proxy has in place. "" if that is this one, or nobody;
+        None if this one does not reach the API server."""
+        if not self._election.in_touch:
+            return None
         leader = self._election.leader
         return "" if leader == self._options.identity else leader.partition("_")[2]
 

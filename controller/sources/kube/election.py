@@ -41,6 +41,7 @@ class Election:
         self._terms = terms or Terms()
         self._candidate = Candidate(seat.identity, self._terms)
         self._clock = asyncio.get_running_loop().time
+        self._read_at = self._clock()
         self._led = False
         self._is_told = False
         self._is_contested = False
@@ -54,6 +55,11 @@ class Election:
     def leader(self) -> str:
         """The identity of who leads, as far as is known here; "" if nobody does."""
         return self._candidate.leader(self._clock())
+
+    @property
+    def in_touch(self) -> bool:
+        """Whether the Lease was read lately: otherwise another may lead, and the objects of the cluster may be others by now."""
+        return self._clock() - self._read_at < self._terms.deadline
 
     async def run(self) -> NoReturn:
         """Tries for the Lease, and renews it, for ever."""
@@ -101,9 +107,11 @@ class Election:
 
     async def _read(self) -> Record:
         try:
-            return Record.of(await self._client.get(_LEASE, self._seat.namespace, self._seat.name))
+            found = Record.of(await self._client.get(_LEASE, self._seat.namespace, self._seat.name))
         except NotFound:
-            return Record()
+            found = Record()
+        self._read_at = self._clock()
+        return found
 
     async def _write(self, record: Record) -> Record:
         seat = self._seat

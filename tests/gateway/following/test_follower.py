@@ -176,6 +176,29 @@ def test_a_leader_that_cannot_be_reached_keeps_nobody_from_the_configuration() -
     run(test)
 
 
+def test_a_replica_that_is_out_of_touch_is_followed_only_if_others_are() -> None:
+    """Whoever does not reach the API server knows of no change: the next replica may, and is tried at once; if none is better off, one
+    of them does."""
+
+    async def test() -> None:
+        controller = Controller()
+        async with follower(controller) as made:
+            for _ in range(2):
+                far = await controller.accept()
+                far.writer.write(encode_identification(Elsewhere("")))
+            far = await controller.accept(anywhere=True)
+            far.send(Batch(1))
+            assert await far.receive() == Ack(1)
+            assert (controller.addresses, made.problem) == (["", "", ""], "")
+            far.writer.close()
+            far = await controller.accept()
+            far.writer.write(encode_identification(Elsewhere("")))
+            await controller.accept()
+            assert made.connections == 5
+
+    run(test)
+
+
 def test_replicas_that_send_a_proxy_round_are_told_of(waits: list[float]) -> None:
     """Two replicas, each of which takes the other for the leader, cost a wait and not a busy loop."""
 

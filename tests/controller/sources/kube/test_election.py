@@ -128,10 +128,13 @@ def test_one_that_cannot_renew_stops(tmp_path: Path) -> None:
             replica = Replica(client, "a", SOON)
             async with replica.running():
                 await replica.until([True])
+                assert replica.election.in_touch
                 api.fail("", "leases", SILENCE, times=1000)
                 await replica.until([True, False])
+                assert not replica.election.in_touch
                 api.heal()
                 await replica.until([True, False, True])
+                assert replica.election.in_touch
             assert replica.problems[0].startswith("the Lease tidegate/controller is neither taken nor renewed: ")
 
     run(scenario())

@@ -57,7 +57,7 @@ class _Wait:
 
 class Settling:
     """Owner of the final statuses. `scope` finds the configuration of a Gateway by namespace/name, None where it is not served;
-    `programmed` the generation at which the server holds an object as Programmed, 0 for none: what was so before we came stays so."""
+    `programmed` the generation at which the server holds an object as Programmed, 0 for none: what was so by the word of others stays so."""
 
     __slots__ = (
         "_final",
@@ -146,6 +146,11 @@ class Settling:
             self._undeployed.pop(gateway, None)
         self._suspects |= dict.fromkeys(key for key in self._members.get(gateway, ()) if key in self._judged)
 
+    def reconsider(self) -> None:
+        """This replica is to write from now on: what the server says is Programmed by the word of another stays so."""
+        self._waiting = {key: _Wait(wait.revision, 0.0) for key, wait in self._waiting.items()}
+        self._suspects |= dict.fromkeys(key for members in self._members.values() for key in members if key in self._judged)
+
     def take(self, now: float) -> tuple[tuple[Status, ...], tuple[Key, ...]]:
         """The final statuses that differ from the last time, of what need not wait any more; and objects that have none any more."""
         late = [key for key, wait in self._waiting.items() if wait.until <= now]
@@ -231,9 +236,7 @@ class Settling:
         return Live(1 if wait is None else wait.revisions.get(gateway, 1), scope.revision if stays else scope.applied, rejected=rejected)
 
     def _last_programmed(self, key: Key, before: Status | None) -> int:
-        if before is None:
-            return self._programmed(key)
-        return before.generation if _is_programmed(before) else 0
+        return before.generation if before is not None and _is_programmed(before) else self._programmed(key)
 
 
 def _gateway_of(status: Status) -> str | None:

@@ -111,6 +111,20 @@ def test_a_route_waits_for_the_proxies_that_are_there() -> None:
     assert statuses.next() is None
 
 
+def test_what_another_replica_made_programmed_stays_so_when_this_one_is_to_write() -> None:
+    """R10: the proxies of the leader are not ours. What we took for pending meanwhile is judged anew by what the server holds by then."""
+    held: dict[Key, int] = {}
+    statuses = Settling(lambda name: Scope(revision=1), programmed=lambda key: held.get(key, 0))
+    statuses.note([gateway()], (), now=0)
+    (final,), _ = statuses.take(PATIENCE)
+    assert condition(final, "Programmed") == "False Pending"
+    held[WEB] = 1
+    statuses.reconsider()
+    (final,), _ = statuses.take(60)
+    assert condition(final, "Programmed") == "True"
+    assert statuses.next() is None
+
+
 def test_a_route_waits_for_nobody_where_no_proxy_is() -> None:
     """Routes have no condition that says whether they are live."""
     statuses = settling(web=Scope(revision=5))

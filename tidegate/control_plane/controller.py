@@ -225,6 +225,9 @@ class Controller:
             self.served.send_away()
 
     def _changed_hands(self, leading: bool) -> None:
+        if leading:
+            self._settling.reconsider()
+            self.writer.want(*self._settling.take(self._time()))
         begins, ends = (self._leads, self._follows) if leading else (self._follows, self._leads)
         begins.set()
         ends.clear()

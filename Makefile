@@ -53,10 +53,10 @@ attacks: .venv/.bench bench-peers ## print the score of the attack table for Tid
 abuse: .venv/.bench bench-peers ## print what floods of HTTP/2 do to Tidegate, Envoy, nginx and HAProxy (eight minutes)
 	.venv/bin/python benchmarks/abuse.py $(ARGS)
 
-endurance: .venv/.dev test-peers ## run the long checks whole and print their figures (about an hour); ARGS="-k soak" chooses some
+endurance: .venv/.dev test-peers ## run the long checks whole and print their figures (about two hours); ARGS="-k soak" chooses some
 	TIDEGATE_TEST_MESSAGES=10000 TIDEGATE_TEST_HISTORIES=200000 .venv/bin/python -m pytest --whole --timeout 0 \
 		tests/endurance tests/differential tests/controller/test_graph_proof.py \
-		tests/faults/test_endpoints.py tests/faults/test_certificates.py $(ARGS)
+		tests/faults/test_endpoints.py tests/faults/test_certificates.py tests/box/faults $(ARGS)
 
 fuzz: .venv/.dev ## drive each fuzz target for SECONDS=60, led by coverage; TARGETS="request_head target" chooses some
 	.venv/bin/python -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(TARGETS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -17,29 +18,26 @@ API = "gateway.networking.k8s.io/v1"
 SETS = 15
 """With the 64 listeners of a Gateway, 64 each make 1,024."""
 LISTENERS = 64
+numbers = count(1)
 LARGE = 1_000_000
 """Bytes: what etcd takes is 1.5 MiB with the bookkeeping of fields, and a ConfigMap 1 MiB."""
 
 
 @pytest.fixture
 def space(shop: Shop) -> Iterator[str]:
-    """A namespace with a class of ours whose Gateways have no Pods but what they say themselves."""
-    box = shop.box
-    box.kubectl("create", "namespace", "extreme")
-    box.apply(PARAMETERS, "extreme")
-    box.apply(gateway_class("extreme"), "extreme")
-    box.wait("gatewayclass", "extreme", accepted)
-    yield "extreme"
-    box.kubectl("delete", "namespace", "extreme", "--wait")
-    box.kubectl("delete", "gatewayclass", "extreme", "--ignore-not-found")
+    """A namespace, and a class of the same name whose Gateways have one Pod; routes of the namespace may use the shop's Services."""
+    box, name = shop.box, f"extreme-{next(numbers)}"
+    box.kubectl("create", "namespace", name)
+    box.apply(PARAMETERS, name)
+    box.apply(gateway_class(name), name)
+    box.apply(GRANT.format(name=name), shop.namespace)
+    box.wait("gatewayclass", name, accepted)
+    yield name
+    box.kubectl("delete", "namespace", name, "--wait=false")
+    box.kubectl("delete", "gatewayclass", name, "--ignore-not-found", "--wait=false")
 
 
 PARAMETERS = """
-apiVersion: tidegate.dev/v1alpha1
-kind: GatewayParameters
-metadata: {name: none}
-spec: {replicas: 0}
----
 apiVersion: tidegate.dev/v1alpha1
 kind: GatewayParameters
 metadata: {name: one}
@@ -47,7 +45,17 @@ spec: {replicas: 1, accessLog: "off"}
 """
 
 
-def gateway_class(name: str, controller: str = "tidegate.dev/gateway-controller", parameters: str = "one") -> str:
+GRANT = """
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {{name: {name}}}
+spec:
+  from: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: {name}}}]
+  to: [{{group: "", kind: Service}}]
+"""
+
+
+def gateway_class(name: str, controller: str = "tidegate.dev/gateway-controller") -> str:
     return json.dumps(
         {
             "apiVersion": API,
@@ -55,13 +63,13 @@ def gateway_class(name: str, controller: str = "tidegate.dev/gateway-controller"
             "metadata": {"name": name},
             "spec": {
                 "controllerName": controller,
-                "parametersRef": {"group": "tidegate.dev", "kind": "GatewayParameters", "name": parameters, "namespace": "extreme"},
+                "parametersRef": {"group": "tidegate.dev", "kind": "GatewayParameters", "name": "one", "namespace": name},
             },
         }
     )
 
 
-def gateway(name: str, listeners: int = 1, class_name: str = "extreme") -> dict[str, Any]:
+def gateway(name: str, class_name: str, listeners: int = 1) -> dict[str, Any]:
     spec = {
         "gatewayClassName": class_name,
         "allowedListeners": {"namespaces": {"from": "Same"}},
@@ -100,9 +108,8 @@ def test_a_thousand_listeners_of_one_gateway(shop: Shop, space: str, figure: Fig
     with shop.asked(rate=50) as load:
         begun = time.monotonic()
         sets = [listener_set(number, "wide") for number in range(SETS)]
-        box.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": [gateway("wide", LISTENERS), *sets]}), space)
+        box.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": [gateway("wide", space, LISTENERS), *sets]}), space)
         box.apply(elsewhere("wide", "wide", "name: set-14, kind: ListenerSet", "set-14-63.example"), space)
-        box.apply(GRANT, "shop")
         for number in range(SETS):
             box.wait("listenerset", f"set-{number}", programmed, space)
         found = box.wait("gateway", "wide", programmed, space)
@@ -114,16 +121,6 @@ def test_a_thousand_listeners_of_one_gateway(shop: Shop, space: str, figure: Fig
         assert "mark: wide" in answer.lower(), answer
         load.more(50)
     assert not faults(box, since)
-
-
-GRANT = """
-apiVersion: gateway.networking.k8s.io/v1beta1
-kind: ReferenceGrant
-metadata: {name: extreme}
-spec:
-  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: extreme}]
-  to: [{group: "", kind: Service}]
-"""
 
 
 def elsewhere(mark: str, name: str, parent: str, host: str = "own-0.example") -> str:
@@ -140,7 +137,7 @@ def test_an_object_of_a_megabyte(shop: Shop, space: str) -> None:
     rules = [{"matches": matches, "backendRefs": [{"name": "blue", "port": 80}]} for _ in range(2)]
     spec = {"parentRefs": [{"name": "web", "namespace": "shop"}], "hostnames": ["large.example"], "rules": rules}
     large = {"apiVersion": API, "kind": "HTTPRoute", "metadata": {"name": "large", "annotations": heavy}, "spec": spec}
-    front = gateway("heavy")
+    front = gateway("heavy", space)
     front["metadata"]["annotations"] = heavy
     authorities = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "large"}, "data": {"ca.crt": "z" * LARGE}}
     with shop.asked(rate=50) as load:
@@ -157,8 +154,7 @@ def test_names_of_every_length(shop: Shop, space: str) -> None:
     box, since = shop.box, time.time()
     long = ".".join(["g" * 50] * 4 + ["h" * 49])
     assert len(long) == 253
-    box.apply(json.dumps(gateway(long)), space)
-    box.apply(GRANT, "shop")
+    box.apply(json.dumps(gateway(long, space)), space)
     box.apply(elsewhere("long", long, f"name: {long}"), space)
     found = box.wait("gateway", long, programmed, space)
     box.wait("httproute", long, lambda it: bool(it.get("status", {}).get("parents")), space)
@@ -170,21 +166,20 @@ def test_names_of_every_length(shop: Shop, space: str) -> None:
 def test_a_class_that_is_deleted_and_comes_back(shop: Shop, space: str) -> None:
     """While its class is gone a Gateway keeps what it has and goes on being served; when the class is back it is followed again."""
     box = shop.box
-    box.apply(GRANT, "shop")
-    box.apply(json.dumps(gateway("front")), space)
+    box.apply(json.dumps(gateway("front", space)), space)
     text = elsewhere("first", "front", "name: front")
     box.apply(text, space)
     found = box.wait("gateway", "front", programmed, space)
     address = found["status"]["addresses"][0]["value"]
-    box.wait("deployment", "front-extreme", available, space)
+    box.wait("deployment", f"front-{space}", available, space)
     with shop.asked(rate=50) as load:
-        box.kubectl("delete", "gatewayclass", "extreme", "--wait")
+        box.kubectl("delete", "gatewayclass", space, "--wait")
         shop.set("green", "green-1")
         load.until("200 green green-1")
         assert "mark: first" in box.curl("--include", "--header", "Host: own-0.example", f"http://{address}/").lower()
-        assert box.get("deployment", "front-extreme", space)
-        box.apply(gateway_class("extreme"), space)
-        box.wait("gatewayclass", "extreme", accepted)
+        assert box.get("deployment", f"front-{space}", space)
+        box.apply(gateway_class(space), space)
+        box.wait("gatewayclass", space, accepted)
         box.apply(text.replace('"first"', '"second"'), space)
         served(box, address, "mark: second")
 
@@ -200,16 +195,16 @@ def test_a_class_that_becomes_another_s(shop: Shop, space: str) -> None:
     stays; and when it comes back it is served anew."""
     box = shop.box
     box.apply(gateway_class("theirs", "example.com/other"), space)
-    box.apply(json.dumps(gateway("front")), space)
+    box.apply(json.dumps(gateway("front", space)), space)
     box.wait("gateway", "front", programmed, space)
     with shop.asked(rate=50) as load:
-        box.apply(json.dumps(gateway("front", class_name="theirs")), space)
-        box.wait_gone("deployment", "front-extreme", space)
-        box.apply(json.dumps(gateway("front")), space)
+        box.apply(json.dumps(gateway("front", "theirs")), space)
+        box.wait_gone("deployment", f"front-{space}", space)
+        box.apply(json.dumps(gateway("front", space)), space)
         box.wait("gateway", "front", programmed, space)
-        box.wait("deployment", "front-extreme", available, space)
+        box.wait("deployment", f"front-{space}", available, space)
         load.more(50)
-    box.kubectl("delete", "gatewayclass", "theirs")
+    box.kubectl("delete", "gatewayclass", "theirs", "--wait=false")
 
 
 def test_two_installations_of_one_controller_name(shop: Shop, figure: Figure) -> None:

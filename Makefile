@@ -13,7 +13,7 @@ ARGS ?=
 # Typed packages; conformance counts once it holds Python.
 TYPED := gateway controller mesh tidegate $(sort $(dir $(wildcard conformance/*.py conformance/*/*.py)))
 
-.PHONY: run test compiled test-compiled lint types golden bench bench-cluster attacks abuse endurance fuzz docs h2spec box-build box box-down test-box conformance lock peers test-peers bench-peers box-peers clean help
+.PHONY: run test compiled test-compiled lint types golden bench bench-cluster attacks abuse endurance fuzz docs h2spec box-build box box-down test-box test-faults conformance lock peers test-peers bench-peers box-peers clean help
 
 run: .venv/.runtime ## serve the quick start on 127.0.0.1:8080, with small backends to answer it
 	.venv/bin/tidegate run examples/quickstart --demo-backends
@@ -85,7 +85,10 @@ box-down: ## end the box that make box started
 
 test-box: build/box/.made .venv/.dev ## pass the tests of the box and those that need a cluster, in boxes of their own (as root)
 	cd conformance && CGO_ENABLED=0 GOTOOLCHAIN=local go test $(addprefix ./box/,container containerlog cri images keys machine pool process)
-	.venv/bin/python -m pytest tests/box $(ARGS)
+	.venv/bin/python -m pytest tests/box --ignore tests/box/faults $(ARGS)
+
+test-faults: build/box/.made .venv/.dev ## injure a cluster and see who is harmed (ten minutes, on a quiet machine); make endurance takes longer over it
+	.venv/bin/python -m pytest tests/box/faults $(ARGS)
 
 conformance: build/box/.made .venv/.runtime ## install Tidegate in a box by its chart and pass the upstream conformance suite; RUN=Name runs one test
 	conformance/conform.sh $(RUN)

@@ -57,7 +57,7 @@ class _Wait:
 
 class Settling:
     """Owner of the final statuses. `scope` finds the configuration of a Gateway by namespace/name, None where it is not served;
-    `programmed` the generation at which the server holds an object as Programmed, 0 for none: what was so by the word of others stays so."""
+    `programmed` the generation at which the server holds an object as Programmed, 0 for none: what others wrote stays so."""
 
     __slots__ = (
         "_final",
@@ -148,7 +148,7 @@ class Settling:
 
     def reconsider(self) -> None:
         """This replica is to write from now on: what the server says is Programmed by the word of another stays so."""
-        self._waiting = {key: _Wait(wait.revision, 0.0) for key, wait in self._waiting.items()}
+        self._waiting = {key: _Wait(wait.revisions, 0.0) for key, wait in self._waiting.items()}
         self._suspects |= dict.fromkeys(key for members in self._members.values() for key in members if key in self._judged)
 
     def take(self, now: float) -> tuple[tuple[Status, ...], tuple[Key, ...]]:

@@ -80,9 +80,11 @@ async def replica(kubeconfig: Path, name: str = "one", *more: str) -> AsyncItera
 
 
 class Proxy:
-    """What a Pod of a Gateway is to the controller: it gets an identity, follows, and has everything in place at once."""
+    """What a Pod of a Gateway is to the controller: it gets an identity, follows, and has everything in place at once; `anywhere` as in
+    Subscribe."""
 
-    def __init__(self, place: str, folder: Path, gateway: str) -> None:
+    def __init__(self, place: str, folder: Path, gateway: str, *, anywhere: bool) -> None:
+        self._anywhere = anywhere
         self._link = Link(Controller(place.replace("127.0.0.1", "localhost"), folder / "ca.crt", folder / "token"), "pod", gateway)
         self._gateway = gateway
         self._moved = asyncio.Event()
@@ -90,7 +92,7 @@ class Proxy:
 
     async def follow(self) -> None:
         reader, writer = await self._link.connect()
-        await Subscription(reader, writer, self._apply, self._reply).run(Subscribe("pod", self._gateway))
+        await Subscription(reader, writer, self._apply, self._reply).run(Subscribe("pod", self._gateway, anywhere=self._anywhere))
 
     async def until(self, *wanted: Identity) -> None:
         """Waits until it has these."""
@@ -111,14 +113,16 @@ class Proxy:
 
 
 @asynccontextmanager
-async def following(found: Replica, api: KubernetesApi, folder: Path, gateway: str = "shop/web", account: str = "") -> AsyncIterator[Proxy]:
+async def following(
+    found: Replica, api: KubernetesApi, folder: Path, gateway: str = "shop/web", *, account: str = "", anywhere: bool = False
+) -> AsyncIterator[Proxy]:
     """A proxy of a Gateway, with the token of its ServiceAccount and the roots that the controller has deployed."""
     namespace, _, name = gateway.partition("/")
     user = {"username": f"system:serviceaccount:{namespace}:{account or f'{name}-tidegate'}"}
     api.tokens["a-token"] = {"authenticated": True, "audiences": ["tidegate"], "user": user}
     (folder / "token").write_text("a-token")
     (folder / "ca.crt").write_text(base64.b64decode(api.objects["", "secrets"][SYSTEM, "tidegate-ca"]["data"]["tls.crt"]).decode())
-    proxy = Proxy(found.places["stream"], folder, gateway)
+    proxy = Proxy(found.places["stream"], folder, gateway, anywhere=anywhere)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(proxy.follow())
         try:

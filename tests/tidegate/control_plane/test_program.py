@@ -70,7 +70,7 @@ def test_a_gateway_is_deployed_served_and_judged(tmp_path: Path) -> None:
 
 
 def test_every_replica_serves_and_one_writes(tmp_path: Path) -> None:
-    """A second replica gives proxies the same configuration, with the same key of sessions, and says who leads."""
+    """A second replica serves proxies that cannot reach the first, with the same configuration and key of sessions; it says who leads."""
 
     async def test() -> None:
         async with KubernetesApi((*EVERY, *WRITTEN)) as api:
@@ -79,7 +79,7 @@ def test_every_replica_serves_and_one_writes(tmp_path: Path) -> None:
             async with replica(api.kubeconfig(tmp_path)) as one:
                 await api.until(lambda: condition(of(api, "gateways", GATEWAY)[WEB], "Accepted") == "True")
                 async with replica(api.kubeconfig(tmp_path), "two") as two:
-                    async with following(one, api, tmp_path) as first, following(two, api, tmp_path) as second:
+                    async with following(one, api, tmp_path) as first, following(two, api, tmp_path, anywhere=True) as second:
                         for proxy in (first, second):
                             await proxy.until(("Gateway", "shop/web"), ("Listener", "shop/web/http"))
                         assert first.resources == second.resources

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.change_times import ChangeTimes
 from controller.publish import Publisher
 from controller.sources.kube.changes import Refusal
 from controller.sources.kube.reflector import Figures
@@ -42,6 +44,9 @@ class Plane:
         self.leading, self.leader, self.ready = leading, leader, ready
         self.publisher = Publisher(lambda problem: None)
         self.publisher.publish((Gateway("shop/web", Source("Gateway", "shop", "web")),), ())
+        self.times = ChangeTimes()
+        self.times.published("shop/web", 1, came=0.0)
+        self.times.applied("shop/web", 1, now=0.02)
 
     def readings(self) -> Iterable[Reading]:
         return (Reading("HTTPRoute", "", 1.5, 4, 1, Figures(0.0, lists=2, events=9)), Reading("Service", "shop", 0, 2, 0, Figures(0.0)))
@@ -97,6 +102,8 @@ def test_metrics_parse_and_say_what_they_are_about() -> None:
     assert found["tidegate_controller_statuses_written_total"] == [({}, 5.0)]
     assert found["tidegate_controller_status_conflicts_total"] == [({}, 1.0)]
     assert found["tidegate_controller_statuses_pending"] == [({}, 2.0)]
+    assert ({"le": "0.025"}, 1.0) in found["tidegate_controller_change_seconds_bucket"]
+    assert ({"le": "0.01"}, 0.0) in found["tidegate_controller_change_seconds_bucket"]
     assert found["tidegate_controller_resources"] == [({"kind": "Gateway"}, 1.0), ({"kind": "HttpRule"}, 2.0)]
     assert samples(Plane(leading=False, ready="reading"))["tidegate_controller_ready"] == [({}, 0.0)]
 
@@ -106,7 +113,8 @@ def test_the_manual_names_every_metric_and_no_other() -> None:
     manual = (Path(__file__).parents[3] / "docs/observing.md").read_text(encoding="utf-8")
     part = manual.partition("### Of the controller")[2].partition("\n## ")[0]
     named = {word for word in part.split("`") if word.startswith("tidegate_")}
-    assert named == {name for name in samples(Plane()) if name.startswith("tidegate_")}
+    parts = re.compile("_(bucket|sum|count)$")
+    assert named == {parts.sub("", name) for name in samples(Plane()) if name.startswith("tidegate_")}
 
 
 def test_health_is_live_always_and_ready_once_configuration_is_served() -> None:

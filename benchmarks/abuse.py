@@ -1,7 +1,8 @@
 """Floods of HTTP/2 (reference S4): after how many events each proxy ends the connection, what its memory grows by, and how others fare.
 
 For some seconds a client floods the proxy, again and again where the connection is ended, while another asks at a fixed rate over HTTP/1.1.
-Its p99 is compared with that beside a client that sends good requests over HTTP/2 in the same way.
+Its p99 is compared with that beside a client that sends good requests over HTTP/2 in the same way. The flood comes from a thread of the
+lowest priority: what it costs the core that it shares with the other client is not the proxy's doing.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import asyncio
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +94,7 @@ def measure(processes: Processes, options: argparse.Namespace, proxy_core: int, 
     found: Found = {}
     missing: dict[str, str] = {}
     abuses = [PLAIN, *(abuse for abuse in ABUSES if options.only in abuse.name)]
+    flooding = ThreadPoolExecutor(1, initializer=_stand_back)
     for name in options.proxies:
         try:
             with on_core(proxy_core):
@@ -100,18 +104,30 @@ def measure(processes: Processes, options: argparse.Namespace, proxy_core: int, 
             continue
         found[name] = {}
         for abuse in abuses:
-            found[name][abuse.name] = asyncio.run(storm(attacked, abuse, options.seconds, load_core))
+            found[name][abuse.name] = storm(flooding, attacked, abuse, options.seconds, load_core)
             print(f"{name}: {abuse.name}: {found[name][abuse.name]}", file=sys.stderr, flush=True)
         processes.end(attacked.program)
     return found, missing
 
 
-async def storm(attacked: Attacked, abuse: Abuse, seconds: int, core: int) -> Storm:
+def _stand_back() -> None:
+    """Lowest priority for this thread alone, and so not for the programs that others start."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+
+
+def storm(flooding: ThreadPoolExecutor, attacked: Attacked, abuse: Abuse, seconds: int, core: int) -> Storm:
     """The flood and the client beside it, for so long."""
+    asked = {"port": attacked.port, "connections": 8, "seconds": seconds, "rate": RATE}
+    flooded: Future[tuple[int | None, int, str]] = flooding.submit(asyncio.run, floods(attacked, abuse, seconds))
+    load = put("pace", asked, seconds, core)
+    first, growth, trouble = flooded.result()
+    return Storm(first, growth, load.p99_ms, trouble or load.trouble)
+
+
+async def floods(attacked: Attacked, abuse: Abuse, seconds: int) -> tuple[int | None, int, str]:
+    """Events before the first connection was ended, what the proxy grew by, and what went wrong."""
     pids = descendants_of(attacked.program.pid) or (attacked.program.pid,)  # the workers, where there are some
     before = sum(map(resident_of, pids))
-    asked = {"port": attacked.port, "connections": 8, "seconds": seconds, "rate": RATE}
-    beside = asyncio.create_task(asyncio.to_thread(put, "pace", asked, seconds, core))
     first, growth, connections, trouble = None, 0, 0, ""
     pace = Pace(time.monotonic(), seconds)
     while not pace.over and not trouble:
@@ -124,8 +140,7 @@ async def storm(attacked: Attacked, abuse: Abuse, seconds: int, core: int) -> St
         if not connections and ended:
             first = events
         connections += 1
-    load = await beside
-    return Storm(first, growth, load.p99_ms, trouble or load.trouble)
+    return first, growth, trouble
 
 
 class Pace:

@@ -38,8 +38,8 @@ golden: .venv/.dev ## write the golden files of translation and of the chart ane
 	.venv/bin/python -m pytest tests/controller/translate tests/chart --rewrite-goldens $(ARGS)
 
 .PHONY: crds
-crds: .venv/.dev ## write the definitions of our kinds anew, from their models into the chart
-	.venv/bin/python -m controller.definitions charts/tidegate/crds
+crds: .venv/.dev ## write the definitions of our kinds and of Istio's anew, from their models into the chart
+	.venv/bin/python -m controller.definitions charts/tidegate/crds charts/tidegate/istio-crds
 
 bench: .venv/.bench build/compiled/.made bench-peers ## measure CPU and memory beside Envoy, nginx and HAProxy; ARGS="http1 bodies" chooses some
 	.venv/bin/python benchmarks/figures.py $(ARGS)

@@ -1,8 +1,8 @@
 """Divides what a change sets and removes by Gateway, by difference: a Gateway's proxies get what they need, and nothing else (pure).
 
-A scope is the key of a Gateway. In it are the Gateway, its Listeners, the rules bound to them (with these bindings alone), and
-what those name, directly or by way of a Backend. What is named by many is counted for each scope, so that the cost is that of
-the change: one Service changed costs its Gateways, not the cluster.
+A scope is the key of a Gateway. In it are the Gateway, its Listeners, the rules bound to them (with these bindings alone), the policies
+that hold for it (with this target alone), and what those name, directly or by way of a Backend. What is named by many is counted for each
+scope, so that the cost is that of the change: one Service changed costs its Gateways, not the cluster.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from gateway.ir.backend import Backend, EndpointSet
 from gateway.ir.batch import AnyResource, in_order
 from gateway.ir.filters import AnyFilter, ExternalAuth, RequestMirror
 from gateway.ir.listener import Certificate, Gateway, Listener, TrustBundle
+from gateway.ir.policy import AnyPolicy, AuthorizationPolicy
 from gateway.ir.rule import AnyRule, BackendRef, HttpRule, TcpRule, TlsRule, UdpRule
 from gateway.ir.value import Identity
 
@@ -46,7 +47,7 @@ class Scopes:
     def __init__(self) -> None:
         self._resources: dict[Identity, AnyResource] = {}
         self._owned: defaultdict[str, dict[Identity, None]] = defaultdict(dict)
-        """Gateway, Listeners and rules of each scope."""
+        """Gateway, Listeners, rules and policies of each scope."""
         self._needs: defaultdict[str, Counter[Identity]] = defaultdict(Counter)
         """How often each identity is named in each scope, whether it is there or not."""
         self._needed_in: defaultdict[Identity, dict[str, None]] = defaultdict(dict)
@@ -137,6 +138,8 @@ class Scopes:
         resource = self._resources.get(identity)
         if isinstance(resource, AnyRule):
             return _narrowed(resource, scope)
+        if isinstance(resource, AnyPolicy):
+            return _aimed(resource, scope)
         if isinstance(resource, _Owned):
             return resource if scope in _owners(resource) else None
         return resource if identity in self._needs.get(scope, ()) else None
@@ -175,7 +178,7 @@ class Scopes:
                 del kept[scope]
 
 
-_Owned = Gateway | Listener | AnyRule
+_Owned = Gateway | Listener | AnyRule | AnyPolicy
 
 
 def _owners(resource: _Owned) -> tuple[str, ...]:
@@ -185,6 +188,8 @@ def _owners(resource: _Owned) -> tuple[str, ...]:
             return (resource.key,)
         case Listener():
             return (resource.gateway,)
+        case AuthorizationPolicy():
+            return resource.targets
         case _:
             return tuple(dict.fromkeys(_gateway_of(binding.listener) for binding in resource.bindings))
 
@@ -200,6 +205,13 @@ def _narrowed(rule: AnyRule, scope: str) -> AnyRule | None:
     if len(bindings) == len(rule.bindings):
         return rule if bindings else None
     return msgspec.structs.replace(rule, bindings=bindings) if bindings else None
+
+
+def _aimed(policy: AnyPolicy, scope: str) -> AnyPolicy | None:
+    """The policy as it holds for one scope; None where it does not."""
+    if scope not in policy.targets:
+        return None
+    return policy if len(policy.targets) == 1 else msgspec.structs.replace(policy, targets=(scope,))
 
 
 def _needs(resource: AnyResource) -> Iterator[Identity]:

@@ -26,6 +26,7 @@ from controller.translate.statuses import (
     ParentStatus,
     PolicyStatus,
     RouteStatus,
+    SelectingStatus,
     Status,
 )
 from gateway.ir.value import Identity
@@ -88,6 +89,8 @@ def programmed_apart(status: Status, live_of: LiveOf) -> Status:
             return _listener_set(status, live_of(status.gateway))
         case RouteStatus():
             return _route(status, live_of)
+        case SelectingStatus():
+            return _selecting(status, live_of)
         case GatewayClassStatus() | PolicyStatus():
             return status
         case _:
@@ -104,6 +107,16 @@ def _gateway(status: GatewayStatus, live: Live) -> GatewayStatus:
     sets = tuple(keys for keys in status.listener_sets if any(_is_bound(key, live) for key in keys))
     conditions["Programmed"] = met("Programmed", generation, problem)
     return replace(status, conditions=tuple(conditions.values()), listeners=listeners, listener_sets=sets)
+
+
+def _selecting(status: SelectingStatus, live_of: LiveOf) -> SelectingStatus:
+    reasons = dict.fromkeys(reason for gateway in status.gateways if (reason := live_of(gateway).rejection(*status.resource)))
+    if not reasons:
+        return status
+    conditions = {condition.type: condition for condition in status.conditions}
+    message = f"a proxy cannot build it, and denies everything: {'; '.join(reasons)}"
+    _worsen(conditions, "Accepted", status.generation, Problem("Invalid", message))
+    return replace(status, conditions=tuple(conditions.values()))
 
 
 def _with_listeners(
@@ -252,6 +265,11 @@ def to_json(status: Status, now: str | None = None) -> dict[str, Any]:
             return {"parents": [{"parentRef": _reference(p.parent)} | _judged(p.conditions, now) for p in status.parents]}
         case PolicyStatus():
             return {"ancestors": [{"ancestorRef": _reference(a.ancestor)} | _judged(a.conditions, now) for a in status.ancestors]}
+        case SelectingStatus():
+            written = _conditions(status.conditions, now)
+            for condition in written:
+                del condition["observedGeneration"]  # which an older API server does not keep in Istio's conditions
+            return {"conditions": written, "observedGeneration": status.generation}
         case _:
             assert_never(status)
 
@@ -330,6 +348,8 @@ def _well(status: Status) -> str:
             return f"attached to {', '.join(_place(parent.parent) for parent in status.parents)}"
         case PolicyStatus():
             return f"holds for {', '.join(_place(ancestor.ancestor) for ancestor in status.ancestors) or 'nothing'}"
+        case SelectingStatus():
+            return f"holds for {', '.join(f'Gateway {key}' for key in status.gateways) or 'nothing'}"
         case GatewayClassStatus():
             return "accepted"
         case _:
@@ -353,7 +373,7 @@ def _described(place: str, condition: Condition) -> str:
 def placed(status: Status) -> Iterator[tuple[str, Condition]]:
     """Every condition with its place: "" for the object itself, the listener, the parent or the ancestor."""
     match status:
-        case GatewayClassStatus():
+        case GatewayClassStatus() | SelectingStatus():
             yield from (("", condition) for condition in status.conditions)
         case GatewayStatus() | ListenerSetStatus():
             yield from (("", condition) for condition in status.conditions)

@@ -32,6 +32,9 @@ CONDITIONS: Final = frozenset(
 _ENTRIES: Final = MappingProxyType({"parents": "parentRef", "ancestors": "ancestorRef"})
 """The lists that controllers share, and what an entry of them is about."""
 
+_SHARED_CONDITIONS: Final = frozenset({"AuthorizationPolicy"})
+"""The kinds of whose status the conditions are such a list."""
+
 _MOST_ENTRIES: Final = MappingProxyType({"parents": 32, "ancestors": 16})
 """How many entries such a list may have (RouteStatus.parents, PolicyStatus.ancestors)."""
 
@@ -45,21 +48,27 @@ def merged(status: Status, held: Json, now: str) -> dict[str, Any] | None:
             wanted[name] = _shared(wanted[name], _entries(held, name), subject, _MOST_ENTRIES[name])
     if "conditions" in wanted:
         before = _entries(held, "conditions")
-        others = [condition for condition in before if condition.get("type") not in CONDITIONS]
+        others = [condition for condition in before if str(condition.get("type")) not in CONDITIONS]
         wanted["conditions"] = [*_timed(wanted["conditions"], before), *others]
     if "listeners" in wanted:
-        known = {listener.get("name"): listener for listener in _entries(held, "listeners")}
+        known = {str(listener.get("name")): listener for listener in _entries(held, "listeners")}
         for listener in wanted["listeners"]:
             listener["conditions"] = _timed(listener["conditions"], _entries(known.get(listener["name"], {}), "conditions"))
     return wanted if any(held.get(name) != value for name, value in wanted.items()) else None
 
 
-def withdrawn(held: Json) -> dict[str, Any] | None:
+def withdrawn(kind: str, held: Json) -> dict[str, Any] | None:
     """The fields of `.status` to be written of an object about which we have nothing more to say; None if nothing there is ours.
 
-    Where one controller alone writes the status (Gateway, GatewayClass, ListenerSet) the next one takes it over as it is.
+    Where one controller alone writes the status (Gateway, GatewayClass, ListenerSet) the next one takes it over as it is; conditions of
+    Istio's kinds are everybody's.
     """
     left: dict[str, Any] = {}
+    if kind in _SHARED_CONDITIONS:
+        conditions = _entries(held, "conditions")
+        others = [condition for condition in conditions if str(condition.get("type")) not in CONDITIONS]
+        if len(others) != len(conditions):
+            left["conditions"] = others
     for name in _ENTRIES:
         entries = _entries(held, name)
         others = [entry for entry in entries if entry.get("controllerName") != CONTROLLER_NAME]
@@ -86,7 +95,7 @@ def _shared(ours: list[dict[str, Any]], held: list[Json], subject: str, most: in
 
 def _timed(conditions: list[dict[str, Any]], held: list[Json]) -> list[dict[str, Any]]:
     """The conditions, each with the time at which its status became what it is."""
-    before = {condition.get("type"): condition for condition in held}
+    before = {str(condition.get("type")): condition for condition in held}
     for condition in conditions:
         known = before.get(condition["type"])
         if known is not None and known.get("status") == condition["status"] and known.get("lastTransitionTime"):

@@ -151,7 +151,7 @@ class StatusWriter:
         """What is to be written. A status about another generation than the server's is out of date, or will be in a moment."""
         status = self._wanted.get(key)
         if status is None:
-            return withdrawn(held.status)
+            return withdrawn(key[0], held.status)
         return merged(status, held.status, self._now()) if status.generation == held.generation else None
 
     def _known(self, key: Key) -> Held | None:

@@ -10,11 +10,13 @@ from weakref import WeakValueDictionary
 
 from gateway.ir.batch import AnyResource
 from gateway.ir.listener import Certificate, Gateway, TrustBundle
+from gateway.ir.policy import AnyPolicy
 from gateway.ir.value import Identity
 
 if TYPE_CHECKING:
     from gateway.descriptors import Place
     from gateway.proxy.core import Core
+    from gateway.proxy.guard import Guard
     from gateway.proxy.port import LiveListener, Port
     from gateway.proxy.rule import Rule
     from gateway.relay.rule import LiveStreamRule
@@ -35,7 +37,9 @@ class Live:
         "core",
         "described",
         "gateways",
+        "guards",
         "listeners",
+        "policies",
         "ports",
         "rejections",
         "resources",
@@ -50,6 +54,10 @@ class Live:
         self.bundles: dict[str, TrustBundle] = {}
         self.certificates: dict[str, Certificate] = {}
         self.gateways: dict[str, Gateway] = {}
+        self.policies: dict[Identity, AnyPolicy] = {}
+        """As they hold: in the place of one that was rejected stands one that denies everything."""
+        self.guards: dict[str, Guard] = {}
+        """By key of the Gateway."""
         self.backends: WeakValueDictionary[str, Backend] = WeakValueDictionary()
         """All that a rule or a resource names; one that only rules name has no resource yet, or no longer, and says so in its error."""
         self.described: dict[str, Backend] = {}

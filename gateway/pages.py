@@ -31,7 +31,8 @@ class Subject(Protocol):
         """The last revision and its resources."""
 
     async def explain(self, argument: bytes) -> bytes | None:
-        """A worker's answer to {"method", "url", "headers"} in JSON, with the key "error" if it refuses; None if none answers."""
+        """A worker's answer to {"method", "url", "headers", "client", "caller"} in JSON, with the key "error" if it refuses; None if none
+        answers."""
 
     def status(self) -> bytes:
         """Gateways and routes as JSON."""
@@ -96,10 +97,11 @@ def _redacted(resource: AnyResource) -> AnyResource:
 
 
 def _explained(request: Request) -> dict[str, object]:
-    """The request to be explained: ?method=GET&url=http://host/path&header=name:%20value, the last as often as needed."""
-    unknown = {name for name, _ in request.query} - {"method", "url", "header"}
+    """The request to be explained: ?method=GET&url=http://host/path&header=name:%20value, the last as often as needed; client and caller
+    say who asks."""
+    unknown = {name for name, _ in request.query} - {"method", "url", "header", "client", "caller"}
     if unknown:
-        raise ValueError(f"unknown parameters {', '.join(sorted(unknown))}: there are method, url and header")
+        raise ValueError(f"unknown parameters {', '.join(sorted(unknown))}: there are method, url, header, client and caller")
     urls, methods = request.all("url"), request.all("method")
     if len(urls) != 1 or len(methods) > 1:
         raise ValueError("give url once (http://HOST/PATH), method at most once, and header ('NAME: VALUE') as often as needed")
@@ -109,4 +111,5 @@ def _explained(request: Request) -> dict[str, object]:
         if not colon or not name.strip():
             raise ValueError(f"header {header!r} is not of the form 'NAME: VALUE'")
         headers.append((name.strip(), value.strip()))
-    return {"method": methods[0] if methods else "GET", "url": urls[0], "headers": headers}
+    who = {name: request.all(name)[0] for name in ("client", "caller") if request.all(name)}
+    return {"method": methods[0] if methods else "GET", "url": urls[0], "headers": headers, **who}

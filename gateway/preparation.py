@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
+from gateway import guarding
 from gateway.draft import IN_PLACE, Draft
 from gateway.ir.backend import Backend as BackendResource
 from gateway.ir.backend import BackendOptions, Endpoint, EndpointSet
@@ -60,6 +61,7 @@ class Preparation:
         self.listeners: dict[str, LiveListener] = dict(live.listeners)
         self._backends = live.backends
         self._streams = StreamPreparation(live.streams, self.listeners, self._backend, self.rejections)
+        self._policies = guarding.PolicyPreparation(live, self.rejections)
         self._editors: dict[str, RouteTableEditor[Rule]] = {}
         self._new_listeners: set[str] = set()
         self._assignments: list[Callable[[], None]] = []
@@ -107,6 +109,7 @@ class Preparation:
         yield from self._prepare_trust()
         yield from self._prepare_backends()
         yield from self._prepare_listeners()
+        yield from self._prepare_policies()
         yield from self._prepare_rules()
         for kind in KINDS:
             for key, rule in self._each(kind):
@@ -330,6 +333,17 @@ class Preparation:
         if len(self._changed) > IN_PLACE:
             self._garbage += listener.routes.contents()
 
+    # policies
+
+    def _prepare_policies(self) -> Iterator[None]:
+        for kind in guarding.KINDS:
+            for key, policy in self._each(kind):
+                self._policies.change((kind.__name__, key), policy)
+                yield
+        yield from self._policies.merge()
+        for listener, guard in self._policies.unlike(self.listeners.values()):
+            self._assignments.append(partial(listener.be_guarded, guard))
+
     # rules
 
     def _editor(self, listener: str) -> RouteTableEditor[Rule]:
@@ -392,6 +406,7 @@ class Preparation:
         live.resources, live.rules = self._resources.commit(), self._rules.commit()
         live.bundles, live.certificates, live.gateways = self._bundles.commit(), self._certificates.commit(), self._gateways.commit()
         live.rejections, live.streams = self.rejections, self._streams.commit()
+        self._policies.commit()
         for assign in self._assignments:
             assign()
         for key, editor in self._editors.items():

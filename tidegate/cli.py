@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -40,6 +41,10 @@ ClassName = Annotated[
         "--class", metavar="NAME", envvar="TIDEGATE_CLASS", help="Serve also Gateways of this class, if no object says whose it is."
     ),
 ]
+RootNamespace = Annotated[
+    str,
+    typer.Option(metavar="NAMESPACE", envvar="TIDEGATE_ROOT_NAMESPACE", help="AuthorizationPolicies in it hold for all namespaces."),
+]
 AdminPlace = Annotated[str, typer.Option(metavar="ADDRESS:PORT", envvar="TIDEGATE_ADMIN", help="Where the admin server listens.")]
 StreamPlace = Annotated[
     str, typer.Option(metavar="ADDRESS:PORT", envvar="TIDEGATE_STREAM", help="Where proxies get their configuration.")
@@ -73,6 +78,12 @@ DemoBackends = Annotated[
     bool,
     typer.Option("--demo-backends", envvar="TIDEGATE_DEMO_BACKENDS", help="Answer at the loopback addresses that EndpointSlices name."),
 ]
+Caller = Annotated[
+    str, typer.Option("--from", metavar="NAMESPACE/ACCOUNT", envvar="TIDEGATE_FROM", help="The client's identity; none by default.")
+]
+ClientAddress = Annotated[
+    str, typer.Option("--client", metavar="ADDRESS", envvar="TIDEGATE_CLIENT", help="Where the client is; on this machine by default.")
+]
 Headers = Annotated[list[str] | None, typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="A field of the request.")]
 Files = Annotated[
     list[Path] | None, typer.Option("--file", "-f", metavar="PATH", help="Ask these files and folders, not a running Tidegate.")
@@ -90,6 +101,7 @@ def run(
     bind: Bind = "127.0.0.1",
     port_offset: PortOffset = 0,
     class_name: ClassName = "tidegate",
+    root_namespace: RootNamespace = "istio-system",
     drain_delay: DrainDelay = "0s",
     drain_timeout: DrainTimeout = "30s",
     access_log: AccessLog = "json",
@@ -117,6 +129,7 @@ def run(
         bind=bind,
         port_offset=port_offset,
         class_name=class_name,
+        root_namespace=root_namespace,
         drain_delay=_seconds("--drain-delay", drain_delay),
         drain_timeout=_seconds("--drain-timeout", drain_timeout),
         access_log=access_log,
@@ -177,6 +190,7 @@ def controller(
     trust_domain: Annotated[
         str, typer.Option(metavar="DOMAIN", envvar="TIDEGATE_TRUST_DOMAIN", help="Of the identities that are given out.")
     ] = "cluster.local",
+    root_namespace: RootNamespace = "istio-system",
     drain_delay: Annotated[str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_DELAY", help="Of the proxies: see gateway.")] = "5s",
     drain_timeout: Annotated[
         str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_TIMEOUT", help="Of the proxies: see gateway.")
@@ -207,6 +221,7 @@ def controller(
         watch_namespaces=tuple(filter(None, watch_namespaces.split(","))),
         image_pull_policy=image_pull_policy,
         trust_domain=trust_domain,
+        root_namespace=root_namespace,
         drain_delay=round(_seconds("--drain-delay", drain_delay)),
         drain_timeout=round(_seconds("--drain-timeout", drain_timeout)),
         stream=_place("--stream", stream),
@@ -216,10 +231,7 @@ def controller(
         kubeconfig=kubeconfig,
     )
 
-    def message(text: str) -> None:
-        print(f"{name or 'tidegate controller'}: {text}", file=sys.stderr, flush=True)
-
-    raise typer.Exit(uvloop.run(control(options, message)))
+    raise typer.Exit(uvloop.run(control(options, partial(_tell, name or "tidegate controller"))))
 
 
 @app.command()
@@ -229,6 +241,7 @@ def check(
     bind: Bind = "127.0.0.1",
     port_offset: PortOffset = 0,
     class_name: ClassName = "tidegate",
+    root_namespace: RootNamespace = "istio-system",
     output: Output = "text",
 ) -> None:
     """Judge files without serving them.
@@ -239,7 +252,9 @@ def check(
     from tidegate.check import check as judge
     from tidegate.options import RunOptions
 
-    verdict = judge(_sound(RunOptions(tuple(paths), bind=bind, port_offset=port_offset, class_name=class_name)))
+    verdict = judge(
+        _sound(RunOptions(tuple(paths), bind=bind, port_offset=port_offset, class_name=class_name, root_namespace=root_namespace))
+    )
     if output == "json":
         _write(as_json(verdict))
     else:
@@ -259,11 +274,14 @@ def explain(
     ],
     *,
     headers: Headers = None,
+    caller: Caller = "",
+    client: ClientAddress = "",
     files: Files = None,
     admin: AdminUrl = f"http://{DEFAULT_ADMIN}",
     bind: Bind = "127.0.0.1",
     port_offset: PortOffset = 0,
     class_name: ClassName = "tidegate",
+    root_namespace: RootNamespace = "istio-system",
     output: Output = "text",
 ) -> None:
     """Say what would happen to a request, or to a connection or datagram that is passed on.
@@ -275,9 +293,11 @@ def explain(
     from tidegate.options import RunOptions
 
     try:
-        question = question_of(method, url, headers or ())
+        question = question_of(method, url, headers or (), client, caller)
         if files:
-            options = RunOptions(tuple(files), bind=bind, port_offset=port_offset, class_name=class_name)
+            options = RunOptions(
+                tuple(files), bind=bind, port_offset=port_offset, class_name=class_name, root_namespace=root_namespace
+            )
             answer = explain_files(_sound(options), question)
         else:
             answer = explain_live(admin, question)
@@ -328,6 +348,10 @@ def _sound(options: RunOptions) -> RunOptions:
     for complaint in options.complaints():
         raise typer.BadParameter(complaint)
     return options
+
+
+def _tell(name: str, text: str) -> None:
+    print(f"{name}: {text}", file=sys.stderr, flush=True)
 
 
 def _place(option: str, text: str) -> tuple[str, int]:

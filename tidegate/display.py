@@ -18,7 +18,15 @@ from controller.sources.problems import Problem
 from controller.status import faults, notes, summary
 from controller.store import Key
 from controller.translate.objects import called
-from controller.translate.statuses import GatewayClassStatus, GatewayStatus, ListenerSetStatus, PolicyStatus, RouteStatus, Status
+from controller.translate.statuses import (
+    GatewayClassStatus,
+    GatewayStatus,
+    ListenerSetStatus,
+    PolicyStatus,
+    RouteStatus,
+    SelectingStatus,
+    Status,
+)
 from gateway.ir.listener import Listener
 from gateway.ir.rule import AnyRule
 from gateway.net.sockets import readable
@@ -33,7 +41,7 @@ MOST_URLS: Final = 4
 
 Item = TypeVar("Item")
 
-_RANK: Final = (GatewayClassStatus, GatewayStatus, ListenerSetStatus, RouteStatus, PolicyStatus)
+_RANK: Final = (GatewayClassStatus, GatewayStatus, ListenerSetStatus, RouteStatus, PolicyStatus, SelectingStatus)
 
 
 class Display:

@@ -15,6 +15,7 @@ from gateway.explain import Explanation
 from gateway.explain.explanation import Authorization, Considered, Portion, Reply
 from gateway.http.phrases import phrase
 from gateway.offline import Offline
+from gateway.policies.authorization import FLAG
 from tidegate.admin_client import ask
 from tidegate.files import read_files
 from tidegate.options import RunOptions
@@ -28,15 +29,15 @@ _WIDE: Final = 4096
 Question = dict[str, Any]
 
 
-def question_of(method: str, url: str, headers: Iterable[str]) -> Question:
-    """The request to be explained. Raises ValueError for a header without a colon."""
+def question_of(method: str, url: str, headers: Iterable[str], client: str = "", caller: str = "") -> Question:
+    """The request to be explained, and who asks. Raises ValueError for a header without a colon."""
     pairs = []
     for header in headers:
         name, colon, value = header.partition(":")
         if not colon or not name.strip():
             raise ValueError(f"-H {header!r} is not of the form 'NAME: VALUE'")
         pairs.append([name.strip(), value.strip()])
-    return {"method": method, "url": url, "headers": pairs}
+    return {"method": method, "url": url, "headers": pairs, "client": client, "caller": caller}
 
 
 def explain_files(options: RunOptions, question: Question) -> dict[str, Any]:
@@ -49,7 +50,8 @@ def explain_files(options: RunOptions, question: Question) -> dict[str, Any]:
 def explain_live(admin: str, question: Question) -> dict[str, Any]:
     """By the proxy whose admin server is at the URL `admin`. Raises AdminError, and ValueError for a question that makes no request."""
     headers = [("header", f"{name}: {value}") for name, value in question["headers"]]
-    query = urlencode([("method", question["method"]), ("url", question["url"]), *headers])
+    who = [(name, question[name]) for name in ("client", "caller") if question[name]]
+    query = urlencode([("method", question["method"]), ("url", question["url"]), *headers, *who])
     answer: dict[str, Any] = msgspec.json.decode(ask(admin, f"/explain?{query}", refusals=frozenset({400})))
     if "error" in answer:
         raise ValueError(answer["error"])
@@ -72,7 +74,11 @@ def show(answer: dict[str, Any], stream: IO[str]) -> None:
         branch.add(_text(listener.why))
     for note in said.notes:
         tree.add(_text(f"note: {note}", "yellow"))
-    _add_considered(tree, said)
+    for judged in said.policies:
+        words = f"{judged.kind} {judged.policy} ({judged.action}): {judged.outcome}"
+        tree.add(_text(words, {"DENY": "red", "ALLOW": "green"}.get(judged.action, "") if judged.matched else "dim"))
+    if said.reply is None or said.reply.flag != FLAG:
+        _add_considered(tree, said)
     _add_rule(tree, said)
     _add_answer(tree, said)
     width = None if stream.isatty() else _WIDE

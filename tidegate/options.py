@@ -33,6 +33,7 @@ class RunOptions:
     bind: str = "127.0.0.1"
     port_offset: int = 0
     class_name: str = DEFAULT_CLASS
+    root_namespace: str = "istio-system"
     drain_delay: float = 0.0
     drain_timeout: float = 30.0
     access_log: AccessLog = "json"
@@ -43,7 +44,7 @@ class RunOptions:
 
     def translation(self, admin: tuple[str, int] | None) -> Options:
         """What translation takes of them; `admin` with the port that was bound."""
-        return Options(tuple(dict.fromkeys((DEFAULT_CLASS, self.class_name))), self.bind, self.port_offset, admin)
+        return Options(tuple(dict.fromkeys((DEFAULT_CLASS, self.class_name))), self.bind, self.port_offset, admin, self.root_namespace)
 
     def complaints(self) -> tuple[str, ...]:
         """What is wrong, each with the option and the remedy. Paths are not judged: what is not there yet may come."""

@@ -60,7 +60,7 @@ class Part:
 def parts_of(status: Mapping[str, Any]) -> Iterator[Part]:
     """The parts of an object's `status`."""
     if "conditions" in status:
-        yield Part("", _conditions(status["conditions"]))
+        yield Part("", _conditions(status["conditions"], status.get("observedGeneration", 0)))
     for listener in status.get("listeners", ()):
         number = listener["attachedRoutes"]
         yield Part(f"listener {listener['name']}", _conditions(listener["conditions"]), f"{number} route{'' if number == 1 else 's'}")
@@ -70,9 +70,11 @@ def parts_of(status: Mapping[str, Any]) -> Iterator[Part]:
         yield Part(_reference(ancestor["ancestorRef"]), _conditions(ancestor["conditions"]))
 
 
-def _conditions(conditions: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
+def _conditions(conditions: Sequence[Mapping[str, Any]], generation: int = 0) -> tuple[Condition, ...]:
+    """`generation` is that of the object, where conditions have none of their own."""
     fields = ("type", "status", "reason", "message", "observedGeneration")
-    return tuple(Condition(*(condition[field] for field in fields)) for condition in conditions)
+    whole = ({"observedGeneration": generation, **condition} for condition in conditions)
+    return tuple(Condition(*(condition[field] for field in fields)) for condition in whole)
 
 
 def _reference(reference: Mapping[str, Any]) -> str:

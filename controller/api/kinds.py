@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import get_args
 
+from controller.api.authorization_policy import AuthorizationPolicy
 from controller.api.backend_policy import BackendPolicy
 from controller.api.backend_tls_policy import BackendTLSPolicy
 from controller.api.backend_traffic_policy import XBackendTrafficPolicy
@@ -29,6 +30,7 @@ KINDS: tuple[type[Object], ...] = (
     ListenerPolicy,
     BackendPolicy,
     GatewayParameters,
+    AuthorizationPolicy,
     Service,
     EndpointSlice,
     Secret,

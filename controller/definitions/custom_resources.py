@@ -1,4 +1,8 @@
-"""The CustomResourceDefinition of each kind of group tidegate.dev."""
+"""The CustomResourceDefinition of each kind of group tidegate.dev, and of those kinds of Istio's that we read.
+
+The latter are for clusters without Istio. They keep the fields that our models do not know, since such a field must not get lost without
+a word.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from controller.api.base import Model
-from controller.api.kinds import MODELS
+from controller.api.kinds import MODELS, VERSIONS
 from controller.api.metadata import Object
-from controller.definitions.structural import Schema, structural
+from controller.definitions.structural import PRESERVED, Schema, structural
 from controller.sources.kube.resources import RESOURCES
 
 GROUP: Final = "tidegate.dev"
+ISTIO: Final = "security.istio.io"
 
 _CONDITION: Final[Schema] = {
     "description": "metav1.Condition.",
@@ -60,11 +65,18 @@ POLICY_STATUS: Final[Schema] = {
     "properties": {"ancestors": {"type": "array", "maxItems": 16, "items": _ANCESTOR, "x-kubernetes-list-type": "atomic"}},
 }
 
+ISTIO_STATUS: Final[Schema] = {
+    "description": "What became of the policy (IstioStatus).",
+    "type": "object",
+    PRESERVED: True,
+}
+
 _CONDITIONS = ".status.ancestors[0].conditions[?(@.type=='Accepted')]"
 _ACCEPTED: Final = [
     {"name": "Accepted", "type": "string", "jsonPath": f"{_CONDITIONS}.status"},
     {"name": "Reason", "type": "string", "jsonPath": f"{_CONDITIONS}.reason"},
 ]
+_ACCEPTED_AT_ALL: Final = [each | {"jsonPath": each["jsonPath"].replace(".ancestors[0]", "")} for each in _ACCEPTED]
 _AGE: Final = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 _REPLICAS: Final = [
     {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas"},
@@ -72,11 +84,11 @@ _REPLICAS: Final = [
 ]
 
 
-def definitions() -> Mapping[str, dict[str, Any]]:
-    """The definition of each of our kinds, by the name of its file."""
-    ours = [model for (api_version, _), model in MODELS.items() if api_version.startswith(f"{GROUP}/")]
-    found = map(definition, ours)
-    return {f"{GROUP}_{each['spec']['names']['plural']}.yaml": each for each in found}
+def definitions(group: str = GROUP) -> Mapping[str, dict[str, Any]]:
+    """The definition of each kind of a group, by the name of its file."""
+    models = dict.fromkeys(model for (api_version, _), model in MODELS.items() if api_version.startswith(f"{group}/"))
+    found = map(definition, models)
+    return {f"{group}_{each['spec']['names']['plural']}.yaml": each for each in found}
 
 
 def definition(model: type[Object]) -> dict[str, Any]:
@@ -86,7 +98,9 @@ def definition(model: type[Object]) -> dict[str, Any]:
     assert isinstance(spec, type)
     assert issubclass(spec, Model)
     resource = RESOURCES[model.__name__]
-    is_policy = "target_refs" in spec.model_fields
+    is_policy, is_istios = "target_refs" in spec.model_fields, resource.group == ISTIO
+    status = ISTIO_STATUS if is_istios else POLICY_STATUS
+    accepted = _ACCEPTED_AT_ALL if is_istios else _ACCEPTED
     schema: Schema = {
         "description": (model.__doc__ or "").strip(),
         "type": "object",
@@ -96,22 +110,27 @@ def definition(model: type[Object]) -> dict[str, Any]:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural(spec),
-            **({"status": POLICY_STATUS} if is_policy else {}),
+            **({"status": status} if is_policy else {}),
         },
     }
-    version = {
-        "name": resource.version,
-        "served": True,
-        "storage": True,
-        "additionalPrinterColumns": [*(_ACCEPTED if is_policy else _REPLICAS), _AGE],
-        "schema": {"openAPIV3Schema": schema},
-        **({"subresources": {"status": {}}} if is_policy else {}),
-    }
-    labels = {"app.kubernetes.io/name": "tidegate", **({"gateway.networking.k8s.io/policy": "Direct"} if is_policy else {})}
+    versions = [
+        {
+            "name": api_version.rpartition("/")[2],
+            "served": True,
+            "storage": api_version == resource.api_version,
+            "additionalPrinterColumns": [*(accepted if is_policy else _REPLICAS), _AGE],
+            "schema": {"openAPIV3Schema": schema},
+            **({"subresources": {"status": {}}} if is_policy else {}),
+        }
+        for api_version in VERSIONS[resource.kind]
+    ]
+    attached = {"gateway.networking.k8s.io/policy": "Direct"} if is_policy and not is_istios else {}
+    labels = {"app.kubernetes.io/name": "tidegate", **attached}
+    kept = {"annotations": {"helm.sh/resource-policy": "keep"}} if is_istios else {}  # with it would go everybody's policies
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": resource.title, "labels": labels},
+        "metadata": {"name": resource.title, "labels": labels, **kept},
         "spec": {
             "group": resource.group,
             "names": {
@@ -119,9 +138,9 @@ def definition(model: type[Object]) -> dict[str, Any]:
                 "listKind": f"{resource.kind}List",
                 "plural": resource.plural,
                 "singular": resource.kind.lower(),
-                "categories": ["gateway-api"],
+                "categories": ["istio-io" if is_istios else "gateway-api"],
             },
             "scope": "Namespaced",
-            "versions": [version],
+            "versions": versions,
         },
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from controller.definitions.custom_resources import definitions
+from controller.definitions.custom_resources import GROUP, definitions
 
 _HEADING = "# Written by `make crds` from the models in controller/api: change those.\n"
 
@@ -20,14 +20,14 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def texts() -> Mapping[str, str]:
-    """The text of each file, by its name."""
-    return {name: _HEADING + yaml.dump(each, Dumper=_Plain, sort_keys=False, width=120) for name, each in definitions().items()}
+def texts(group: str = GROUP) -> Mapping[str, str]:
+    """The text of the file of each kind of a group, by its name."""
+    return {name: _HEADING + yaml.dump(each, Dumper=_Plain, sort_keys=False, width=120) for name, each in definitions(group).items()}
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, group: str = GROUP) -> None:
     """Writes the files, and removes those of kinds that are no more. Raises OSError."""
-    found = texts()
+    found = texts(group)
     for file in folder.glob("*.yaml"):
         if file.name not in found:
             file.unlink()

@@ -20,6 +20,7 @@ _VALIDATIONS: Final = frozenset(
 )
 _LEFT_OUT: Final = frozenset({"title", "ge", "le", "additionalProperties", "patternProperties", "default", "description", "type"})
 """Titles repeat names; bounds of a value that is written as a text do not hold for the text; the others are taken one by one."""
+PRESERVED: Final = "x-kubernetes-preserve-unknown-fields"
 _SMALLER_UNITS: Final = (("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 
 
@@ -70,6 +71,8 @@ class _Writing:
     def _parts(self, schema: Schema, path: str) -> Schema:
         """Fields of an object, values of a mapping, entries of a list."""
         parts: Schema = {}
+        if schema.get("additionalProperties") is True:
+            parts[PRESERVED] = True
         if "properties" in schema:
             parts["properties"] = {name: self.node(part, f"{path}.{name}") for name, part in schema.pop("properties").items()}
             if required := schema.pop("required", ()):

@@ -12,7 +12,8 @@ from controller.translate.acceptance import gateway_problem
 from controller.translate.classes import ClassVerdict
 from controller.translate.conditions import Problem
 from controller.translate.infrastructure import Infrastructure
-from controller.translate.names import own_labels, service_name
+from controller.translate.mesh.selection import pod_labels
+from controller.translate.names import service_name
 from controller.translate.objects import called
 from controller.translate.options import Options
 from controller.translate.parameters import pairs, parameters_of
@@ -46,7 +47,7 @@ def translate_infrastructure(options: Options, key: Key, view: View) -> Emission
         key,
         gateway.metadata.uid,
         class_name,
-        pairs((metadata.labels if metadata is not None else {}) | own_labels(gateway.name, class_name)),
+        pairs(pod_labels(gateway)),
         pairs(metadata.annotations if metadata is not None else {}),
         requested(gateway),
         exposed_ports(options, view, gateway),

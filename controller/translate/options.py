@@ -29,6 +29,8 @@ class Options:
     port_offset: int = 0
     admin: tuple[str, int] | None = ("127.0.0.1", 15000)
     """Address and port of the administration server, where no listener is bound and no backend may lead."""
+    root_namespace: str = "istio-system"
+    """Policies of Istio's kinds in it hold for all namespaces."""
     cluster: bool = False
     """Whether each Gateway has Pods of its own: use IN_CLUSTER."""
 

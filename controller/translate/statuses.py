@@ -130,7 +130,21 @@ class PolicyStatus(msgspec.Struct, frozen=True):
     ancestors: tuple[AncestorStatus, ...]
 
 
-Status = GatewayClassStatus | GatewayStatus | ListenerSetStatus | RouteStatus | PolicyStatus
+class SelectingStatus(msgspec.Struct, frozen=True):
+    """IstioStatus, of a policy that selects whom it holds for: `gateways` by key of the Gateway resource."""
+
+    object: Key
+    generation: int
+    conditions: tuple[Condition, ...]
+    gateways: tuple[str, ...]
+
+    @property
+    def resource(self) -> Identity:
+        """The policy as a resource."""
+        return self.object[0], "/".join(self.object[1:])
+
+
+Status = GatewayClassStatus | GatewayStatus | ListenerSetStatus | RouteStatus | PolicyStatus | SelectingStatus
 
 Ignored = tuple[Key, str]
 """An object, or a part of it, that gets no status and has no effect, and why."""

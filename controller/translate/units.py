@@ -27,6 +27,7 @@ from controller.translate.endpoints import translate_endpoints
 from controller.translate.gateways import translate_gateway, translate_gateway_status
 from controller.translate.listener_policies import translate_listener_policy
 from controller.translate.listener_sets import translate_listener_set, translate_listener_set_status
+from controller.translate.mesh.authorization_policies import translate_authorization_policy
 from controller.translate.names import deployed_name
 from controller.translate.namespaces import namespace_labels
 from controller.translate.options import Options
@@ -113,6 +114,7 @@ def _units_of_gateways(options: Options) -> tuple[Unit, ...]:
         Unit("listener set", partial(translate_listener_set, options), roots=("ListenerSet",)),
         Unit("listener set status", translate_listener_set_status, roots=("ListenerSet",), late=True),
         Unit("listener policy", translate_listener_policy, roots=("ListenerPolicy",)),
+        Unit("authorization policy", partial(translate_authorization_policy, options), roots=("AuthorizationPolicy",)),
     )
 
 

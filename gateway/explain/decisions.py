@@ -15,6 +15,7 @@ from gateway.descriptors import Place
 from gateway.explain.authorization import permit, question_of, refusal_of
 from gateway.explain.backends import Matched, Way, portions_of, session_of
 from gateway.explain.explanation import Asked, Considered, Copy, Explanation, Listening, Taken
+from gateway.explain.policies import caller_in, judge_request
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
 from gateway.explain.question import Question, StreamQuestion, read_question
 from gateway.explain.replies import filtered, finished
@@ -33,6 +34,7 @@ from gateway.http.refused import Refused
 from gateway.http.request import parse_request
 from gateway.http.target import parse_authority, parse_target
 from gateway.net.sockets import readable
+from gateway.policies.caller import Caller
 from gateway.proxy.admission import MISDIRECTED, NO_HOST, NO_ROUTE, check_absolute
 from gateway.proxy.core import Core
 from gateway.proxy.port import LiveListener, Port
@@ -68,10 +70,11 @@ def explain_in_steps(core: Core, ports: Mapping[Place, Port], argument: Any) -> 
 class _Explaining:
     """One request on its way; `_said` is what has been decided so far."""
 
-    __slots__ = ("_grpc", "_listener", "_passage", "_question", "_said", "_searched")
+    __slots__ = ("_caller", "_grpc", "_listener", "_passage", "_question", "_said", "_searched")
 
     def __init__(self, question: Question) -> None:
         self._question = question
+        self._caller = Caller()
         self._listener: LiveListener | None = None
         self._passage: Passage | None = None
         self._grpc = b""
@@ -114,7 +117,8 @@ class _Explaining:
         return f"{scheme}://{self._question.host.decode('ascii')}:{self._question.port}"
 
     def _connect(self, port: Port, why: str) -> None:
-        """The connection, and on TLS the listener whose certificate the client is shown."""
+        """The connection, and on TLS the listener whose certificate the client is shown. Raises ValueError for a caller that cannot be."""
+        self._caller = caller_in(self._question.argument, port, self._question.server_name if port.tls else b"")
         shown = None
         if port.kind == "tcp":
             self._say(closed=f"port {port.number} passes connections on without looking for requests; write CONNECT {self._place('tcp')}")
@@ -180,7 +184,12 @@ class _Explaining:
         return best
 
     def _route(self, head: RequestHead, listener: LiveListener) -> None:
-        """The rule, and what the listener takes of its requests."""
+        """What policies say, the rule, and what the listener takes of its requests."""
+        judged, denied = judge_request(listener, self._caller, head)
+        self._say(policies=judged)
+        if denied is not None:
+            self._reply(denied)
+            return
         self._searched = (listener.routes, head.copy())
         entry = listener.routes.match(head)
         route = entry.payload.resource.route if entry is not None else ""

@@ -48,6 +48,16 @@ class Considered(Fact, frozen=True):
     matched: bool
 
 
+class Judged(Fact, frozen=True):
+    """What one policy says. `policy` is namespace/name; `outcome` the rule that matches, or what does not match of each."""
+
+    kind: str
+    policy: str
+    action: str
+    outcome: str
+    matched: bool
+
+
 class Reply(Fact, frozen=True):
     """An answer that the proxy itself makes. `flag` is the access log's."""
 
@@ -127,6 +137,8 @@ class Explanation(Fact, frozen=True):
     host: str = ""
     path: str = ""
     listener: Listening | None = None
+    policies: tuple[Judged, ...] = ()
+    """In the order in which they count; a request that they deny goes no further."""
     considered: tuple[Considered, ...] = ()
     rule: Taken | None = None
     limits: tuple[str, ...] = ()

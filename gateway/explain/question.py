@@ -28,6 +28,10 @@ class Argument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
+    client: str = ""
+    """The address that the connection comes from; a local one unless it is given."""
+    caller: str = ""
+    """The verified identity of the client, namespace/account or a SPIFFE ID without its scheme; none unless it is given."""
 
 
 class Question(msgspec.Struct, frozen=True):

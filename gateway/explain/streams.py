@@ -13,10 +13,12 @@ import msgspec
 from gateway.descriptors import Place
 from gateway.explain.endpoints import balancing_of, reachable
 from gateway.explain.explanation import Asked, Considered, Explanation, Listening, Portion, Taken
+from gateway.explain.policies import caller_in, judge_stream
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
 from gateway.explain.question import StreamQuestion
 from gateway.explain.words import CLIENT_CERTIFICATE, greeting_in_words, time_in_words
 from gateway.net.sockets import readable
+from gateway.policies.authorization import FLAG
 from gateway.proxy.core import Core
 from gateway.proxy.port import LiveListener, Port, passes_tls, terminates
 from gateway.relay.rule import NO_ROUTE, NO_WEIGHT, LiveStreamRule, StreamShare
@@ -57,7 +59,13 @@ class _Explaining:
         listener = self._listener(port)
         if listener is not None:
             self._listening(port, listener, why)
-            self._route(listener)
+            caller = caller_in(question.argument, port, question.server_name if port.kind == "tls" else b"")
+            judged, denied = judge_stream(listener, caller)
+            self._say(policies=judged)
+            if denied:
+                self._say(closed=f"{denied} [{FLAG}]")
+            else:
+                self._route(listener)
 
     def _listener(self, port: Port) -> LiveListener | None:
         """None where another protocol is spoken, which `closed` says then."""

@@ -10,13 +10,16 @@ import msgspec
 
 from gateway.ir.backend import Backend, EndpointSet
 from gateway.ir.listener import Certificate, Gateway, Listener, TrustBundle
+from gateway.ir.policy import AuthorizationPolicy
 from gateway.ir.rule import HttpRule, TcpRule, TlsRule, UdpRule
 from gateway.ir.value import Identity, Value
 
-AnyResource = Gateway | Listener | Certificate | TrustBundle | HttpRule | TcpRule | TlsRule | UdpRule | Backend | EndpointSet
+AnyResource = (
+    Gateway | Listener | Certificate | TrustBundle | HttpRule | TcpRule | TlsRule | UdpRule | Backend | EndpointSet | AuthorizationPolicy
+)
 
 ORDER: tuple[type[AnyResource], ...] = (
-    TrustBundle, Certificate, Gateway, EndpointSet, Backend, Listener, HttpRule, TlsRule, TcpRule, UdpRule,
+    TrustBundle, Certificate, Gateway, AuthorizationPolicy, EndpointSet, Backend, Listener, HttpRule, TlsRule, TcpRule, UdpRule,
 )  # fmt: skip
 """The order inside a batch: what is named comes before what names it."""
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.net.proxy_protocol import Ends
+
+if TYPE_CHECKING:
+    from gateway.policies.caller import Caller
 
 
 class Peer(NamedTuple):
@@ -24,12 +27,16 @@ class Peer(NamedTuple):
         return b"https" if self.tls_version else b"http"
 
 
-class Origin(NamedTuple):
+class Origin:
     """Who is at the other end of a connection, and whom that end says it speaks for in a PROXY header, if it says so."""
 
-    peer: bytes
-    """Peer.address."""
-    named: Ends | None = None
+    __slots__ = ("caller", "named", "peer", "server_name")
+
+    def __init__(self, peer: bytes, named: Ends | None = None, server_name: bytes = b"") -> None:
+        self.peer, self.named, self.server_name = peer, named, server_name
+        """The first and the last as of a Peer."""
+        self.caller: Caller | None = None
+        """The same for policies, once one has asked."""
 
     @property
     def address(self) -> bytes:
@@ -60,6 +67,15 @@ def peer_of(transport: asyncio.BaseTransport, server_name: bytes = b"") -> Peer:
         der = transport.get_extra_info("peer_certificate") if transport.get_extra_info("verified") else None
         return Peer(address, port, version, server_name, _pem(der))
     return Peer(address, port)
+
+
+def uris_of(transport: asyncio.BaseTransport) -> tuple[str, ...]:
+    """The URIs among the names of the client's certificate, which had to verify for there to be a connection; () without one."""
+    ssl_object = transport.get_extra_info("ssl_object")
+    if ssl_object is None or ssl_object.context.verify_mode != ssl.CERT_REQUIRED:
+        return ()
+    names = (ssl_object.getpeercert() or {}).get("subjectAltName", ())
+    return tuple(str(name) for kind, name in names if kind == "URI")
 
 
 def identity_of(transport: asyncio.BaseTransport) -> str:

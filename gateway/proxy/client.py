@@ -52,7 +52,7 @@ class Client(Protocol):
 def arrive(client: Client, transport: asyncio.BaseTransport, server_name: bytes) -> None:
     """A connection that is ready to be read: it counts from here on, and has the time of a head to say something."""
     peer = peer_of(transport, server_name)
-    origin = client.origin = Origin(peer.address, client.seat.ends if client.seat is not None else None)
+    origin = client.origin = Origin(peer.address, client.seat.ends if client.seat is not None else None, server_name)
     client.address = origin.address
     certificate, identity = client_certificate_value(peer.certificate) if peer.certificate is not None else (None, b"")
     client.fragment = client_fragment(peer.tls_version, identity)

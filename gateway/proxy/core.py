@@ -48,6 +48,7 @@ class Core:
         "counters",
         "datagrams_dropped",
         "deadlines",
+        "denials",
         "forbidden",
         "forbidden_datagrams",
         "incidents",
@@ -83,6 +84,8 @@ class Core:
         """Counts of rate limits; `Runtime` puts those in place that all workers share."""
         self.rate_limited: dict[tuple[str, str, str], int] = {}
         """How many requests were over a rate limit, by gateway, listener and limit."""
+        self.denials: dict[tuple[str, str, str], int] = {}
+        """How many requests, connections and datagrams a policy denied, by gateway, listener and policy; '' where no policy allows."""
         self.authorizations: dict[str, int] = {}
         """How many requests were put before an authorization server, by outcome."""
         self.read_buffer = memoryview(bytearray(LITTLE))

@@ -18,6 +18,7 @@ from gateway.routing.table import RouteTable
 if TYPE_CHECKING:
     from gateway.net.contexts import ServerContexts
     from gateway.proxy.client import Client
+    from gateway.proxy.guard import Guard
     from gateway.proxy.request_limits import RequestLimits
     from gateway.proxy.rule import Account, Rule
     from gateway.relay.flow import Flow
@@ -56,6 +57,7 @@ class LiveListener:
         "contexts",
         "demands",
         "flow_idle",
+        "guard",
         "key",
         "location_port",
         "options",
@@ -86,6 +88,8 @@ class LiveListener:
         self.pace = PaceLimits.of(options)
         self.scheme = b"https" if resource.protocol == "HTTPS" else b"http"
         self.location_port = resource.location_port
+        self.guard: Guard | None = None
+        """What policies say of its requests and streams; None where none holds."""
         self.path_rules = PathRules(options.escaped_slashes, options.merge_slashes)
         self.trust = Trust.of(options)
         self.streams: StreamTable[LiveStreamRule] = StreamTable()
@@ -98,6 +102,11 @@ class LiveListener:
         """How many requests it takes, and how long they may be; None where nothing is said of it."""
         self.client_certificate: str | None = None
         """Key of the certificate that the Gateway presents to TLS backends."""
+
+    def be_guarded(self, guard: Guard | None) -> None:
+        """By policies, from the next request on. A backend may take several slashes for one, so policies see them as one."""
+        self.guard = guard
+        self.path_rules = PathRules(self.options.escaped_slashes, self.options.merge_slashes or guard is not None)
 
     def replaced_by(self, other: LiveListener) -> bool:
         """Whether a connection that this listener accepted may be served by its newer version: under the same demands on clients."""

@@ -8,6 +8,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from gateway.net.deadlines import NEVER
+from gateway.policies.authorization import FLAG
+from gateway.proxy.guard import forbids
 from gateway.proxy.guarded import OVERFLOW
 from gateway.proxy.port import passes_tls
 from gateway.relay.rule import NO_ROUTE, NO_WEIGHT
@@ -36,10 +38,12 @@ def begin(relay: Relay) -> None:
             relay.refuse("NR", "the port is closed")
             return
         relay.rule = relay.listener.streams.choose(b"")
-    rule = relay.rule
+    rule, guard = relay.rule, relay.listener.guard
     if restraint is not None and restraint.shortage:
         core.clients.count_shed(restraint.shortage)
         relay.refuse("OM", f"overloaded: {restraint.shortage}")
+    elif guard is not None and (reason := forbids(relay, relay.listener, guard)):
+        relay.refuse(FLAG, reason)
     elif rule is None:
         relay.refuse("NR", NO_ROUTE)
     else:

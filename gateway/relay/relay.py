@@ -83,7 +83,7 @@ class Relay:
     def client_made(self) -> None:
         transport, core = self.client.transport, self.core
         peer = peer_of(transport, self.server_name)
-        self.origin = Origin(peer.address, self.seat.ends if self.seat is not None else None)
+        self.origin = Origin(peer.address, self.seat.ends if self.seat is not None else None, self.server_name)
         self.address = self.origin.address
         identity = client_certificate_value(peer.certificate)[1] if peer.certificate is not None else b""
         self.fragment = client_fragment(peer.tls_version, identity)

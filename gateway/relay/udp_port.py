@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import socket
 import struct
+from ipaddress import ip_address
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from gateway.net.peer import address_of
 from gateway.net.sockets import Address
+from gateway.proxy.guard import forbids_flow
 from gateway.proxy.guarded import OVERFLOW
 from gateway.proxy.port import LiveListener, Port
 from gateway.proxy.rule import Account
@@ -227,6 +230,10 @@ class OpenUdpPort:
         if listener is None or rule is None:
             self.drop("no route")
             return None
+        guard = listener.guard
+        if guard is not None and forbids_flow(core, listener, guard, address_of(source.client), self._destination(source)):
+            self.drop("denied")
+            return None
         share = rule.choose(core)
         backend = share.backend if share is not None else None
         if share is None or backend is None or backend.error is not None:
@@ -234,6 +241,14 @@ class OpenUdpPort:
             return None
         endpoint = self._endpoint(source, backend)
         return None if endpoint is None else Destination(listener, backend, endpoint, account_of(core, listener.resource, rule, share))
+
+    def _destination(self, source: Source) -> bytes:
+        """The address that a datagram came to."""
+        if source.ancillary is None:
+            return self.port.address.encode()
+        level, _, data = source.ancillary
+        local: bytes = _IN_PKTINFO.unpack(data)[1] if level == socket.IPPROTO_IP else data[:16]
+        return address_of((str(ip_address(local)), 0))
 
     def _endpoint(self, source: Source, backend: Backend) -> Endpoint | None:
         """With a place among the backend's connections."""

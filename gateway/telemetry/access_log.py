@@ -135,7 +135,7 @@ class LineFormat:
         target, authority = exchange.asked or (head.target, head.authority)
         assert account is not None
         labels = account.labels
-        return b'%b %b "%b %b HTTP/%b" %d %b %d %d %.3f %b %b %b %b\n' % (
+        return b'%b %b "%b %b HTTP/%b" %d %b %d %d %.3f %b %b %b %b%b\n' % (
             moment,
             exchange.client_address,
             _shown(head.method),
@@ -150,6 +150,7 @@ class LineFormat:
             f"{labels.gateway} {labels.route or '-'}".encode(),
             b"-" if endpoint is None else endpoint.label,
             b'"%b"' % exchange.reason.replace('"', "'").encode("ascii", "replace") if exchange.reason else b"-",
+            _mark(exchange.client_fragment),
         )
 
 
@@ -176,7 +177,7 @@ def _stream_json(record: StreamRecord, moment: bytes) -> bytes:
 def _stream_text(record: StreamRecord, moment: bytes) -> bytes:
     """The columns of a request's line; the server name stands for the authority."""
     labels = record.account.labels
-    return b'%b %b "%b" - %b %d %d %.3f %b %b %b %b\n' % (
+    return b'%b %b "%b" - %b %d %d %.3f %b %b %b %b%b\n' % (
         moment,
         record.client,
         record.protocol.encode(),
@@ -188,7 +189,13 @@ def _stream_text(record: StreamRecord, moment: bytes) -> bytes:
         f"{labels.gateway} {labels.route or '-'}".encode(),
         record.endpoint or b"-",
         b'"%b"' % record.reason.replace('"', "'").encode("ascii", "replace") if record.reason else b"-",
+        _mark(record.client_fragment),
     )
+
+
+def _mark(fragment: bytes) -> bytes:
+    """In the text form: what AUDIT policies had to say (proxy.guard), a column that only such a line has."""
+    return b" audit=" + fragment[8 : fragment.index(b',"tls"')] if fragment.startswith(b'"audit":') else b""
 
 
 class AccessLog:

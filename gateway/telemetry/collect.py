@@ -36,6 +36,10 @@ def collect(
             Sample("tidegate_rate_limited_total", (("gateway", gateway), ("listener", listener), ("limit", limit)), count)
             for (gateway, listener, limit), count in core.rate_limited.items()
         ],
+        *[
+            Sample("tidegate_authorization_denied_total", (("gateway", gateway), ("listener", listener), ("policy", policy)), count)
+            for (gateway, listener, policy), count in core.denials.items()
+        ],
         *_by_reason("tidegate_connections_refused_total", core.clients.refused),
         *_by_reason("tidegate_datagrams_dropped_total", core.datagrams_dropped),
         *_by_reason("tidegate_requests_shed_total", core.clients.shed),

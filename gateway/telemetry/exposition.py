@@ -37,6 +37,7 @@ HELP: Final[dict[str, str]] = {
     "tidegate_backend_overflow_total": "Requests answered 503 because a limit of their backend was reached, by limit.",
     "tidegate_certificate_expiry_timestamp_seconds": "When a certificate expires, in seconds since 1970.",
     "tidegate_connections": "Connections of clients, by listening port.",
+    "tidegate_authorization_denied_total": "What an AuthorizationPolicy denied; without a policy, what none allows.",
     "tidegate_connections_refused_total": "Connections of clients closed when they came, by the limit that was reached.",
     "tidegate_datagrams_dropped_total": "Datagrams of UDP that went nowhere, by reason.",
     "tidegate_external_authorizations_total": "Requests put before an authorization server, by outcome.",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from controller.definitions.custom_resources import ISTIO, definitions
 from controller.deploy.manifests import plan
 from controller.translate.names import own_labels
 from tests.chart.helm import CHART, KUBERNETES, helm, needs_helm, objects, of_kind
@@ -155,6 +156,7 @@ def test_the_controller_is_told_what_it_deploys() -> None:
         "--image-pull-policy=IfNotPresent",
         "--service=tidegate-controller.tidegate-system.svc",
         "--trust-domain=cluster.local",
+        "--root-namespace=istio-system",
     ]
 
 
@@ -172,3 +174,11 @@ def test_definitions_come_with_the_chart_and_those_of_the_gateway_api_do_not() -
     plain, whole = objects(), objects("--include-crds")
     groups = {each["spec"]["group"] for each in of_kind(whole, "CustomResourceDefinition")}
     assert (groups, of_kind(plain, "CustomResourceDefinition")) == ({"tidegate.dev"}, [])
+
+
+@needs_helm
+def test_istios_kinds_are_installed_only_where_they_are_asked_for() -> None:
+    """An installation with Istio keeps its own definitions; elsewhere the chart brings those that the models give."""
+    assert not of_kind(objects(), "CustomResourceDefinition")
+    found = of_kind(objects("--set", "istioKinds.install=true"), "CustomResourceDefinition")
+    assert found == list(definitions(ISTIO).values())

@@ -7,6 +7,7 @@ from gateway.ir.backend import Backend, BackendTls, Endpoint, EndpointSet
 from gateway.ir.batch import AnyResource
 from gateway.ir.filters import ExternalAuth, RequestMirror
 from gateway.ir.listener import Certificate, ClientValidation, Gateway, Listener, Secret, TrustBundle
+from gateway.ir.policy import AuthorizationPolicy
 from gateway.ir.rule import BackendRef, Binding, HttpRule, TcpRule
 from gateway.ir.value import Source
 
@@ -36,6 +37,10 @@ def listener(gateway: str, name: str = "web", *certificates: str, bundles: tuple
 def rule(key: str, listeners: tuple[str, ...], *backends: str) -> HttpRule:
     bindings = tuple(Binding(name, ("",)) for name in listeners)
     return HttpRule(key, SOURCE, "a/r", 0, bindings, backends=tuple(map(BackendRef, backends)))
+
+
+def policy(key: str, *targets: str) -> AuthorizationPolicy:
+    return AuthorizationPolicy(key, SOURCE, targets)
 
 
 def backend(key: str, *bundles: str) -> tuple[Backend, EndpointSet]:
@@ -166,3 +171,15 @@ def test_an_unused_secret_touches_nobody() -> None:
     scopes = two_gateways()
     assert scopes.change([certificate("alone")], ()).changed == {}
     assert scopes.change([certificate("alone", "renewed")], [("TrustBundle", "nobody's")]).changed == {}
+
+
+def test_a_policy_goes_where_it_holds() -> None:
+    """Each Gateway gets the policies that hold for it, with itself as their only target, from when it comes to when it goes."""
+    scopes = two_gateways()
+    scopes.change([policy("p", "a/one", "a/two", "a/three"), policy("q", "a/two")], ())
+    assert [each.targets for each in scopes.content("a/one") if isinstance(each, AuthorizationPolicy)] == [("a/one",)]
+    assert {name for name in shown(scopes, "a/two") if name.startswith("Auth")} == {"AuthorizationPolicy p", "AuthorizationPolicy q"}
+    division = scopes.change([policy("p", "a/two"), gateway("a/three")], ())
+    assert keys(division.changed["a/one"]) == (set(), {"AuthorizationPolicy p"})
+    assert "a/two" not in division.changed
+    assert keys(division.opened["a/three"]) == ({"Gateway a/three"}, set())

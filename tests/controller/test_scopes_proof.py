@@ -14,6 +14,7 @@ from gateway.ir.backend import Backend, BackendTls, EndpointSet
 from gateway.ir.batch import AnyResource, in_order
 from gateway.ir.filters import AnyFilter, ExternalAuth, RequestMirror
 from gateway.ir.listener import Certificate, ClientValidation, Gateway, Listener, Secret, TrustBundle
+from gateway.ir.policy import AuthorizationPolicy
 from gateway.ir.rule import BackendRef, Binding, HttpRule, TcpRule, UdpRule
 from gateway.ir.value import Identity, Source
 
@@ -58,6 +59,7 @@ def resources() -> st.SearchStrategy[AnyResource]:
     return st.one_of(
         st.builds(Gateway, st.sampled_from(GATEWAYS), source, st.none() | st.sampled_from(SECRETS)),
         listeners(),
+        st.builds(AuthorizationPolicy, key, source, some(GATEWAYS)),
         st.builds(Certificate, st.sampled_from(SECRETS), source, text, st.just(Secret("key")), text),
         st.builds(TrustBundle, st.sampled_from(BUNDLES), source, text),
         st.builds(HttpRule, key, source, route, index, bindings(), filters=filters(), backends=references()),
@@ -77,7 +79,7 @@ IDENTITIES = tuple(
         (("Backend", "EndpointSet"), BACKENDS),
         (("Certificate",), SECRETS),
         (("TrustBundle",), BUNDLES),
-        (("HttpRule", "TcpRule", "UdpRule"), ("1", "2")),
+        (("HttpRule", "TcpRule", "UdpRule", "AuthorizationPolicy"), ("1", "2")),
     )
     for kind in kinds
     for key in keys
@@ -99,6 +101,9 @@ def from_nothing(held: Held, scope: str) -> Held:
                 found[identity] = resource
             case Listener(gateway=key) if key == scope:
                 found[identity] = resource
+            case AuthorizationPolicy(targets=targets):
+                if scope in targets:
+                    found[identity] = msgspec.structs.replace(resource, targets=(scope,))
             case HttpRule() | TcpRule() | UdpRule():
                 mine = tuple(binding for binding in resource.bindings if binding.listener.startswith(scope + "/"))
                 if mine:

@@ -117,9 +117,17 @@ def test_withdrawing_takes_ours_and_nothing_else() -> None:
     """A route that leaves us keeps the entries of others; one that has none of ours is not written."""
     ours = merged(route("a"), {}, THEN)
     assert ours is not None
-    assert withdrawn({"parents": [foreign("x"), *ours["parents"]]}) == {"parents": [foreign("x")]}
-    assert withdrawn({"parents": [foreign("x")]}) is None
-    assert withdrawn({"conditions": [{"type": "Accepted"}]}) is None
+    assert withdrawn("HTTPRoute", {"parents": [foreign("x"), *ours["parents"]]}) == {"parents": [foreign("x")]}
+    assert withdrawn("HTTPRoute", {"parents": [foreign("x")]}) is None
+    assert withdrawn("Gateway", {"conditions": [{"type": "Accepted"}]}) is None
+
+
+def test_conditions_of_istios_kinds_are_everybodys() -> None:
+    """Ours go when we have nothing more to say, and those of others stay."""
+    foreign = {"type": "WaypointAccepted", "status": "True"}
+    held = {"conditions": [foreign, {"type": "Accepted", "status": "True"}]}
+    assert withdrawn("AuthorizationPolicy", held) == {"conditions": [foreign]}
+    assert withdrawn("AuthorizationPolicy", {"conditions": [foreign]}) is None
 
 
 names = st.sampled_from(["conditions", "type", "parents", "listeners", "ancestors", "name"])

@@ -269,3 +269,15 @@ def test_the_field_is_read_from_the_message(part: str, message: str, field: tupl
     files.judged(GATEWAY)
     (gateway,) = check(RunOptions((files.folder,))).objects()
     assert field_in(gateway, part, message) == field
+
+
+def test_a_policy_that_is_not_understood_is_a_fault(files: Files) -> None:
+    """What is wrong with an AuthorizationPolicy is shown with its line, and makes the verdict bad, though the policy holds all the same."""
+    policy = (
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p}\nspec:\n  rules:\n"
+        "  - from:\n    - source: {ipBlocks: [here]}\n"
+    )
+    good, lines = files.judged(policy, GATEWAY)
+    assert not good
+    assert "fault   AuthorizationPolicy default/p  all.yaml:1\n" in lines
+    assert "all.yaml:7 Invalid: what cannot be read of it allows nothing: spec.rules[0].from[0].source.ipBlocks[0]: 'here' is no" in lines

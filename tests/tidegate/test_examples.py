@@ -280,3 +280,20 @@ def test_the_https_example_serves_over_tls(tmp_path: Path) -> None:
             redirect = client.get(f"http://localhost:{http}/a")
             assert (redirect.status_code, redirect.headers["location"]) == (301, f"https://localhost:{https}/a")
             assert client.get(f"https://localhost:{https}/a").json()["backend"] == "shop"
+
+
+def test_the_authorization_example_allows_and_denies(tmp_path: Path) -> None:
+    """examples/authorization: what its comments say is what is answered."""
+    folder = tmp_path / "authorization"
+    shutil.copytree(ROOT / "examples" / "authorization", folder)
+    port, backend = free_port(), free_port()
+    text = (folder / "gateway.yaml").read_text()
+    (folder / "gateway.yaml").write_text(text.replace("port: 8080", f"port: {port}").replace("port: 19021", f"port: {backend}"))
+    assert tidegate("check", str(folder)).returncode == 0
+    with started(folder, "--admin", "127.0.0.1:0", "--demo-backends", "--workers", "1") as running:
+        running.until("HTTPRoute default/shop")
+        url = f"http://127.0.0.1:{port}"
+        assert (httpx.get(url).status_code, httpx.post(url).status_code) == (200, 403)
+        assert httpx.post(url, headers={"X-Team": "shop"}).status_code == 200
+        with httpx.Client() as client:
+            assert client.get(url, extensions={"target": b"/x/..//admin"}).status_code == 403

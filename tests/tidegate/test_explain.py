@@ -173,6 +173,6 @@ def test_json_always_has_every_field() -> None:
     """-o json is stable: fields are there also when they say nothing."""
     found = json.loads(explained("GET", "http://127.0.0.1:81/", "-f", QUICKSTART, "-o", "json"))
     assert list(found) == [
-        "request", "host", "path", "listener", "considered", "rule", "limits", "authorization", "closed", "reply", "session", "mirrors",
-        "portions", "notes",
+        "request", "host", "path", "listener", "policies", "considered", "rule", "limits", "authorization", "closed", "reply", "session",
+        "mirrors", "portions", "notes",
     ]  # fmt: skip

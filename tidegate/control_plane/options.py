@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -37,6 +37,7 @@ class ControllerOptions:
     """Nothing outside of these is read or deployed; () for all."""
     image_pull_policy: PullPolicy = "IfNotPresent"
     trust_domain: str = "cluster.local"
+    root_namespace: str = "istio-system"
     drain_delay: int = 5
     """Seconds, of the proxies."""
     drain_timeout: int = 30
@@ -64,14 +65,15 @@ class ControllerOptions:
 
     def translation(self) -> Options:
         """What translation takes of them."""
-        return IN_CLUSTER
+        return replace(IN_CLUSTER, root_namespace=self.root_namespace)
 
     def complaints(self) -> tuple[str, ...]:
         """What is wrong, each with the option and the remedy."""
         return tuple(self._complaints())
 
     def _complaints(self) -> Iterator[str]:
-        for option, value in (("--namespace", self.namespace), *(("--watch-namespaces", each) for each in self.watch_namespaces)):
+        watched = (("--watch-namespaces", each) for each in self.watch_namespaces)
+        for option, value in (("--namespace", self.namespace), ("--root-namespace", self.root_namespace), *watched):
             if not _NAMESPACE.fullmatch(value):
                 yield f"{option} {value!r}: this is no name of a namespace; in a Pod set it from metadata.namespace"
         if not self.name:

@@ -9,6 +9,9 @@
 - apiGroups: [tidegate.dev]
   resources: [gatewayparameters, listenerpolicies, backendpolicies]
   verbs: [get, list, watch]
+- apiGroups: [security.istio.io]
+  resources: [authorizationpolicies]
+  verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [services, configmaps, secrets]
   verbs: [get, list, watch]
@@ -35,6 +38,9 @@
   verbs: [patch, update]
 - apiGroups: [tidegate.dev]
   resources: [listenerpolicies/status, backendpolicies/status]
+  verbs: [patch, update]
+- apiGroups: [security.istio.io]
+  resources: [authorizationpolicies/status]
   verbs: [patch, update]
 {{- end }}
 

@@ -71,5 +71,6 @@ class Discovery:
         names = ", ".join(f"{kind} ({', '.join(VERSIONS[kind])})" for kind in missing)
         return (
             f"this cluster does not serve {names}: not read until it does. Install the CRDs: those of the Gateway API "
-            "(gateway.networking.k8s.io, experimental channel for the x-k8s.io kinds), those of tidegate.dev with the chart"
+            "(gateway.networking.k8s.io, experimental channel for the x-k8s.io kinds), those of tidegate.dev with the chart, "
+            "those of security.istio.io with Istio, or else with the chart's istioKinds.install"
         )

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.definitions.custom_resources import definitions
+from controller.definitions.custom_resources import GROUP, ISTIO, definitions
 from controller.definitions.files import texts, write
 
-CHART = Path(__file__).parents[3] / "charts" / "tidegate" / "crds"
+CHART = Path(__file__).parents[3] / "charts" / "tidegate"
+FOLDERS = {GROUP: CHART / "crds", ISTIO: CHART / "istio-crds"}
 DEFINITIONS = definitions()
+ISTIOS = definitions(ISTIO)
 KINDS = {each["spec"]["names"]["kind"]: each for each in DEFINITIONS.values()}
 Schema = dict[str, Any]
 
@@ -21,7 +23,7 @@ Schema = dict[str, Any]
 ALLOWED = {
     "type", "format", "description", "properties", "required", "items", "additionalProperties", "anyOf", "enum", "pattern", "minimum",
     "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "x-kubernetes-int-or-string",
-    "x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+    "x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-preserve-unknown-fields",
 }  # fmt: skip
 INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 
@@ -41,18 +43,37 @@ def nodes(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
             yield from nodes(schema[below], f"{path}[]")
 
 
+OF_ISTIO = [
+    (path, schema)
+    for each in ISTIOS.values()
+    for version in each["spec"]["versions"]
+    for path, schema in nodes(version["schema"]["openAPIV3Schema"], each["spec"]["names"]["kind"])
+]
 NODES = [node for each in DEFINITIONS.values() for node in nodes(schema_of(each), each["spec"]["names"]["kind"])]
 
 
-@pytest.mark.parametrize("name", sorted(DEFINITIONS))
-def test_the_chart_has_the_current_definitions(name: str) -> None:
+@pytest.mark.parametrize("group", FOLDERS)
+def test_the_chart_has_the_current_definitions(group: str) -> None:
     """The files of the chart are those that the models give: `make crds` writes them anew."""
-    assert (CHART / name).read_text(encoding="utf-8") == texts()[name], "the definition is stale: run make crds"
+    for name, text in texts(group).items():
+        assert (FOLDERS[group] / name).read_text(encoding="utf-8") == text, f"{name} is stale: run make crds"
 
 
-def test_the_chart_has_no_other_definitions() -> None:
+@pytest.mark.parametrize("group", FOLDERS)
+def test_the_chart_has_no_other_definitions(group: str) -> None:
     """No definition of a kind that is no more stays in the chart, and those of the Gateway API are not in it."""
-    assert {file.name for file in CHART.iterdir()} == set(DEFINITIONS)
+    assert {file.name for file in FOLDERS[group].iterdir()} == set(definitions(group))
+
+
+def test_istios_kinds_keep_what_is_not_known() -> None:
+    """Every object of a spec keeps fields that our models do not know, which would else be lost without a word; helm keeps the definitions,
+    and with them everybody's policies."""
+    objects = [path for path, schema in OF_ISTIO if "properties" in schema and ".spec" in path]
+    assert objects
+    assert not [path for path, schema in OF_ISTIO if path in objects and not schema.get("x-kubernetes-preserve-unknown-fields")]
+    assert all(each["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"} for each in ISTIOS.values())
+    versions = {(version["name"], version["storage"]) for each in ISTIOS.values() for version in each["spec"]["versions"]}
+    assert versions == {("v1", True), ("v1beta1", False)}
 
 
 def test_files_are_written_anew(tmp_path: Path) -> None:
@@ -74,7 +95,7 @@ def test_our_kinds_are_defined() -> None:
 def test_schemas_are_structural() -> None:
     """Each node has one type, or is an int-or-string in its one form; nothing stands in it that the API server does not take."""
     wrong = []
-    for path, schema in NODES:
+    for path, schema in (*NODES, *OF_ISTIO):
         one_type = isinstance(schema.get("type"), str) and "anyOf" not in schema
         int_or_string = schema.get("x-kubernetes-int-or-string") is True and schema.get("anyOf") == INT_OR_STRING and "type" not in schema
         parts = {"properties", "additionalProperties"} <= schema.keys()

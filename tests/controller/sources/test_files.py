@@ -37,7 +37,7 @@ BAD = {
         "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n",
         "f.yaml:3: Deployment default/a: kind: the kind Deployment of apps/v1 is not known. Kinds that are read: GatewayClass, Gateway,"
         " ListenerSet, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, UDPRoute, ReferenceGrant, BackendTLSPolicy, XBackendTrafficPolicy,"
-        " ListenerPolicy, BackendPolicy, GatewayParameters, Service, EndpointSlice, Secret, ConfigMap, Namespace."
+        " ListenerPolicy, BackendPolicy, GatewayParameters, AuthorizationPolicy, Service, EndpointSlice, Secret, ConfigMap, Namespace."
         " Move other objects to files that are not given.",
     ),
     "unknown version": (

@@ -32,6 +32,7 @@ from controller.translate.statuses import (
     ObjectRef,
     PolicyStatus,
     RouteStatus,
+    SelectingStatus,
     Status,
 )
 from controller.translator import Translator
@@ -167,6 +168,8 @@ def _status(status: Status) -> dict[str, Any]:
             return {_reference(parent.parent): _conditions(parent.conditions) for parent in status.parents}
         case PolicyStatus():
             return {_reference(ancestor.ancestor): _conditions(ancestor.conditions) for ancestor in status.ancestors}
+        case SelectingStatus():
+            return {"gateways": list(status.gateways)} | _conditions(status.conditions)
 
 
 def _infrastructure(wanted: Infrastructure) -> dict[str, Any]:

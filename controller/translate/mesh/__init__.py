@@ -1,0 +1,1 @@
+"""Istio's policy kinds: whom they hold for, and what they become."""

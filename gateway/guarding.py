@@ -1,0 +1,68 @@
+"""The part of a preparation that is about policies: see gateway/preparation.py. What runs is not judged again; the next request is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from gateway.ir.policy import AnyPolicy, AuthorizationPolicy
+from gateway.ir.value import Identity
+from gateway.policies.authorization import closed, fault_of
+from gateway.proxy.guard import Guard
+
+if TYPE_CHECKING:
+    from gateway.live import Live
+    from gateway.proxy.port import LiveListener
+
+KINDS: tuple[type[AuthorizationPolicy], ...] = (AuthorizationPolicy,)
+
+
+class PolicyPreparation:
+    """Used once: `change` for each policy that differs, `merge`, `unlike`, then `commit`. `rejections` are the preparation's."""
+
+    def __init__(self, live: Live, rejections: dict[Identity, str]) -> None:
+        self._live, self._rejections = live, rejections
+        self._policies = live.policies
+        self._guards = live.guards
+        self._affected: set[str] = set()
+
+    def change(self, identity: Identity, policy: AnyPolicy | None) -> None:
+        """A policy that is new, differs, or is gone. One that cannot be built denies everything."""
+        if not self._affected:
+            self._policies = dict(self._live.policies)
+        before = self._policies.pop(identity, None)
+        if policy is not None:
+            fault = fault_of(policy)
+            if fault:
+                self._rejections[identity] = fault
+                policy = closed(policy)
+            self._policies[identity] = policy
+        for each in (before, policy):
+            self._affected.update(each.targets if each is not None else ())
+
+    def merge(self) -> Iterator[None]:
+        """Makes the Guards of the Gateways for which something changed."""
+        if not self._affected:
+            return
+        held: dict[str, list[AnyPolicy]] = {gateway: [] for gateway in self._affected}
+        for policy in self._policies.values():
+            for gateway in policy.targets:
+                if gateway in held:
+                    held[gateway].append(policy)
+        self._guards = dict(self._live.guards)
+        for gateway, policies in held.items():
+            if policies:
+                self._guards[gateway] = Guard(policies)
+            else:
+                self._guards.pop(gateway, None)
+            yield
+
+    def unlike(self, listeners: Iterable[LiveListener]) -> Iterator[tuple[LiveListener, Guard | None]]:
+        """The listeners that are to have another Guard than they have."""
+        for listener in listeners:
+            guard = self._guards.get(listener.resource.gateway)
+            if listener.guard is not guard:
+                yield listener, guard
+
+    def commit(self) -> None:
+        self._live.policies, self._live.guards = self._policies, self._guards

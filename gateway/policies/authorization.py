@@ -35,56 +35,52 @@ class Considered(NamedTuple):
     matched: bool
 
 
-class _Alternatives:
-    """Sources, operations or conditions of a rule: all checks of one of them must hold."""
-
-    __slots__ = ("_alternatives",)
-
-    def __init__(self, alternatives: Iterable[tuple[Check, ...]]) -> None:
-        self._alternatives = tuple(alternatives)
-
-    def hold(self, asked: Asked) -> bool:
-        for checks in self._alternatives:
-            for check in checks:
-                if not check.holds(asked):
-                    break
-            else:
-                return True
-        return False
-
-    def fault(self, asked: Asked) -> str:
-        """The first check of each alternative that does not hold."""
-        return " and ".join(dict.fromkeys(next(check.words for check in checks if not check.holds(asked)) for checks in self._alternatives))
+_Part = tuple[tuple[Check, ...], ...]
+"""Alternatives of operations, sources or conditions: all checks of one of them must hold."""
 
 
 class _Rule:
     """Without an alternative it matches nothing."""
 
-    __slots__ = ("_parts", "name")
+    __slots__ = ("_parts", "_questions", "name")
 
     def __init__(self, rule: AuthorizationRule, *, denying: bool, streams: bool) -> None:
         """Raises ValueError for what cannot be compared. Of what is no request a rule that allows must not ask for anything of HTTP; one
         that denies holds without it."""
         self.name = rule.name
-        given = (
-            [tuple(operation_checks(operation)) for operation in rule.operations],
-            [tuple(source_checks(source)) for source in rule.sources],
-            [tuple(check for condition in rule.conditions for check in condition_checks(condition, denying=denying))],
+        given: tuple[_Part, ...] = (
+            tuple(tuple(operation_checks(operation)) for operation in rule.operations),
+            tuple(tuple(source_checks(source)) for source in rule.sources),
+            (tuple(check for condition in rule.conditions for check in condition_checks(condition, denying=denying)),),
         )
-        self._parts = tuple(_Alternatives(_on_streams(part, denying) if streams else part) for part in given if part and part != [()])
+        self._parts = tuple(_on_streams(part, denying) if streams else part for part in given if part and part != ((),))
+        self._questions = tuple(tuple(tuple(check.holds for check in checks) for checks in part) for part in self._parts)
 
     def matches(self, asked: Asked) -> bool:
-        return all(part.hold(asked) for part in self._parts)
+        for alternatives in self._questions:
+            for questions in alternatives:
+                for holds in questions:
+                    if not holds(asked):
+                        break
+                else:
+                    break
+            else:
+                return False
+        return True
 
     def fault(self, asked: Asked) -> str:
-        """The first part that does not hold, in words."""
-        return next((part.fault(asked) or "fields of HTTP" for part in self._parts if not part.hold(asked)), "")
+        """The first check of each alternative of the first part that does not hold, in words."""
+        for part in self._parts:
+            failed = [next((check.words for check in checks if not check.holds(asked)), "") for checks in part]
+            if all(failed):
+                return " and ".join(dict.fromkeys(failed)) or "fields of HTTP"
+        return ""
 
 
-def _on_streams(part: list[tuple[Check, ...]], denying: bool) -> list[tuple[Check, ...]]:
+def _on_streams(part: _Part, denying: bool) -> _Part:
     if denying:
-        return [tuple(check for check in checks if not check.of_http) for checks in part]
-    return [checks for checks in part if not any(check.of_http for check in checks)]
+        return tuple(tuple(check for check in checks if not check.of_http) for checks in part)
+    return tuple(checks for checks in part if not any(check.of_http for check in checks))
 
 
 class _Policy:

@@ -7,7 +7,7 @@ list; a rule that allows only if all do: so that nobody gets around either by se
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -15,21 +15,21 @@ from gateway.http.head import RequestHead
 from gateway.http.target import normal_match_value
 from gateway.ir.policy import AttributeMatch, OperationMatch, SourceMatch
 from gateway.policies.caller import Asked
-from gateway.policies.patterns import Blocks, Paths, Texts
+from gateway.policies.patterns import Blocks, Holds, paths, texts
 
 SPACED_CLAIMS: Final = frozenset(("scope", "permission"))
 """Claims that hold words with spaces between, each of which is a value (RFC 8693 4.2)."""
 
 _MERGED: Final = re.compile(r"//+")
+Asking = Callable[[Asked], bool]
 Getter = Callable[[Asked], bytes]
-ListGetter = Callable[[Asked], list[bytes]]
 
 
 class Check(NamedTuple):
     """One field of a rule. `of_http`: it asks for what only a request has."""
 
     words: str
-    holds: Callable[[Asked], bool]
+    holds: Asking
     of_http: bool = False
 
 
@@ -43,11 +43,11 @@ def source_checks(source: SourceMatch) -> Iterator[Check]:
 
 
 def operation_checks(operation: OperationMatch) -> Iterator[Check]:
-    """Raises ValueError for what cannot be compared."""
-    yield from _either("ports", operation.ports, operation.not_ports, lambda asked, ports: asked.port in ports, frozenset)
-    yield from _texts("methods", _method, operation.methods, operation.not_methods, of_http=True)
-    yield from _either("paths", operation.paths, operation.not_paths, lambda asked, paths: _path(asked) in paths, _paths, of_http=True)
-    yield from _either("hosts", operation.hosts, operation.not_hosts, _host_among, _as_texts, of_http=True)
+    """What tells most apart comes first. Raises ValueError for what cannot be compared."""
+    yield from _either("paths", operation.paths, operation.not_paths, _path_among, of_http=True)
+    yield from _either("methods", operation.methods, operation.not_methods, _method_among, of_http=True)
+    yield from _either("ports", operation.ports, operation.not_ports, _port_among)
+    yield from _either("hosts", operation.hosts, operation.not_hosts, _host_among, of_http=True)
 
 
 def condition_checks(condition: AttributeMatch, *, denying: bool) -> Iterator[Check]:
@@ -61,39 +61,41 @@ def condition_checks(condition: AttributeMatch, *, denying: bool) -> Iterator[Ch
     elif attribute in _TEXTS:
         yield from _texts(words, _TEXTS[attribute], values, not_values, of_http=attribute.startswith("request."))
     elif attribute == "destination.port":
-        ports, not_ports = tuple(int(value) for value in values), tuple(int(value) for value in not_values)
-        yield from _either(words, ports, not_ports, lambda asked, ports: asked.port in ports, frozenset)
+        yield from _either(words, [int(value) for value in values], [int(value) for value in not_values], _port_among)
     else:
         names = ("aud",) if attribute == "request.auth.audiences" else condition.names
-        yield from _either(words, values, not_values, lambda asked, texts: _any(claim_values(asked, names), texts), _as_texts, of_http=True)
+        yield from _either(words, values, not_values, lambda values: _claim_among(names, values), of_http=True)
 
 
 def _either(
-    words: str, values: Any, not_values: Any, among: Callable[[Asked, Any], bool], made: Callable[[Any], Any], *, of_http: bool = False
+    words: str, values: Sequence[Any], not_values: Sequence[Any], among: Callable[[Any], Asking], *, of_http: bool = False
 ) -> Iterator[Check]:
-    """One of the values, and none of the others."""
+    """One of the values, and none of the others. `among` makes of values the question whether what is asked is one of them."""
     if values:
-        wanted = made(values)
-        yield Check(words, lambda asked: among(asked, wanted), of_http)
+        yield Check(words, among(values), of_http)
     if not_values:
-        unwanted = made(not_values)
-        yield Check(f"not {words}", lambda asked: not among(asked, unwanted), of_http)
+        unwanted = among(not_values)
+        yield Check(f"not {words}", lambda asked: not unwanted(asked), of_http)
 
 
-def _texts(words: str, get: Getter, values: tuple[str, ...], not_values: tuple[str, ...], *, of_http: bool = False) -> Iterator[Check]:
-    return _either(words, values, not_values, lambda asked, texts: get(asked) in texts, _as_texts, of_http=of_http)
+def _texts(words: str, get: Getter, values: Sequence[str], not_values: Sequence[str], *, of_http: bool = False) -> Iterator[Check]:
+    def among(values: Sequence[str]) -> Asking:
+        holds = _as_texts(values)
+        return lambda asked: holds(get(asked))
+
+    return _either(words, values, not_values, among, of_http=of_http)
 
 
-def _blocks(words: str, get: Getter, values: tuple[str, ...], not_values: tuple[str, ...]) -> Iterator[Check]:
-    return _either(words, values, not_values, lambda asked, blocks: get(asked) in blocks, Blocks)
+def _blocks(words: str, get: Getter, values: Sequence[str], not_values: Sequence[str]) -> Iterator[Check]:
+    def among(values: Sequence[str]) -> Asking:
+        holds = Blocks(values).hold
+        return lambda asked: holds(get(asked))
+
+    return _either(words, values, not_values, among)
 
 
-def _as_texts(values: tuple[str, ...]) -> Texts:
-    return Texts(value.encode() for value in values)
-
-
-def _paths(values: tuple[str, ...]) -> Paths:
-    return Paths(values, normal_path)
+def _as_texts(values: Sequence[str]) -> Holds:
+    return texts(value.encode() for value in values)
 
 
 def normal_path(value: str) -> bytes:
@@ -128,18 +130,35 @@ def _server_name(asked: Asked) -> bytes:
     return asked.caller.server_name
 
 
-def _method(asked: Asked) -> bytes:
-    return asked.head.method if asked.head is not None else b""
+def _port_among(ports: Sequence[int]) -> Asking:
+    holds = frozenset(ports).__contains__
+    return lambda asked: holds(asked.port)
 
 
-def _path(asked: Asked) -> bytes:
-    return asked.head.path if asked.head is not None else b""
+def _method_among(methods: Sequence[str]) -> Asking:
+    holds = _as_texts(methods)
+    return lambda asked: holds(asked.head.method)
 
 
-def _host_among(asked: Asked, hosts: Container[bytes]) -> bool:
+def _path_among(values: Sequence[str]) -> Asking:
+    holds = paths(values, normal_path)
+    return lambda asked: holds(asked.head.path)
+
+
+def _host_among(hosts: Sequence[str]) -> Asking:
     """With or without the port."""
-    head = asked.head
-    return head is not None and (head.host in hosts or (b":" in head.authority and head.authority.lower() in hosts))
+    holds = _as_texts(hosts)
+
+    def among(asked: Asked) -> bool:
+        head = asked.head
+        return holds(head.host) or (b":" in head.authority and holds(head.authority.lower()))
+
+    return among
+
+
+def _claim_among(names: tuple[str, ...], values: Sequence[str]) -> Asking:
+    holds = _as_texts(values)
+    return lambda asked: any(holds(value) for value in claim_values(asked, names))
 
 
 def _request_principal(asked: Asked) -> bytes:
@@ -173,10 +192,6 @@ def _claim_text(value: Any) -> bytes | None:
             return None
 
 
-def _any(values: list[bytes], texts: Texts) -> bool:
-    return any(value in texts for value in values)
-
-
 _ADDRESSES: Final[dict[str, Getter]] = {"source.ip": _address, "remote.ip": _remote, "destination.ip": _destination}
 _TEXTS: Final[dict[str, Getter]] = {
     "source.namespace": _namespace,
@@ -200,18 +215,18 @@ def _header_checks(words: str, condition: AttributeMatch, *, denying: bool) -> I
         yield Check(f"not {words}", lambda asked: not _matches(asked, name, unwanted, whole=strict, one=not denying), of_http=True)
 
 
-def _matches(asked: Asked, name: bytes, texts: Texts, *, whole: bool, one: bool) -> bool:
+def _matches(asked: Asked, name: bytes, holds: Holds, *, whole: bool, one: bool) -> bool:
     """Whether one of a field's values matches, or all of them; `whole`: it is enough that the field is there."""
     head = asked.head
-    value = head.get(name) if head is not None else None
-    if head is None or value is None:
+    value = head.get(name)
+    if value is None:
         return False
     if whole:
         return True
     values = _values(head, name) if b"," in value or b";" in value else [value]
     if one:
-        return value in texts or any(each in texts for each in values)
-    return all(each in texts for each in values)
+        return holds(value) or any(holds(each) for each in values)
+    return all(holds(each) for each in values)
 
 
 def _values(head: RequestHead, name: bytes) -> list[bytes]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-if TYPE_CHECKING:
-    from gateway.http.head import RequestHead
+from gateway.http.head import RequestHead
+
+NO_REQUEST: Final = RequestHead(b"", b"", None, b"", b"")
 
 _SPIFFE: Final = re.compile(r"spiffe://([a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+)").fullmatch
 _WORKLOAD: Final = re.compile(r"[a-z0-9._-]+/ns/([A-Za-z0-9._-]+)/sa/[A-Za-z0-9._-]+").fullmatch
@@ -33,7 +34,7 @@ class Caller(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A request, or a connection or flow that is passed on: then `head` is None.
+    """A request, or a connection or flow that is passed on: then there is no head that says anything.
 
     remote   the client as trusted proxies name it
     port     that of the listener, as the user wrote it
@@ -43,7 +44,7 @@ class Asked(NamedTuple):
     caller: Caller
     remote: bytes
     port: int
-    head: RequestHead | None = None
+    head: RequestHead = NO_REQUEST
     claims: Mapping[str, Any] | None = None
 
 

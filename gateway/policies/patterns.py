@@ -13,42 +13,42 @@ _MOST_KNOWN: Final = 4096
 Holds = Callable[[bytes], bool]
 
 
-class Texts:
-    """Exact texts, and such with '*' at their end or beginning; '*' alone is whatever is not empty."""
+def texts(values: Iterable[bytes]) -> Holds:
+    """Exact texts, and such with '*' at their end or beginning; '*' alone is whatever is not empty. Those of one sort, as most are, are
+    compared in one step."""
+    given = tuple(values)
+    if not any(b"*" in (value[:1], value[-1:]) for value in given):
+        return frozenset(given).__contains__
+    if all(len(value) > 1 and value.endswith(b"*") for value in given):
+        prefixes = tuple(value[:-1] for value in given)
+        return lambda value: value.startswith(prefixes)
+    return _Texts(given).hold
+
+
+class _Texts:
+    """Of any sort."""
 
     __slots__ = ("_exact", "_prefixes", "_present", "_suffixes")
 
-    def __init__(self, values: Iterable[bytes]) -> None:
-        given = list(values)
+    def __init__(self, given: tuple[bytes, ...]) -> None:
         self._present = b"*" in given
         self._exact = frozenset(value for value in given if b"*" not in (value[:1], value[-1:]))
         self._prefixes = tuple(value[:-1] for value in given if len(value) > 1 and value.endswith(b"*"))
         self._suffixes = tuple(value[1:] for value in given if len(value) > 1 and value.startswith(b"*"))
 
-    def __contains__(self, value: bytes) -> bool:
+    def hold(self, value: bytes) -> bool:
         return (
             value in self._exact or value.startswith(self._prefixes) or value.endswith(self._suffixes) or (self._present and value != b"")
         )
 
 
-class Paths:
-    """Paths in normal form as Texts, and templates."""
-
-    __slots__ = ("_templates", "_texts")
-
-    def __init__(self, values: Iterable[str], normal: Callable[[str], bytes]) -> None:
-        """`normal` brings the escapes of a value to the form in which paths have them. Raises ValueError."""
-        plain: list[bytes] = []
-        self._templates: list[Holds] = []
-        for value in values:
-            if "{" in value:
-                self._templates.append(_template(value, normal))
-            else:
-                plain.append(normal(value))
-        self._texts = Texts(plain)
-
-    def __contains__(self, path: bytes) -> bool:
-        return path in self._texts or any(template(path) for template in self._templates)
+def paths(values: Iterable[str], normal: Callable[[str], bytes]) -> Holds:
+    """Paths in normal form as `texts`, and templates. `normal` brings the escapes of a value to the form in which paths have them. Raises
+    ValueError."""
+    plain = [normal(value) for value in values if "{" not in value]
+    templates = [_template(value, normal) for value in values if "{" in value]
+    among = texts(plain)
+    return among if not templates else lambda path: among(path) or any(template(path) for template in templates)
 
 
 def _template(value: str, normal: Callable[[str], bytes]) -> Holds:
@@ -62,7 +62,7 @@ _SEGMENTS: Final = {"{*}": b"[^/]+", "{**}": b".*"}
 
 
 class Blocks:
-    """Address blocks."""
+    """Address blocks; asked by `hold`."""
 
     __slots__ = ("_known", "_networks")
 
@@ -71,7 +71,8 @@ class Blocks:
         self._networks = tuple(ip_network(block) for block in blocks)
         self._known: dict[bytes, bool] = {}
 
-    def __contains__(self, address: bytes) -> bool:
+    def hold(self, address: bytes) -> bool:
+        """Whether one of them has the address."""
         known = self._known.get(address)
         if known is None:
             if len(self._known) >= _MOST_KNOWN:

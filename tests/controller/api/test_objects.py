@@ -109,6 +109,7 @@ def test_every_kind_has_a_model_in_each_version() -> None:
         "ListenerPolicy",
         "BackendPolicy",
         "GatewayParameters",
+        "AuthorizationPolicy",
         "Service",
         "EndpointSlice",
         "Secret",

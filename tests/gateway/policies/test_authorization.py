@@ -12,7 +12,7 @@ from gateway.http.head import RequestHead
 from gateway.ir.policy import Action, AttributeMatch, AuthorizationPolicy, AuthorizationRule, OperationMatch, SourceMatch
 from gateway.ir.value import Source
 from gateway.policies.authorization import Authorizations, closed, fault_of
-from gateway.policies.caller import Asked, Caller, principal_of
+from gateway.policies.caller import NO_REQUEST, Asked, Caller, principal_of
 
 BILLING = b"cluster.local/ns/team/sa/billing"
 CALLER = Caller(BILLING, b"team", b"10.0.0.7", b"192.0.2.1", b"shop.test")
@@ -312,7 +312,7 @@ ASKED = st.builds(
 @given(LISTS, LISTS, LISTS, ASKED, st.booleans())
 def test_deny_dominates(denying: Any, allowing: Any, others: Any, of: Asked, streams: bool) -> None:
     """What a DENY policy denies alone is denied whatever else there is."""
-    of = of._replace(head=None) if streams else of
+    of = of._replace(head=NO_REQUEST) if streams else of
     alone = allows(policy("DENY", *denying), of=of, streams=streams)
     together = allows(
         policy("DENY", *denying), policy("ALLOW", *allowing, name="a"), policy("AUDIT", *others, name="b"), of=of, streams=streams

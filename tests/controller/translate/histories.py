@@ -163,6 +163,11 @@ DOCUMENTS = st.one_of(
     documents("ListenerPolicy", spec=always(
         targetRefs=few(listener_target, least=1, unique_by=lambda found: found["name"]), trustedHops=st.integers(1, 2)
     )),
+    documents("AuthorizationPolicy", spec=some(
+        selector=some(matchLabels=NAMES.map(lambda name: {"gateway.networking.k8s.io/gateway-name": name})),
+        targetRefs=few(always(group=st.just("gateway.networking.k8s.io"), kind=st.just("Gateway"), name=NAMES)),
+        action=st.sampled_from(("DENY", "CUSTOM")), rules=st.sampled_from(([], [{}], [{"from": []}])),
+    )),
 )  # fmt: skip
 
 

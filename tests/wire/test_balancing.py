@@ -108,12 +108,13 @@ def test_explain_knows_the_endpoint_of_a_key(serve: Serve, blue: Echo, green: Ec
     assert len(portion["endpoints"]) == 3
 
 
-def test_a_new_way_of_balancing_holds_at_once(serve: Serve, blue: Echo, green: Echo) -> None:
-    """A changed policy changes the live backend, and the endpoints keep their connections (BackendPolicy)."""
+def test_a_new_way_of_balancing_holds_without_a_new_backend(serve: Serve, blue: Echo, green: Echo) -> None:
+    """A changed policy changes the live backend (by hash once the table is built); endpoints keep their connections (BackendPolicy)."""
     site = serve(TO_POOL, pool(blue.port, green.port))
     assert {site.ask().backend for _ in range(4)} == {"blue", "green"}
     before = look(site, lambda found: found.connections.count)
     site.change(TO_POOL, pool(blue.port, green.port), by_user("Maglev"))
+    settled(site)
     assert len({site.ask(headers=user("ann")).backend for _ in range(6)}) == 1
     site.change(TO_POOL, pool(blue.port, green.port))
     assert {site.ask().backend for _ in range(4)} == {"blue", "green"}

@@ -33,6 +33,7 @@ from gateway.options import RuntimeOptions
 from gateway.runtime import Runtime
 from gateway.telemetry.statistics import RequestSeries, Statistics, merge
 from tests.certificates import Pair
+from tests.faults.waiting import until
 from tests.wire.agreement import Outcome, check
 from tests.wire.backends import LIMIT, Echo, LoopThread, Received
 from tests.wire.flights import Connection
@@ -333,6 +334,8 @@ class Site:
         response = client.send(request)
         client.cookies.clear()
         received = self.received(response.headers)
+        # Where the backend speaks HTTP/2 an exchange ends, and is counted, a moment after the client has its whole answer.
+        until(lambda: _total(self.statistics()) > _total(before), "the count of the exchange")
         series = newly_counted(before, self.statistics())
         assert response.http_version == self._pairing.client
         check(explanation, Outcome(response.status_code, response.headers, received, series))
@@ -425,6 +428,10 @@ class Flight:
 
 _NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Made once: loading the system's certificates takes longer than most tests."""
+
+
+def _total(statistics: Statistics) -> int:
+    return sum(series.count for series in statistics.requests)
 
 
 def newly_counted(before: Statistics, after: Statistics) -> RequestSeries:

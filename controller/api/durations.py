@@ -3,27 +3,16 @@
 Models hold durations as whole milliseconds. "0s" is zero, which disables a timeout.
 """
 
-import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
 from controller.api.base import Integer, refusal, text
-
-_DURATION = re.compile(r"(?:[0-9]{1,5}(?:h|ms|m|s)){1,4}")
-_UNIT = re.compile(r"([0-9]{1,5})(h|ms|m|s)")
-_MILLISECONDS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-
-
-def parse_duration(value: str) -> int:
-    """The milliseconds of a duration such as "1h30m" or "250ms" (GEP-2257). Raises ValueError for any other text."""
-    if _DURATION.fullmatch(value) is None:
-        raise ValueError(f"{value!r} is not a duration")
-    return sum(int(number) * _MILLISECONDS[unit] for number, unit in _UNIT.findall(value))
+from controller.durations import DURATION, parse_duration
 
 
 def _milliseconds(value: Any) -> Any:
-    if not isinstance(value, str) or _DURATION.fullmatch(value) is None:
+    if not isinstance(value, str) or DURATION.fullmatch(value) is None:
         raise refusal(
             "",
             f"{value!r} is not a duration",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.api.durations import parse_duration
+from controller.durations import parse_duration
 from tidegate.durations import parse_seconds
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.api.durations import parse_duration
+from controller.durations import parse_duration
 from tests.controller.api.objects import refused, rule
 
 UNITS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}

@@ -8,9 +8,10 @@ import pytest
 from pydantic import AfterValidator, Field
 
 from controller.api.base import Integer, Model, Text, expressions, text
-from controller.api.durations import Duration, parse_duration
+from controller.api.durations import Duration
 from controller.api.rate_limits import Size
 from controller.definitions.structural import duration_text, structural
+from controller.durations import parse_duration
 
 
 class Part(Model):

@@ -117,7 +117,7 @@ class BackendOptions(Value, frozen=True):
     """The version of the PROXY header that each new connection begins with, so that the endpoint learns the client's address."""
 
 
-BackendProtocol = Literal["http/1.1", "h2c", "auto", "tcp", "udp"]
+BackendProtocol = Literal["http/1.1", "h2c", "auto", "tcp", "udp", "client"]
 
 
 class Backend(Resource, frozen=True, tag="Backend"):
@@ -125,11 +125,14 @@ class Backend(Resource, frozen=True, tag="Backend"):
     namespace/service:port/h2c. With an error every request to it is answered 500 and the error is the reason."""
 
     protocol: BackendProtocol = "http/1.1"
-    """h2c: HTTP/2 by prior knowledge, over TLS too. auto: what ALPN chooses of h2 and http/1.1, with `tls` only. The last two are relayed
-    as they are."""
+    """h2c: HTTP/2 by prior knowledge, over TLS too. auto: what ALPN chooses of h2 and http/1.1, with `tls` only. tcp and udp are relayed
+    as they are. client: HTTP/2 by prior knowledge to whoever asks in HTTP/2, HTTP/1.1 otherwise."""
     tls: BackendTls | None = None
     options: BackendOptions = BackendOptions()
     error: str | None = None
+    original_destination: Literal["", "Elsewhere", "OwnPod"] = ""
+    """Whether it is wherever a captured connection was going, and so has no EndpointSet. OwnPod: to the application beside us, from
+    127.0.0.6 or ::6, by which the capture rules know that it has been through here."""
 
 
 class Endpoint(Value, frozen=True):

@@ -13,13 +13,26 @@ from gateway.ir.listener import Certificate, Gateway, Listener, TrustBundle
 from gateway.ir.policy import AuthorizationPolicy
 from gateway.ir.rule import HttpRule, TcpRule, TlsRule, UdpRule
 from gateway.ir.value import Identity, Value
+from gateway.ir.workload import Workload
 
 AnyResource = (
-    Gateway | Listener | Certificate | TrustBundle | HttpRule | TcpRule | TlsRule | UdpRule | Backend | EndpointSet | AuthorizationPolicy
+    Gateway
+    | Listener
+    | Certificate
+    | TrustBundle
+    | HttpRule
+    | TcpRule
+    | TlsRule
+    | UdpRule
+    | Backend
+    | EndpointSet
+    | AuthorizationPolicy
+    | Workload
 )
 
 ORDER: tuple[type[AnyResource], ...] = (
-    TrustBundle, Certificate, Gateway, AuthorizationPolicy, EndpointSet, Backend, Listener, HttpRule, TlsRule, TcpRule, UdpRule,
+    TrustBundle, Certificate, Gateway, AuthorizationPolicy, Workload, EndpointSet, Backend, Listener, HttpRule, TlsRule, TcpRule,
+    UdpRule,
 )  # fmt: skip
 """The order inside a batch: what is named comes before what names it."""
 

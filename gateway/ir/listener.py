@@ -101,6 +101,19 @@ class ListenerOptions(Value, frozen=True):
     """Requests that a client may have under way on one HTTP/2 connection."""
 
 
+class Capture(Value, frozen=True):
+    """Of a listener of the mesh, which has no port of its own: it serves what a Pod's capture rules bring to the port that it shares, by
+    where that was going."""
+
+    direction: Literal["Outbound", "Inbound"]
+    addresses: tuple[str, ...] = ()
+    """The destinations that it serves, at `Listener.port`; empty for all that no other listener names."""
+    mutual_tls: Literal["Disable", "Permissive", "Strict"] = "Disable"
+    """Inbound: whether callers may, or must, prove an identity of the mesh (PeerAuthentication)."""
+    consumer: bool = False
+    """Outbound: whether it is made of routes of the callers' own namespace. It then serves in the place of one that is not."""
+
+
 class Listener(Resource, frozen=True, tag="Listener"):
     """Key gateway/listener, that is namespace/name/listener. One listener of a Gateway, or of one of its ListenerSets, that may serve."""
 
@@ -110,11 +123,12 @@ class Listener(Resource, frozen=True, tag="Listener"):
     address: str
     """Address to bind, '0.0.0.0' and '::' for all."""
     port: int
-    """The port the user wrote: what x-forwarded-port and logs say."""
+    """The port the user wrote: what x-forwarded-port and logs say. With `capture` that of the destination, 0 for every other."""
     bind_port: int
     location_port: int
     """The port a client sees: what a redirect's Location says. Differs from `port` only under --port-offset."""
-    protocol: Literal["HTTP", "HTTPS", "TLS", "TCP", "UDP"]
+    protocol: Literal["HTTP", "HTTPS", "TLS", "TCP", "UDP", "Detect"]
+    """Detect, with `capture` only: what begins as a request of HTTP is one; anything else, and silence, is TCP."""
     hostname: str = ""
     """Lower case; '' for every host, '*.example.com' for one or more labels before the suffix. Of a TLS listener it is a server name."""
     tls_mode: Literal["Terminate", "Passthrough"] = "Terminate"
@@ -123,3 +137,4 @@ class Listener(Resource, frozen=True, tag="Listener"):
     """Keys of Certificates, where TLS is terminated; the first is the default."""
     client_validation: ClientValidation | None = None
     options: ListenerOptions = ListenerOptions()
+    capture: Capture | None = None

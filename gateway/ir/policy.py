@@ -14,7 +14,7 @@ class Policy(Resource, frozen=True):
     """Base. Key namespace/name."""
 
     targets: Texts
-    """Keys of the Gateways it holds for, at all of their listeners."""
+    """Keys of the Gateways it holds for, at all of their listeners; of namespaces of the mesh (`workload.mesh_scope`), at what comes in."""
 
 
 class SourceMatch(Value, frozen=True):
@@ -95,6 +95,8 @@ class AuthorizationPolicy(Policy, frozen=True, tag="AuthorizationPolicy"):
 
     action: Action = "ALLOW"
     rules: tuple[AuthorizationRule, ...] = ()
+    selector: tuple[tuple[str, str], ...] = ()
+    """Labels that the workloads of a namespace of the mesh must have."""
 
 
 AnyPolicy = AuthorizationPolicy

@@ -8,6 +8,8 @@ from typing import NamedTuple, cast
 
 LIMIT = 10.0
 """Seconds until an answer must be there."""
+AGAIN = 0.1
+"""Seconds between two tries to connect."""
 
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -41,9 +43,18 @@ class Probe(asyncio.Protocol):
 
     @classmethod
     async def connect(cls, address: str, port: int = 80) -> Probe:
-        """A connection. Raises OSError."""
-        _, probe = await asyncio.get_running_loop().create_connection(cls, address, port)
-        return probe
+        """A connection, once the cluster leads there: kube-proxy may need a second after the Gateway is Programmed. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + LIMIT
+        while True:
+            try:
+                _, probe = await loop.create_connection(cls, address, port)
+            except OSError:
+                if loop.time() > latest:
+                    raise
+                await asyncio.sleep(AGAIN)
+            else:
+                return probe
 
     async def get(self, host: str, path: str) -> Answer:
         """One request and its answer. Raises BadAnswer."""

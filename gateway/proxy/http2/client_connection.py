@@ -42,7 +42,7 @@ class Http2ClientConnection(Http2Connection):
 
     __slots__ = (
         "_block_after", "_greeted", "_leaving", "_lingering", "_patience", "_server_name", "_taken", "_told", "address", "core", "deadline",
-        "forwarded", "fragment", "head_bytes", "listener", "most_streams", "origin", "port", "reading_paused", "requests", "seat", "slot",
+        "forwarded", "fragment", "head_bytes", "listener", "most_streams", "origin", "port", "requests", "seat", "slot",
     )  # fmt: skip
 
     def __init__(self, core: Core, port: Port, listener: LiveListener | None = None, server_name: bytes = b"") -> None:
@@ -66,8 +66,6 @@ class Http2ClientConnection(Http2Connection):
         self._lingering = False
         self._patience = MOST_LINGERING
         """Bytes that may still come behind the end."""
-        self.reading_paused = False
-        """Whether the client is not read."""
         self._block_after: int | None = None
         """The newest stream when the block of fields began whose end has not come; None while there is none."""
         self._taken = 0
@@ -136,8 +134,7 @@ class Http2ClientConnection(Http2Connection):
         super().resume_writing()
         if self.reading_paused:
             self.reading_paused = False
-            if not self.transport.is_closing():
-                self.transport.resume_reading()
+            self.read_again()
         if not self.streams:
             self.all_ended()
 

@@ -52,6 +52,12 @@ LINGER: Final = 2.0
 """Seconds that an ended connection goes on reading, so that its peer sees the GOAWAY and not a reset."""
 NO_TRAILERS: Final[Fields] = []
 """Never written to."""
+AT_ONCE: Final = 1_000
+"""Effort, in fields, that is spent on what one peer sends before the others have their turn: about a millisecond."""
+OF_A_BLOCK: Final = 20
+"""Effort that a block of fields takes besides its fields."""
+BYTES_AS_A_FIELD: Final = 64
+"""Bytes of a block that take the effort of one more field."""
 REMEMBERED: Final = 128
 """Streams that we have reset and whose peer may not know it yet: what still comes for them means nothing."""
 
@@ -63,9 +69,10 @@ class Http2Connection:
     """
 
     __slots__ = (
-        "_block", "_block_ended", "_block_fault", "_block_stream", "_buffer", "_continuations", "_flushing", "_reset_streams", "_settled",
-        "blocked", "budgets", "credit", "decoder", "encoder", "ended", "frame_limit", "grown", "initial_send_window", "last", "loop",
-        "out", "peer_leaves", "receive_window", "received", "send_window", "streams", "transport", "untaken", "waiting", "write",
+        "_block", "_block_ended", "_block_fault", "_block_stream", "_buffer", "_continuations", "_effort", "_flushing", "_reset_streams",
+        "_resting", "_settled", "blocked", "budgets", "credit", "decoder", "encoder", "ended", "frame_limit", "grown",
+        "initial_send_window", "last", "loop", "out", "peer_leaves", "reading_paused", "receive_window", "received", "send_window",
+        "streams", "transport", "untaken", "waiting", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -94,7 +101,11 @@ class Http2Connection:
         self.budgets = Budgets()
         self.received: dict[Http2Stream, None] = {}
         """Streams that something came for in this turn."""
+        self.reading_paused = False
+        """Whether the peer is not read because it does not read us."""
         self._buffer = b""
+        self._effort, self._resting = 0, False
+        """What this turn has taken; whether the rest of what has come waits for the next."""
         self._flushing = self._settled = False
         self._block: list[bytes] | None = None
         """Pieces of a block of fields whose end has not come."""
@@ -167,18 +178,42 @@ class Http2Connection:
             return
         if self._buffer:
             data = self._buffer + data
+        if self._resting:
+            self._buffer = data
+            return
+        self._effort = 0
         try:
             used = self._read_frames(data)
         except ConnectionFault as fault:
             self.fail(fault)
             return
         self._buffer = data[used:] if used < len(data) and not self.ended else b""
+        if self._effort >= AT_ONCE and self._buffer:
+            self._rest()
         received = self.received
         while received:
             stream = received.popitem()[0]
             stream.flush_received()
             stream.give_room()
         self.flush()
+
+    def _rest(self) -> None:
+        """The others have their turn."""
+        self._resting = True
+        self.transport.pause_reading()
+        self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = False
+        if self.ended or self.transport.is_closing():
+            return
+        self.read_again()
+        self.data_received(b"")
+
+    def read_again(self) -> None:
+        """After a pause, if there is no other reason for one."""
+        if not (self._resting or self.reading_paused or self.transport.is_closing()):
+            self.transport.resume_reading()
 
     @property
     def incomplete(self) -> int:
@@ -192,9 +227,9 @@ class Http2Connection:
         return self._block is not None or (len(buffer) > 3 and buffer[3] == HEADERS)
 
     def _read_frames(self, data: bytes) -> int:
-        """Every whole frame; returns where the first that is not begins. Raises ConnectionFault."""
+        """Every whole frame that there is time for; returns where the first that is not read begins. Raises ConnectionFault."""
         at, end = 0, len(data)
-        while end - at >= 9 and not self.ended:
+        while end - at >= 9 and self._effort < AT_ONCE and not self.ended:
             size = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
             if size > MOST_FRAME:
                 raise ConnectionFault(frames.FRAME_SIZE_ERROR, "frame too large")
@@ -334,9 +369,13 @@ class Http2Connection:
 
     def _take_block(self, number: int, block: bytes, ended: bool) -> None:
         try:
-            entries: Block = self.decoder.decode(block)
+            decoded = self.decoder.decode(block)
         except HpackError as error:
             raise ConnectionFault(frames.COMPRESSION_ERROR, str(error)) from None
+        size = len(block)
+        # one that is too large was read all the same, and a field takes a byte at least
+        self._effort += OF_A_BLOCK + size // BYTES_AS_A_FIELD + (size if decoded is None else len(decoded))
+        entries: Block = decoded
         if self._block_fault is not None:
             entries, self._block_fault = self._block_fault, None
         self.fields(number, entries, ended)

@@ -386,6 +386,8 @@ class Exchange:
             return
         if self.lease is not None:
             self.lease.release()
+        if self.body:
+            self.body.clear()  # it waits for its line in the log, and there may be many
         core = self.core
         if self.slot:
             core.deadlines.forget(self)

@@ -58,6 +58,8 @@ OF_A_BLOCK: Final = 20
 """Effort that a block of fields takes besides its fields."""
 BYTES_AS_A_FIELD: Final = 64
 """Bytes of a block that take the effort of one more field."""
+DATA_AS_A_FIELD: Final = 128
+"""The same of a body."""
 REMEMBERED: Final = 128
 """Streams that we have reset and whose peer may not know it yet: what still comes for them means nothing."""
 
@@ -289,6 +291,7 @@ class Http2Connection:
 
     def _read_data(self, flags: int, number: int, payload: bytes) -> None:
         size = len(payload)
+        self._effort += size // DATA_AS_A_FIELD
         self.receive_window -= size
         if self.receive_window < 0:
             raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "more data than the connection has room for")

@@ -137,7 +137,7 @@ RESETS = (
     Abuse("malformed requests", "reference 2.5", _spread(lambda stream: get((b"X", b"y"), stream=stream))),
     Abuse("requests without fields", "reference 2.5", _spread(lambda stream: headers(stream, b""))),
     Abuse("requests without fields that go on", "reference 2.5", _spread(lambda stream: headers(stream, b"", END_HEADERS))),
-    Abuse("more streams than are allowed", "RFC 9113 5.1.2", _spread(lambda stream: post(stream=stream))),
+    Abuse("more streams than are allowed", "RFC 9113 5.1.2", _spread(lambda stream: post(stream=stream, path=STALLED))),
 )
 
 FRAMES = (

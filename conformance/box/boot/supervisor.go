@@ -23,6 +23,9 @@ type supervisor struct {
 	byPID map[int]component
 }
 
+// collectAt is how much a program's memory may grow, in percent of what it uses, before garbage is collected.
+const collectAt = "400"
+
 func newSupervisor(dir string) *supervisor {
 	return &supervisor{dir: dir, byPID: map[int]component{}}
 }
@@ -47,6 +50,11 @@ func (s *supervisor) startOne(c component) error {
 	cmd := exec.Command("/proc/self/exe", append([]string{c.name}, c.args...)...)
 	cmd.Args[0] = "box"
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = os.Environ()
+	if os.Getenv("GOGC") == "" {
+		// Here all programs of a cluster share a few cores, and whoever waits for one waits for the collector of all others.
+		cmd.Env = append(cmd.Env, "GOGC="+collectAt)
+	}
 	if err := cmd.Start(); err != nil {
 		return err
 	}

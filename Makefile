@@ -108,7 +108,8 @@ peers: test-peers bench-peers ## install the programs that tests and benchmarks 
 
 test-peers: h2spec
 	@$(call install_peers,nginx:nginx-light curl:curl haproxy:haproxy apache2:apache2-bin node:nodejs \
-		nghttp:nghttp2-client nghttpd:nghttp2-server,the tests against them are skipped)
+		nghttp:nghttp2-client nghttpd:nghttp2-server nft:nftables iptables:iptables ip:iproute2 \
+		setpriv:util-linux,the tests against them are skipped)
 
 bench-peers:
 	@$(call install_peers,nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client nghttpd:nghttp2-server,the benchmark leaves them out)

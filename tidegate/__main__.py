@@ -1,4 +1,4 @@
-"""The program `tidegate`, and `python -m tidegate`. A data plane that a Pod spec starts never loads what the command line needs."""
+"""The program `tidegate`, and `python -m tidegate`. What a Pod spec starts never loads what the command line needs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import os
 import sys
 
 from gateway.allocator import begin_again_with_settings
+from tidegate.data_plane.capture_line import COMMAND as CAPTURE
+from tidegate.data_plane.capture_line import OPTIONS as CAPTURE_OPTIONS
 from tidegate.data_plane.command_line import COMMAND, read
 from tidegate.inherited import claim
 
 
 def main() -> None:
     """Ends the process."""
-    values = read(sys.argv[2:], os.environ) if sys.argv[1:2] == [COMMAND] else None
+    command, arguments = sys.argv[1:2], sys.argv[2:]
+    if command == [CAPTURE]:
+        _capture(arguments)
+    values = read(arguments, os.environ) if command == [COMMAND] else None
     if values is None:
         from tidegate.cli import main as command_line
 
@@ -25,6 +30,15 @@ def main() -> None:
     from tidegate.data_plane.program import main as data_plane
 
     sys.exit(data_plane(values))
+
+
+def _capture(arguments: list[str]) -> None:
+    """Ends the process, if the quick reading understands the line."""
+    values = read(arguments, os.environ, CAPTURE_OPTIONS)
+    if values is not None:
+        from tidegate.data_plane.capture import main as set_rules
+
+        sys.exit(set_rules(values))
 
 
 if __name__ == "__main__":

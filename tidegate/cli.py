@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tidegate.data_plane.command_line import COMMAND, OPTIONS, Option
+from tidegate.data_plane import capture_line
+from tidegate.data_plane.command_line import COMMAND, OPTIONS, YES, Option
 from tidegate.inherited import claim
 
 if TYPE_CHECKING:
@@ -164,6 +165,9 @@ def _gateway(**values: str) -> None:
 
 def _parameter(option: Option) -> Parameter:
     """What typer reads of a function's signature."""
+    if not option.metavar:
+        switch = typer.Option(option.name, envvar=option.environment, help=option.help)
+        return Parameter(option.key, Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, switch])
     declared = typer.Option(option.name, metavar=option.metavar, envvar=option.environment, help=option.help)
     default = Parameter.empty if option.default is None else option.default
     return Parameter(option.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[str, declared])
@@ -171,6 +175,20 @@ def _parameter(option: Option) -> Parameter:
 
 _gateway.__signature__ = Signature([_parameter(option) for option in OPTIONS])  # type: ignore[attr-defined]  # what `inspect` asks for
 app.command(COMMAND)(_gateway)
+
+
+def _init(*, remove: bool, **values: str) -> None:
+    """Set the rules that bring a Pod's connections to its sidecar.
+
+    It runs as an init container, as root and with the capabilities NET_ADMIN and NET_RAW. Done again with other options, these hold.
+    """
+    from tidegate.data_plane.capture import main as set_rules
+
+    raise typer.Exit(set_rules({**values, "remove": YES if remove else ""}))
+
+
+_init.__signature__ = Signature([_parameter(option) for option in capture_line.OPTIONS])  # type: ignore[attr-defined]  # what `inspect` asks for
+app.command(capture_line.COMMAND)(_init)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The options of `tidegate gateway` as a table, and the quick reading of a command line by it.
+"""The options of `tidegate gateway` as a table, and the quick reading of a command line by such a table.
 
 A data plane must not carry the libraries of the command line, which are a tenth of its memory. So what it is started with, which a Pod
 spec writes and nobody types, is read here. What is not understood here, and every question for help, is typer's (tidegate.cli), which is
@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 COMMAND: Final = "gateway"
+YES: Final = "true"
 
 
 class Option(NamedTuple):
-    """`default` None for one that must be given, '' for one that may be left out."""
+    """`default` None for one that must be given, '' for one that may be left out. One without `metavar` takes no value: YES stands for it,
+    and '' for its absence."""
 
     name: str
     metavar: str
@@ -45,23 +47,25 @@ OPTIONS: Final = (
     Option("--access-log", "[json|text|off]", "TIDEGATE_ACCESS_LOG", "json", "Form of the access log on standard output."),
     Option("--memory-limit", "SIZE", "TIDEGATE_MEMORY_LIMIT", "", "For all workers together; that of the container by default."),
 )  # fmt: skip
-_BY_NAME: Final = {option.name: option for option in OPTIONS}
 
 
-def read(arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, str] | None:
+def read(arguments: Sequence[str], environment: Mapping[str, str], options: Sequence[Option] = OPTIONS) -> dict[str, str] | None:
     """The values by key: what is written, else what the environment says, else the default. None if it takes more than this to
     understand the line, or to say what is wrong with it."""
-    values = {option.key: environment.get(option.environment) or option.default for option in OPTIONS}
+    by_name = {option.name: option for option in options}
+    values = {option.key: environment.get(option.environment) or option.default for option in options}
     rest = iter(arguments)
     for argument in rest:
         name, equals, value = argument.partition("=")
-        option = _BY_NAME.get(name)
-        if option is None:
+        option = by_name.get(name)
+        if option is None or (equals and not option.metavar):
             return None
-        if not equals:
+        if not option.metavar:
+            value = YES
+        elif not equals:
             value = next(rest, "--")
             if value.startswith("--"):
                 return None
         values[option.key] = value
     found = {key: value for key, value in values.items() if value is not None}
-    return found if len(found) == len(OPTIONS) else None
+    return found if len(found) == len(options) else None

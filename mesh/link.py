@@ -24,7 +24,7 @@ from gateway.subscribe import LINE_LIMIT
 from mesh.rotation import renew_at, wait_after
 from mesh.signing_request import KeyPair, client_context
 
-_DEADLINE: Final = 10.0
+_DEADLINE: Final = 5.0
 """Seconds for a connection and its handshake, and for the answer to Identify."""
 _REPLICA_DEADLINE: Final = 2.0
 """The same to a replica that is named: it is reached at once, or not at all."""

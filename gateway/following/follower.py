@@ -25,7 +25,7 @@ FIRST_RANGE: Final = 1.0
 """Seconds over which the first tries of all proxies spread."""
 STABLE_AFTER: Final = 10.0
 """Seconds after which the end of a connection is a new story, and the range starts anew."""
-SILENCE: Final = 10.0
+SILENCE: Final = 5.0
 """Seconds without a word after which a controller is given up, though its connection stands: one that works asks for the time every
 second (controller.heartbeats), and one that stands still would keep us from what the others know."""
 

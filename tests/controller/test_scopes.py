@@ -10,6 +10,7 @@ from gateway.ir.listener import Certificate, ClientValidation, Gateway, Listener
 from gateway.ir.policy import AuthorizationPolicy
 from gateway.ir.rule import BackendRef, Binding, HttpRule, TcpRule
 from gateway.ir.value import Source
+from gateway.ir.workload import SHARED, Workload
 
 SOURCE = Source("Gateway", "a", "one")
 
@@ -183,3 +184,42 @@ def test_a_policy_goes_where_it_holds() -> None:
     assert keys(division.changed["a/one"]) == (set(), {"AuthorizationPolicy p"})
     assert "a/two" not in division.changed
     assert keys(division.opened["a/three"]) == ({"Gateway a/three"}, set())
+
+
+def test_what_all_sidecars_share_goes_to_every_namespace_of_the_mesh() -> None:
+    """A Service's listener with its rule and endpoints is shown in each namespace of the mesh, from when that opens, and at no Gateway."""
+    scopes = two_gateways()
+    frontend = (listener(SHARED, "a/shop:80"), rule("shop", (f"{SHARED}/a/shop:80",), "shop"), *backend("shop"))
+    assert scopes.change([gateway("a/@mesh"), *frontend], ()).changed == {}
+    expected = {f"Listener {SHARED}/a/shop:80", "HttpRule shop", "Backend shop", "EndpointSet shop"}
+    assert shown(scopes, "a/@mesh") == expected | {"Gateway a/@mesh"}
+    assert keys(scopes.change([gateway("b/@mesh")], ()).opened["b/@mesh"]) == (expected | {"Gateway b/@mesh"}, set())
+    division = scopes.change([EndpointSet("shop", SOURCE)], ())
+    assert {scope: keys(change) for scope, change in division.changed.items()} == {
+        "a/@mesh": ({"EndpointSet shop"}, set()),
+        "b/@mesh": ({"EndpointSet shop"}, set()),
+    }
+
+
+def test_consumers_get_their_own_listeners_beside_the_shared_ones() -> None:
+    """A rule that is bound to both keeps both bindings in the consumers' namespace, and what it needs goes when neither needs it."""
+    scopes = Scopes()
+    scopes.change([gateway("a/@mesh"), gateway("b/@mesh"), listener(SHARED), listener("a/@mesh"), *backend("shop")], ())
+    both = rule("shop", (f"{SHARED}/web", "a/@mesh/web"), "shop")
+    division = scopes.change([both], ())
+    assert both in division.changed["a/@mesh"].set
+    assert rule("shop", (f"{SHARED}/web",), "shop") in division.changed["b/@mesh"].set
+    division = scopes.change([rule("shop", ("a/@mesh/web",), "shop")], ())
+    assert keys(division.changed["a/@mesh"]) == ({"HttpRule shop"}, set())
+    assert keys(division.changed["b/@mesh"]) == (set(), {"HttpRule shop", "Backend shop", "EndpointSet shop"})
+
+
+def test_workloads_are_known_everywhere() -> None:
+    """Every namespace of the mesh and every Gateway gets all workloads, to know whom it speaks to."""
+    scopes = two_gateways()
+    scopes.change([gateway("a/@mesh")], ())
+    division = scopes.change([Workload("a/pod", SOURCE, ("10.0.0.1",), "default")], ())
+    assert {scope: keys(change) for scope, change in division.changed.items()} == dict.fromkeys(
+        ("a/one", "a/two", "a/@mesh"), ({"Workload a/pod"}, set())
+    )
+    assert "Workload a/pod" in keys(scopes.change([gateway("b/@mesh")], ()).opened["b/@mesh"])[0]

@@ -17,9 +17,12 @@ from gateway.ir.listener import Certificate, ClientValidation, Gateway, Listener
 from gateway.ir.policy import AuthorizationPolicy
 from gateway.ir.rule import BackendRef, Binding, HttpRule, TcpRule, UdpRule
 from gateway.ir.value import Identity, Source
+from gateway.ir.workload import SHARED, Workload
 
 SOURCE = Source("Service", "a", "s")
-GATEWAYS = ("a/one", "a/two", "b/one")
+GATEWAYS = ("a/one", "a/two", "a/@mesh", "b/@mesh")
+PLACES = (*GATEWAYS, SHARED)
+"""What listeners belong to: SHARED is shown to all namespaces of the mesh, and is none itself."""
 BACKENDS, SECRETS, BUNDLES = ("w", "x"), ("s", "t"), ("c", "d")
 
 Held = dict[Identity, AnyResource]
@@ -35,7 +38,7 @@ def listeners() -> st.SearchStrategy[Listener]:
         validation = ClientValidation(bundles) if bundles else None
         return Listener(f"{gateway}/{name}", SOURCE, gateway, name, "::", 80, 80, 80, "HTTPS", "", "Terminate", certificates, validation)
 
-    return st.builds(made, st.sampled_from(GATEWAYS), st.sampled_from(("web", "set/n/web")), some(SECRETS), some(BUNDLES))
+    return st.builds(made, st.sampled_from(PLACES), st.sampled_from(("web", "set/n/web")), some(SECRETS), some(BUNDLES))
 
 
 def filters() -> st.SearchStrategy[tuple[AnyFilter, ...]]:
@@ -44,7 +47,7 @@ def filters() -> st.SearchStrategy[tuple[AnyFilter, ...]]:
 
 
 def bindings() -> st.SearchStrategy[tuple[Binding, ...]]:
-    names = st.builds("{}/{}".format, st.sampled_from(GATEWAYS), st.sampled_from(("web", "set/n/web")))
+    names = st.builds("{}/{}".format, st.sampled_from(PLACES), st.sampled_from(("web", "set/n/web")))
     return st.lists(names, max_size=3, unique=True).map(lambda found: tuple(Binding(name, ("",)) for name in found))
 
 
@@ -67,6 +70,7 @@ def resources() -> st.SearchStrategy[AnyResource]:
         st.builds(UdpRule, key, source, route, index, bindings(), backends=references()),
         st.builds(Backend, st.sampled_from(BACKENDS), source, tls=st.none() | st.builds(BackendTls, text, some(BUNDLES)), error=text),
         st.builds(EndpointSet, st.sampled_from(BACKENDS), source),
+        st.builds(Workload, key, source, st.just(("10.0.0.1",)), text),
     )
 
 
@@ -75,11 +79,11 @@ IDENTITIES = tuple(
     (kind, key)
     for kinds, keys in (
         (("Gateway",), GATEWAYS),
-        (("Listener",), tuple(f"{gateway}/web" for gateway in GATEWAYS)),
+        (("Listener",), tuple(f"{gateway}/web" for gateway in PLACES)),
         (("Backend", "EndpointSet"), BACKENDS),
         (("Certificate",), SECRETS),
         (("TrustBundle",), BUNDLES),
-        (("HttpRule", "TcpRule", "UdpRule", "AuthorizationPolicy"), ("1", "2")),
+        (("HttpRule", "TcpRule", "UdpRule", "AuthorizationPolicy", "Workload"), ("1", "2")),
     )
     for kind in kinds
     for key in keys
@@ -95,17 +99,21 @@ def from_nothing(held: Held, scope: str) -> Held:
     if ("Gateway", scope) not in held:
         return {}
     found: Held = {}
+    places = (scope, SHARED) if scope.endswith("/@mesh") else (scope,)
     for identity, resource in held.items():
         match resource:
             case Gateway(key=key) if key == scope:
                 found[identity] = resource
-            case Listener(gateway=key) if key == scope:
+            case Listener(gateway=key) if key in places:
+                found[identity] = resource
+            case Workload():
                 found[identity] = resource
             case AuthorizationPolicy(targets=targets):
                 if scope in targets:
                     found[identity] = msgspec.structs.replace(resource, targets=(scope,))
             case HttpRule() | TcpRule() | UdpRule():
-                mine = tuple(binding for binding in resource.bindings if binding.listener.startswith(scope + "/"))
+                beginnings = tuple(f"{place}/" for place in places)
+                mine = tuple(binding for binding in resource.bindings if binding.listener.startswith(beginnings))
                 if mine:
                     found[identity] = msgspec.structs.replace(resource, bindings=mine)
             case _:

@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 from msgspec.structs import replace
 
-from controller.translate.classes import CONTROLLER_NAME
+from controller.translate.classes import CONTROLLER_NAME, MESH_CONTROLLER_NAME
 from controller.translate.conditions import Condition, Problem, combined, met, warned
 from controller.translate.judging import accepted_by_entries, accepted_by_listeners
 from controller.translate.objects import called
@@ -30,6 +30,7 @@ from controller.translate.statuses import (
     Status,
 )
 from gateway.ir.value import Identity
+from gateway.ir.workload import mesh_scope
 
 FAULTS_WHEN_TRUE = frozenset({"Conflicted", "PartiallyInvalid"})
 """Conditions that say something is wrong when they are True. Of all others False does."""
@@ -262,7 +263,7 @@ def to_json(status: Status, now: str | None = None) -> dict[str, Any]:
             listeners = [_listener_json(listener, now) for listener in status.listeners]
             return {"conditions": _conditions(status.conditions, now), "listeners": listeners}
         case RouteStatus():
-            return {"parents": [{"parentRef": _reference(p.parent)} | _judged(p.conditions, now) for p in status.parents]}
+            return {"parents": [{"parentRef": _reference(p.parent)} | _judged(p.conditions, now, p.in_mesh) for p in status.parents]}
         case PolicyStatus():
             return {"ancestors": [{"ancestorRef": _reference(a.ancestor)} | _judged(a.conditions, now) for a in status.ancestors]}
         case SelectingStatus():
@@ -283,8 +284,8 @@ def _listener_json(listener: ListenerStatus, now: str | None) -> dict[str, Any]:
     }
 
 
-def _judged(conditions: tuple[Condition, ...], now: str | None) -> dict[str, Any]:
-    return {"controllerName": CONTROLLER_NAME, "conditions": _conditions(conditions, now)}
+def _judged(conditions: tuple[Condition, ...], now: str | None, in_mesh: bool = False) -> dict[str, Any]:
+    return {"controllerName": MESH_CONTROLLER_NAME if in_mesh else CONTROLLER_NAME, "conditions": _conditions(conditions, now)}
 
 
 def _reference(reference: ObjectRef) -> dict[str, Any]:
@@ -349,11 +350,17 @@ def _well(status: Status) -> str:
         case PolicyStatus():
             return f"holds for {', '.join(_place(ancestor.ancestor) for ancestor in status.ancestors) or 'nothing'}"
         case SelectingStatus():
-            return f"holds for {', '.join(f'Gateway {key}' for key in status.gateways) or 'nothing'}"
+            return f"holds for {', '.join(map(_scope, status.gateways)) or 'nothing'}"
         case GatewayClassStatus():
             return "accepted"
         case _:
             assert_never(status)
+
+
+def _scope(key: str) -> str:
+    """A Gateway, or a namespace of the mesh, by the key of its resource."""
+    namespace = key.removesuffix(mesh_scope(""))
+    return f"Gateway {key}" if namespace == key else f"the workloads of namespace {namespace}"
 
 
 def _routes(number: int) -> str:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from controller.status import to_json
-from controller.translate.classes import CONTROLLER_NAME
+from controller.translate.classes import OURS
 from controller.translate.statuses import Status
 
 Json = Mapping[str, Any]
@@ -32,7 +32,7 @@ CONDITIONS: Final = frozenset(
 _ENTRIES: Final = MappingProxyType({"parents": "parentRef", "ancestors": "ancestorRef"})
 """The lists that controllers share, and what an entry of them is about."""
 
-_SHARED_CONDITIONS: Final = frozenset({"AuthorizationPolicy"})
+_SHARED_CONDITIONS: Final = frozenset({"AuthorizationPolicy", "PeerAuthentication"})
 """The kinds of whose status the conditions are such a list."""
 
 _MOST_ENTRIES: Final = MappingProxyType({"parents": 32, "ancestors": 16})
@@ -71,7 +71,7 @@ def withdrawn(kind: str, held: Json) -> dict[str, Any] | None:
             left["conditions"] = others
     for name in _ENTRIES:
         entries = _entries(held, name)
-        others = [entry for entry in entries if entry.get("controllerName") != CONTROLLER_NAME]
+        others = [entry for entry in entries if entry.get("controllerName") not in OURS]
         if len(others) != len(entries):
             left[name] = others
     return left or None
@@ -85,7 +85,7 @@ def _shared(ours: list[dict[str, Any]], held: list[Json], subject: str, most: in
     waiting = {_frozen(entry[subject]): entry for entry in ours}
     result: list[Json] = []
     for entry in held:
-        if entry.get("controllerName") != CONTROLLER_NAME:
+        if entry.get("controllerName") not in OURS:
             result.append(entry)
         elif (mine := waiting.pop(_frozen(entry.get(subject)), None)) is not None:
             mine["conditions"] = _timed(mine["conditions"], _entries(entry, "conditions"))

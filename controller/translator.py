@@ -43,8 +43,8 @@ class Translator:
     """Owns the graph and what it has given so far."""
 
     def __init__(self, options: Options) -> None:
-        self._store = Store(indexes(), listings(options))
-        self._graph = Graph(self._store, units(options), tallies())
+        self._store = Store(indexes(options), listings(options))
+        self._graph = Graph(self._store, units(options), tallies(options))
         self._resources: dict[Identity, AnyResource] = {}
         self._statuses: dict[Key, Status] = {}
         self._infrastructure: dict[Key, Infrastructure] = {}

@@ -89,6 +89,17 @@ Headers = Annotated[list[str] | None, typer.Option("--header", "-H", metavar="'N
 Files = Annotated[
     list[Path] | None, typer.Option("--file", "-f", metavar="PATH", help="Ask these files and folders, not a running Tidegate.")
 ]
+ImagePullPolicy = Annotated[
+    Literal["Always", "IfNotPresent", "Never"], typer.Option(envvar="TIDEGATE_IMAGE_PULL_POLICY", help="When it is pulled.")
+]
+Mesh = Annotated[bool, typer.Option("--mesh/--no-mesh", envvar="TIDEGATE_MESH", help="Serve sidecars, and routes on Services.")]
+MeshOutbound = Annotated[
+    Literal["AllowAny", "RegistryOnly"],
+    typer.Option(envvar="TIDEGATE_MESH_OUTBOUND", help="Whether sidecars let pass what goes to nothing in the cluster."),
+]
+Kubeconfig = Annotated[
+    Path | None, typer.Option(metavar="FILE", envvar="TIDEGATE_KUBECONFIG", help="Outside of a cluster: which one it is.")
+]
 
 DEFAULT_ADMIN = "127.0.0.1:15000"
 
@@ -198,9 +209,7 @@ def controller(
     name: Annotated[str, typer.Option(metavar="NAME", envvar="POD_NAME", help="Who this is among the replicas.")] = "",
     pod_address: Annotated[str, typer.Option(metavar="ADDRESS", envvar="POD_IP", help="Where proxies reach this replica.")] = "127.0.0.1",
     image: Annotated[str, typer.Option(metavar="IMAGE", envvar="TIDEGATE_IMAGE", help="The image of the proxies that are deployed.")] = "",
-    image_pull_policy: Annotated[
-        Literal["Always", "IfNotPresent", "Never"], typer.Option(envvar="TIDEGATE_IMAGE_PULL_POLICY", help="When it is pulled.")
-    ] = "IfNotPresent",
+    image_pull_policy: ImagePullPolicy = "IfNotPresent",
     service: Annotated[str, typer.Option(metavar="HOST", envvar="TIDEGATE_SERVICE", help="The DNS name by which proxies come here.")] = "",
     watch_namespaces: Annotated[
         str, typer.Option(metavar="A,B", envvar="TIDEGATE_WATCH_NAMESPACES", help="Read and deploy nowhere else; everywhere by default.")
@@ -209,6 +218,8 @@ def controller(
         str, typer.Option(metavar="DOMAIN", envvar="TIDEGATE_TRUST_DOMAIN", help="Of the identities that are given out.")
     ] = "cluster.local",
     root_namespace: RootNamespace = "istio-system",
+    mesh: Mesh = False,
+    mesh_outbound: MeshOutbound = "AllowAny",
     drain_delay: Annotated[str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_DELAY", help="Of the proxies: see gateway.")] = "5s",
     drain_timeout: Annotated[
         str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_TIMEOUT", help="Of the proxies: see gateway.")
@@ -217,9 +228,7 @@ def controller(
     metrics: MetricsPlace = "[::]:15020",
     health: HealthPlace = "[::]:15021",
     admin: AdminPlace = DEFAULT_ADMIN,
-    kubeconfig: Annotated[
-        Path | None, typer.Option(metavar="FILE", envvar="TIDEGATE_KUBECONFIG", help="Outside of a cluster: which one it is.")
-    ] = None,
+    kubeconfig: Kubeconfig = None,
 ) -> None:
     """Serve a cluster: be the control plane of its Gateways.
 
@@ -240,6 +249,8 @@ def controller(
         image_pull_policy=image_pull_policy,
         trust_domain=trust_domain,
         root_namespace=root_namespace,
+        mesh=mesh,
+        mesh_outbound=mesh_outbound,
         drain_delay=round(_seconds("--drain-delay", drain_delay)),
         drain_timeout=round(_seconds("--drain-timeout", drain_timeout)),
         stream=_place("--stream", stream),

@@ -22,6 +22,7 @@ from controller.translate.statuses import (
     GatewayClassStatus,
     GatewayStatus,
     ListenerSetStatus,
+    MeshStatus,
     PolicyStatus,
     RouteStatus,
     SelectingStatus,
@@ -41,7 +42,7 @@ MOST_URLS: Final = 4
 
 Item = TypeVar("Item")
 
-_RANK: Final = (GatewayClassStatus, GatewayStatus, ListenerSetStatus, RouteStatus, PolicyStatus, SelectingStatus)
+_RANK: Final = (GatewayClassStatus, MeshStatus, GatewayStatus, ListenerSetStatus, RouteStatus, PolicyStatus, SelectingStatus)
 
 
 class Display:

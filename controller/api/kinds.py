@@ -15,7 +15,10 @@ from controller.api.gateway_class import GatewayClass
 from controller.api.gateway_parameters import GatewayParameters
 from controller.api.listener_policy import ListenerPolicy
 from controller.api.listener_set import ListenerSet
+from controller.api.mesh import XMesh
 from controller.api.metadata import Object
+from controller.api.peer_authentication import PeerAuthentication
+from controller.api.pod import Pod
 from controller.api.reference_grant import ReferenceGrant
 from controller.api.routes import ROUTES
 
@@ -31,13 +34,19 @@ KINDS: tuple[type[Object], ...] = (
     BackendPolicy,
     GatewayParameters,
     AuthorizationPolicy,
+    PeerAuthentication,
+    XMesh,
     Service,
     EndpointSlice,
     Secret,
     ConfigMap,
     Namespace,
+    Pod,
 )
 """The model of each kind."""
+
+MESH_ALONE = frozenset(("PeerAuthentication", "XMesh", "Pod"))
+"""Kinds that are of no use without a mesh."""
 
 
 def _versions(model: type[Object]) -> tuple[str, ...]:

@@ -92,13 +92,14 @@ def definitions(group: str = GROUP) -> Mapping[str, dict[str, Any]]:
 
 
 def definition(model: type[Object]) -> dict[str, Any]:
-    """The CustomResourceDefinition of a model; a kind that is attached to targets is a policy, and has a status."""
+    """The CustomResourceDefinition of a model; a kind that is attached to targets, or selects workloads, is a policy, and has a status."""
     spec_field = model.model_fields["spec"]
     spec = spec_field.annotation
     assert isinstance(spec, type)
     assert issubclass(spec, Model)
     resource = RESOURCES[model.__name__]
-    is_policy, is_istios = "target_refs" in spec.model_fields, resource.group == ISTIO
+    is_istios = resource.group == ISTIO
+    is_policy = is_istios or "target_refs" in spec.model_fields
     status = ISTIO_STATUS if is_istios else POLICY_STATUS
     accepted = _ACCEPTED_AT_ALL if is_istios else _ACCEPTED
     schema: Schema = {

@@ -5,7 +5,7 @@ A route in another namespace needs only the listener's consent, no ReferenceGran
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.api.references import GATEWAY_GROUP, ParentReference
 from controller.api.routes import AnyRoute, hostnames_of
@@ -13,11 +13,18 @@ from controller.graph import View
 from controller.store import Key
 from controller.translate.conditions import Problem
 from controller.translate.listeners import covers
+from controller.translate.mesh.attachment import bind_to_service
+from controller.translate.mesh.frontends import is_service
 from controller.translate.namespaces import allows
 from controller.translate.objects import of_group
+from controller.translate.options import Options
 from controller.translate.parents import Attachable, Parent
 from controller.translate.statuses import ObjectRef, RouteKind
 from gateway.ir.rule import Binding
+from gateway.ir.workload import mesh_scope
+
+_MESH = mesh_scope("").removeprefix("/")
+"""What stands in the place of a Gateway's name for the sidecars of a namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +36,24 @@ class Attachment:
 
     parent: ObjectRef
     named: Key
-    """The parent, a Gateway or a ListenerSet."""
+    """The parent, a Gateway, a ListenerSet or a Service."""
     gateway: Key
-    """The Gateway itself, or that of the ListenerSet."""
+    """The Gateway itself, or that of the ListenerSet; of a Service what stands for the sidecars of the route's namespace."""
     bindings: tuple[Binding, ...] = ()
     problem: Problem | None = None
     foreign: str = ""
     lost: str = ""
+    in_mesh: bool = False
+    """Whether the parent is a Service."""
 
 
-def attach(view: View, route: AnyRoute, reference: ParentReference) -> Attachment:
-    """What becomes of one parentRef of a route, whatever other routes ask for."""
+def attach(options: Options, view: View, route: AnyRoute, reference: ParentReference) -> Attachment:
+    """What becomes of one parentRef of a route, whatever other routes ask of a Gateway."""
     namespace = reference.namespace or route.namespace
     parent_ref = ObjectRef(reference.group, reference.kind, reference.name, reference.namespace, reference.section_name, reference.port)
     key = (reference.kind, namespace, reference.name)
+    if options.mesh and is_service(reference):
+        return _attach_to_service(view, route, reference, Attachment(parent_ref, key, ("Gateway", route.namespace, _MESH)))
     if reference.group != GATEWAY_GROUP or reference.kind not in ("Gateway", "ListenerSet"):
         kind = of_group(reference.kind, reference.group)
         return Attachment(parent_ref, key, key, foreign=f"routes cannot be attached to a {kind}; name a Gateway or a ListenerSet")
@@ -53,6 +64,13 @@ def attach(view: View, route: AnyRoute, reference: ParentReference) -> Attachmen
     if isinstance(outcome, Problem):
         return Attachment(parent_ref, key, parent.gateway, problem=outcome)
     return Attachment(parent_ref, key, parent.gateway, outcome)
+
+
+def _attach_to_service(view: View, route: AnyRoute, reference: ParentReference, attachment: Attachment) -> Attachment:
+    bindings, problem = bind_to_service(view, route, reference, attachment.named)
+    if bindings:
+        return replace(attachment, bindings=bindings, lost=problem.message if problem is not None else "", in_mesh=True)
+    return replace(attachment, problem=problem, in_mesh=True)
 
 
 def _bind(view: View, route: AnyRoute, reference: ParentReference, parent: Parent) -> tuple[Binding, ...] | Problem:

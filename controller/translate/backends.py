@@ -50,7 +50,8 @@ def _backend(view: View, service: Service, destination: Destination) -> Backend:
 
 
 def _protocol(view: View, destination: Destination, tls: BackendTls | None) -> BackendProtocol:
-    """What HTTP is spoken in: what the port says, else HTTP/2 to what serves gRPC, else what the endpoint chooses where TLS lets it."""
+    """What HTTP is spoken in: what the port says, else HTTP/2 to what serves gRPC, else what the endpoint chooses where TLS lets it, else
+    in a mesh what the caller speaks."""
     match destination.variant:
         case "udp":
             return "udp"
@@ -59,4 +60,6 @@ def _protocol(view: View, destination: Destination, tls: BackendTls | None) -> B
     application: str | None = view.result("application protocol", destination[:3])
     if application == H2C:
         return "h2c"
-    return "auto" if tls is not None and application not in (WS, WSS) else "http/1.1"
+    if tls is not None and application not in (WS, WSS):
+        return "auto"
+    return "client" if destination.variant == "client" else "http/1.1"

@@ -13,6 +13,9 @@ from controller.translate.parameters import NOT_DEPLOYED, parameters_fault
 from controller.translate.statuses import Emission, GatewayClassStatus
 
 CONTROLLER_NAME = "tidegate.dev/gateway-controller"
+MESH_CONTROLLER_NAME = "tidegate.dev/mesh-controller"
+"""Under which routes on Services are judged (XMesh.spec.controllerName)."""
+OURS = frozenset((CONTROLLER_NAME, MESH_CONTROLLER_NAME))
 
 SUPPORTED_FEATURES = (
     "BackendTLSPolicy",

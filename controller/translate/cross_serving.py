@@ -13,12 +13,14 @@ from typing import Any, Literal
 
 from controller.api.grpc_route import GRPCRoute
 from controller.api.http_route import HTTPRoute
+from controller.api.references import GATEWAY_GROUP
 from controller.api.routes import AnyRoute
 from controller.graph import View
 from controller.store import Key
 from controller.translate.attachment import Attachment, attach
 from controller.translate.conditions import Problem
 from controller.translate.objects import Rank, called, rank
+from controller.translate.options import Options
 from controller.translate.precedence import Question, first_standing
 from controller.translate.verdicts import RouteEmission
 from gateway.ir.rule import Binding
@@ -38,7 +40,8 @@ def hosts_of_route(obj: Any) -> Iterator[tuple[Place, Rank]]:
     if not isinstance(obj, HTTPRoute | GRPCRoute):
         return
     place = rank(obj)
-    parents = {(parent.kind, parent.namespace or obj.namespace, parent.name) for parent in obj.spec.parent_refs}
+    gateways = (parent for parent in obj.spec.parent_refs if parent.group == GATEWAY_GROUP)
+    parents = {(parent.kind, parent.namespace or obj.namespace, parent.name) for parent in gateways}
     for hostname in obj.spec.hostnames or ("",):
         words: list[Word] = [("is", hostname), *(("below", suffix) for suffix in _suffixes(hostname))]
         yield from (((obj.kind, parent, word), place) for parent in parents for word in words)
@@ -58,13 +61,13 @@ def _meeting(hostname: str) -> Iterator[Word]:
         yield "below", hostname.removeprefix("*.")
 
 
-def translate_attachments(key: Key, view: View) -> tuple[Attachment, ...]:
+def translate_attachments(options: Options, key: Key, view: View) -> tuple[Attachment, ...]:
     """Unit "attachments": what becomes of each parentRef of a route, in their order."""
     route: AnyRoute | None = view.get(*key)
     if route is None:
         return ()
-    found = (attach(view, route, reference) for reference in route.spec.parent_refs)
-    return tuple(_without_rivals(view, route, each) if key[0] in RIVALS else each for each in found)
+    found = (attach(options, view, route, reference) for reference in route.spec.parent_refs)
+    return tuple(_without_rivals(view, route, each) if key[0] in RIVALS and not each.in_mesh else each for each in found)
 
 
 def _without_rivals(view: View, route: AnyRoute, attachment: Attachment) -> Attachment:

@@ -21,8 +21,13 @@ from controller.translate.references import Target, refused
 H2C, WS, WSS = "kubernetes.io/h2c", "kubernetes.io/ws", "kubernetes.io/wss"
 """The values of appProtocol that Kubernetes defines (KEP-3726). Any other is as good as none."""
 
-Use = Literal["HTTP", "GRPC", "TCP", "UDP"]
-"""What a route does with a port. A TLSRoute uses it as a TCPRoute does: bytes are relayed as they are."""
+Use = Literal["HTTP", "GRPC", "MESH", "TCP", "UDP"]
+"""What a route does with a port. A TLSRoute uses it as a TCPRoute does: bytes are relayed as they are. MESH: an HTTPRoute on Services."""
+
+Variant = Literal["", "client", "h2c", "udp"]
+
+_HTTP2 = frozenset({"http2", "grpc", "h2c"})
+"""What ports that speak HTTP/2 are called in a mesh, before a hyphen."""
 
 USES: dict[str, Use] = {"HTTPRoute": "HTTP", "GRPCRoute": "GRPC", "TLSRoute": "TCP", "TCPRoute": "TCP", "UDPRoute": "UDP"}
 
@@ -34,13 +39,13 @@ class Destination(NamedTuple):
     """A port of a Service in one of the ways in which it is spoken to, each a Backend of its own.
 
     `variant` is "udp" for a UDP port, and "h2c" for one that a GRPCRoute uses and that does not say itself that it speaks HTTP/2:
-    others may speak HTTP/1.1 to it. All else is "".
+    others may speak HTTP/1.1 to it. "client" for one to which sidecars speak as their callers do. All else is "".
     """
 
     namespace: str
     service: str
     port: int
-    variant: Literal["", "h2c", "udp"] = ""
+    variant: Variant = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Judgement:
     """What routes must know of a destination: what is wrong with it, and what of the Service concerns their rules."""
 
     problem: Problem | None = None
-    variant: Literal["", "h2c", "udp"] = ""
+    variant: Variant = ""
     external: bool = False
     """Whether it is a name or address of its own instead of endpoints (ExternalName)."""
     has_affinity: bool = False
@@ -77,8 +82,22 @@ def judge_destination(key: UseKey, view: View) -> Judgement:
     if use in ("TCP", "UDP"):
         return Judgement(None, "udp" if use == "UDP" else "", external, affinity)
     application: str | None = view.result("application protocol", key[:3])
-    problem = _protocol_problem(view, key, application, port.name or "" if port is not None else "")
-    return Judgement(problem, "h2c" if use == "GRPC" and application != H2C else "", external, affinity)
+    name = port.name or "" if port is not None else ""
+    return Judgement(_protocol_problem(view, key, application, name), _variant(use, name, application, external), external, affinity)
+
+
+def _variant(use: Use, name: str, application: str | None, external: bool) -> Variant:
+    if use == "GRPC":
+        return "h2c" if application != H2C else ""
+    if use != "MESH" or external or application in (H2C, WS, WSS):
+        return ""
+    return "h2c" if speaks_http2(name, application) else "client"
+
+
+def speaks_http2(name: str, application: str | None) -> bool:
+    """Whether a port in a mesh says by its appProtocol, or else its name, that it speaks HTTP/2 and nothing else."""
+    word = (application or name).lower()
+    return word.partition("-")[0] in _HTTP2 and not word.startswith("grpc-web")
 
 
 def service_port(service: Service, number: int, protocol: Literal["TCP", "UDP"]) -> ServicePort | None:
@@ -118,12 +137,17 @@ def target_of(namespace: str, reference: BackendObjectReference) -> Target:
     return Target(reference.kind, reference.namespace or namespace, reference.name, reference.group)
 
 
-def resolve(view: View, route: Key, reference: BackendObjectReference, use: Use) -> tuple[Destination, Judgement] | Problem:
-    """Where a reference leads. The kind is judged first, then the permission, and only then whether the target exists."""
+def resolve(
+    view: View, route: Key, reference: BackendObjectReference, use: Use, in_mesh: bool
+) -> tuple[Destination, Judgement] | Problem:
+    """Where a reference leads. The kind is judged first, then the permission, and only then whether the target exists.
+
+    In a mesh no permission is needed: a route exposes nothing there that its callers could not reach (GEP-1426, "Namespace boundaries").
+    """
     target = target_of(route[1], reference)
     if (target.group, target.kind) != ("", "Service") or reference.port is None:
         return Problem("InvalidKind", f"a backend is a Service of the core group, not a {of_group(target.kind, target.group)}")
-    if (refusal := refused(view, route, target)) is not None:
+    if not in_mesh and (refusal := refused(view, route, target)) is not None:
         return refusal
     judgement: Judgement = view.result("destination", (target.namespace, target.name, reference.port, use))
     if judgement.problem is not None:

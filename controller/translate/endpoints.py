@@ -14,7 +14,7 @@ from controller.api.endpoint_slice import Endpoint as SliceEndpoint
 from controller.api.endpoint_slice import EndpointSlice
 from controller.graph import View
 from controller.store import Key
-from controller.translate.destinations import Destination, backend_key, service_port
+from controller.translate.destinations import Destination, Variant, backend_key, service_port
 from controller.translate.objects import called, source_of
 from controller.translate.options import Options
 from controller.translate.places import leads_back
@@ -23,7 +23,7 @@ from gateway.ir.backend import Endpoint, EndpointSet
 
 Found = tuple[EndpointSlice, Endpoint]
 
-_VARIANTS: dict[str, tuple[Literal["", "h2c", "udp"], ...]] = {"TCP": ("", "h2c"), "UDP": ("udp",)}
+_VARIANTS: dict[str, tuple[Variant, ...]] = {"TCP": ("", "h2c", "client"), "UDP": ("udp",)}
 """The ways in which a port can be spoken to, by its transport."""
 
 
@@ -50,7 +50,7 @@ def translate_endpoints(options: Options, key: Key, view: View) -> Emission | No
 
 
 def referred(view: View, service: Service) -> tuple[Destination, ...]:
-    """The ports of a Service that attached routes refer to, in each way in which they do."""
+    """The ports of a Service that attached routes, or sidecars without them, refer to, in each way in which they do."""
     ways = [
         Destination(service.namespace, service.name, port.port, variant)
         for port in service.spec.ports

@@ -8,6 +8,7 @@ Tidegate's own ports (15000 to 15099) are never bound for a user: such a listene
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 OWN_PORTS = range(15000, 15100)
 """Ports of Tidegate itself: administration, capture, the configuration stream, health (design.md section 2)."""
@@ -16,6 +17,8 @@ SHIFT = 10_000
 """How far from the user's port a listener on one of our own ports is bound, in a cluster at least."""
 
 HIGHEST_PORT = 65_535
+
+Outbound = Literal["AllowAny", "RegistryOnly"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,12 @@ class Options:
     """Policies of Istio's kinds in it hold for all namespaces."""
     cluster: bool = False
     """Whether each Gateway has Pods of its own: use IN_CLUSTER."""
+    mesh: bool = False
+    """Whether Pods with a sidecar, routes on Services and what else makes a mesh is translated; in a cluster alone."""
+    trust_domain: str = "cluster.local"
+    """Of the identities of workloads."""
+    outbound: Outbound = "AllowAny"
+    """Whether sidecars let pass what goes to a destination that the cluster does not know."""
 
     def bind_port(self, port: int) -> int:
         """The port at which a listener on `port` is bound, unless it is moved in a cluster. Above 65535 where no such port exists."""

@@ -21,7 +21,8 @@ def translate_route(key: Key, view: View) -> RouteEmission | None:
         return None
     parents: tuple[Attachment, ...] = view.result("attachments", key)
     bindings = tuple({binding.listener: binding for parent in parents for binding in parent.bindings}.values())
-    verdicts = read_rules(view, route, bindings)
+    attached_to = [parent for parent in parents if parent.bindings]
+    verdicts = read_rules(view, route, bindings, in_mesh=bool(attached_to) and all(parent.in_mesh for parent in attached_to))
     accepted, partial = _accepted(verdicts)
     attached = bindings if accepted is None else ()
     served = [verdict for verdict in verdicts if verdict.dropped is None] if attached else []
@@ -32,7 +33,12 @@ def translate_route(key: Key, view: View) -> RouteEmission | None:
     resolved = combined(_of_rule(index, problem) for index, verdict in enumerate(verdicts) for problem in verdict.unresolved)
     generation = route.metadata.generation
     ours = tuple(
-        ParentStatus(parent.parent, _conditions(generation, parent.problem or accepted, resolved, partial), "/".join(parent.gateway[1:]))
+        ParentStatus(
+            parent.parent,
+            _conditions(generation, parent.problem or accepted, resolved, partial),
+            "/".join(parent.gateway[1:]),
+            parent.in_mesh,
+        )
         for parent in parents
         if not parent.foreign
     )
@@ -43,7 +49,7 @@ def translate_route(key: Key, view: View) -> RouteEmission | None:
         ignored=tuple(_ignored(route, parents)),
         bindings=attached,
         destinations=tuple(destination for destination, external in destinations.items() if not external),
-        services=tuple((parent.gateway, service) for parent in parents if parent.bindings for service in services),
+        services=tuple((parent.gateway, service) for parent in attached_to for service in services),
     )
 
 

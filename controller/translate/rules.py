@@ -23,12 +23,12 @@ from controller.translate.verdicts import References, RuleVerdict
 from gateway.ir.rule import BackendRef, Binding, HttpRule, Retry, Timeouts
 
 
-def read_rules(view: View, route: AnyRoute, bindings: tuple[Binding, ...]) -> tuple[RuleVerdict, ...]:
-    """All rules of a route of any kind; `bindings` are where it is attached."""
+def read_rules(view: View, route: AnyRoute, bindings: tuple[Binding, ...], in_mesh: bool) -> tuple[RuleVerdict, ...]:
+    """All rules of a route of any kind; `bindings` are where it is attached, `in_mesh` whether that is to Services alone."""
     if isinstance(route, HTTPRoute | GRPCRoute):
         rules: Sequence[HTTPRouteRule | GRPCRouteRule] = route.spec.rules
-        return tuple(_RuleReading(view, route).read(rule, index, bindings) for index, rule in enumerate(rules))
-    return read_stream_rules(view, route, bindings)
+        return tuple(_RuleReading(view, route, in_mesh).read(rule, index, bindings) for index, rule in enumerate(rules))
+    return read_stream_rules(view, route, bindings, in_mesh)
 
 
 class _RuleReading:
@@ -36,10 +36,10 @@ class _RuleReading:
 
     __slots__ = ("_findings", "_references", "_route")
 
-    def __init__(self, view: View, route: HTTPRoute | GRPCRoute) -> None:
+    def __init__(self, view: View, route: HTTPRoute | GRPCRoute, in_mesh: bool) -> None:
         self._route = route
         self._findings = FilterFindings()
-        self._references = References(view, route.key)
+        self._references = References(view, route.key, in_mesh)
 
     def read(self, rule: HTTPRouteRule | GRPCRouteRule, index: int, bindings: tuple[Binding, ...]) -> RuleVerdict:
         route = self._route

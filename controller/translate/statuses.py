@@ -49,6 +49,10 @@ class GatewayClassStatus(msgspec.Struct, frozen=True):
     supported_features: tuple[str, ...] = ()
 
 
+class MeshStatus(GatewayClassStatus, frozen=True):
+    """MeshStatus, which has the same fields."""
+
+
 class ListenerStatus(msgspec.Struct, frozen=True):
     """ListenerStatus, of a ListenerSet ListenerEntryStatus. `key` is that of the Listener resource, "" where it is not served."""
 
@@ -99,6 +103,8 @@ class ParentStatus(msgspec.Struct, frozen=True):
     parent: ObjectRef
     conditions: tuple[Condition, ...]
     gateway: str = ""
+    in_mesh: bool = False
+    """Whether it is we as the controller of the mesh who say so."""
 
 
 class RouteStatus(msgspec.Struct, frozen=True):

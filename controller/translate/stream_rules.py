@@ -14,13 +14,13 @@ StreamRoute = TLSRoute | TCPRoute | UDPRoute
 _RESOURCES: dict[str, type[TlsRule] | type[TcpRule] | type[UdpRule]] = {"TLSRoute": TlsRule, "TCPRoute": TcpRule, "UDPRoute": UdpRule}
 
 
-def read_stream_rules(view: View, route: StreamRoute, bindings: tuple[Binding, ...]) -> tuple[RuleVerdict, ...]:
-    """All rules of a route; `bindings` are where it is attached."""
-    return tuple(_read(view, route, rule, index, bindings) for index, rule in enumerate(route.spec.rules))
+def read_stream_rules(view: View, route: StreamRoute, bindings: tuple[Binding, ...], in_mesh: bool) -> tuple[RuleVerdict, ...]:
+    """All rules of a route; `bindings` are where it is attached, `in_mesh` whether that is to Services alone."""
+    return tuple(_read(References(view, route.key, in_mesh), route, rule, index, bindings) for index, rule in enumerate(route.spec.rules))
 
 
-def _read(view: View, route: StreamRoute, rule: StreamRouteRule, index: int, bindings: tuple[Binding, ...]) -> RuleVerdict:
-    references, unresolved = References(view, route.key), list[Problem]()
+def _read(references: References, route: StreamRoute, rule: StreamRouteRule, index: int, bindings: tuple[Binding, ...]) -> RuleVerdict:
+    unresolved = list[Problem]()
     resource = _RESOURCES[route.kind](
         "/".join((*route.key, str(index))),
         source_of(route),

@@ -28,6 +28,7 @@ from controller.translate.gateways import translate_gateway, translate_gateway_s
 from controller.translate.listener_policies import translate_listener_policy
 from controller.translate.listener_sets import translate_listener_set, translate_listener_set_status
 from controller.translate.mesh.authorization_policies import translate_authorization_policy
+from controller.translate.mesh.units import MESH_INDEXES, MESH_LISTINGS, MESH_TALLIES, units_of_mesh
 from controller.translate.names import deployed_name
 from controller.translate.namespaces import namespace_labels
 from controller.translate.options import Options
@@ -51,10 +52,10 @@ from controller.translate.tls import emit_certificate, emit_trust_bundle, read_a
 def units(options: Options) -> tuple[Unit, ...]:
     """All units."""
     placed = _units_of_pods(options) if options.cluster else _units_of_places(options)
-    return (*_units_of_gateways(options), *placed, *_units_of_routes(options))
+    return (*_units_of_gateways(options), *placed, *_units_of_routes(options), *units_of_mesh(options))
 
 
-def indexes() -> dict[str, Index]:
+def indexes(options: Options) -> dict[str, Index]:
     """What objects are found by, besides their keys."""
 
     def sets_of_gateway(obj: Any) -> Iterable[Hashable]:
@@ -82,6 +83,7 @@ def indexes() -> dict[str, Index]:
         "namespace of grant": namespace_of_grant,
         "target of policy": target_of_policy,
         "slices of service": slices_of_service,
+        **(MESH_INDEXES if options.mesh else {}),
     }
 
 
@@ -93,6 +95,7 @@ def listings(options: Options) -> dict[str, Listing]:
         "encrypted listeners": encrypted,
         "ports of HTTPS": ports_of_https,
         "hosts of route": hosts_of_route,
+        **(MESH_LISTINGS if options.mesh else {}),
     }
 
 
@@ -141,7 +144,7 @@ def _units_of_routes(options: Options) -> tuple[Unit, ...]:
         Unit("grant", granted_names),
         Unit("namespace labels", namespace_labels),
         Unit("first of block", first_of_block),
-        Unit("attachments", translate_attachments),
+        Unit("attachments", partial(translate_attachments, options)),
         Unit("attached", is_attached),
         Unit("destination", judge_destination),
         Unit("application protocol", application_protocol),
@@ -156,9 +159,10 @@ def _units_of_routes(options: Options) -> tuple[Unit, ...]:
     )
 
 
-def tallies() -> tuple[Tally, ...]:
-    """What is counted over routes."""
+def tallies(options: Options) -> tuple[Tally, ...]:
+    """What is counted over routes, and in a mesh over Services."""
     return (
+        *(MESH_TALLIES if options.mesh else ()),
         Tally("attached routes", "route", lambda emission: (binding.listener for binding in emission.bindings)),
         Tally("references", "route", lambda emission: emission.destinations),
         Tally("routes of gateway to service", "route", lambda emission: emission.services),

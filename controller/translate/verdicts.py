@@ -49,20 +49,22 @@ class RuleVerdict:
 
 
 class References:
-    """Resolves the references of one rule and collects where they lead."""
+    """Resolves the references of one rule and collects where they lead. `in_mesh`: the route is attached to Services alone."""
 
-    __slots__ = ("_affine", "_destinations", "_route", "_services", "_view")
+    __slots__ = ("_affine", "_destinations", "_in_mesh", "_route", "_services", "_view")
 
-    def __init__(self, view: View, route: Key) -> None:
+    def __init__(self, view: View, route: Key, in_mesh: bool) -> None:
         self._view = view
         self._route = route
+        self._in_mesh = in_mesh
         self._destinations: dict[Destination, bool] = {}
         self._services: dict[tuple[str, str], None] = {}
         self._affine: set[str] = set()
 
     def resolve(self, reference: BackendObjectReference, use: Use | None = None) -> str | Problem:
         """The key of the Backend, or why there is none. `use` is that of the route unless it is given."""
-        found = resolve(self._view, self._route, reference, use or USES[self._route[0]])
+        use = use or USES[self._route[0]]
+        found = resolve(self._view, self._route, reference, "MESH" if self._in_mesh and use == "HTTP" else use, self._in_mesh)
         if isinstance(found, Problem) and found.reason in ("InvalidKind", "RefNotPermitted"):
             return found
         self._services[reference.namespace or self._route[1], reference.name] = None

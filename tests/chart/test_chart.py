@@ -11,6 +11,7 @@ import yaml
 
 from controller.definitions.custom_resources import ISTIO, definitions
 from controller.deploy.manifests import plan
+from controller.translate.classes import MESH_CONTROLLER_NAME
 from controller.translate.names import own_labels
 from tests.chart.helm import CHART, KUBERNETES, helm, needs_helm, objects, of_kind
 from tests.controller.deploy.gateways import SETTINGS, infrastructure
@@ -157,6 +158,8 @@ def test_the_controller_is_told_what_it_deploys() -> None:
         "--service=tidegate-controller.tidegate-system.svc",
         "--trust-domain=cluster.local",
         "--root-namespace=istio-system",
+        "--mesh",
+        "--mesh-outbound=AllowAny",
     ]
 
 
@@ -166,6 +169,15 @@ def test_the_class_is_ours() -> None:
     (found,) = of_kind(objects(), "GatewayClass")
     assert (found["metadata"]["name"], found["spec"]) == ("tidegate", {"controllerName": "tidegate.dev/gateway-controller"})
     assert of_kind(objects("--set", "gatewayClass.create=false"), "GatewayClass") == []
+
+
+@needs_helm
+def test_the_mesh_is_an_object_where_the_cluster_knows_such() -> None:
+    """XMesh is experimental: an object of it is made only where its definition is, and not without a mesh."""
+    known = ("--api-versions", "gateway.networking.x-k8s.io/v1alpha1/XMesh")
+    (found,) = of_kind(objects(*known), "XMesh")
+    assert found["spec"] == {"controllerName": MESH_CONTROLLER_NAME}
+    assert of_kind(objects(), "XMesh") == of_kind(objects(*known, "--set", "mesh.enabled=false"), "XMesh") == []
 
 
 @needs_helm

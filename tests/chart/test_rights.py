@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.api.kinds import VERSIONS
+from controller.api.kinds import MESH_ALONE, VERSIONS
 from controller.deploy.objects import DEPLOYED
 from controller.sources.kube.resources import RESOURCES
 from tests.chart.helm import NAMESPACE, needs_helm, objects, of_kind
@@ -21,9 +21,9 @@ Right = tuple[str, str, str]
 READ = ("get", "list", "watch")
 WITH_STATUS = (
     "Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "BackendTLSPolicy", "XBackendTrafficPolicy",
-    "ListenerPolicy", "BackendPolicy", "AuthorizationPolicy",
+    "ListenerPolicy", "BackendPolicy", "AuthorizationPolicy", "PeerAuthentication",
 )  # fmt: skip
-WIDE = frozenset({"GatewayClass", "Namespace"})
+WIDE = frozenset({"GatewayClass", "Namespace", "XMesh"})
 
 
 def rights_of(rules: list[dict[str, Any]]) -> Iterator[Right]:
@@ -61,7 +61,7 @@ def of_a_namespace() -> set[Right]:
 def of_the_cluster() -> set[Right]:
     """What belongs to no namespace."""
     read = {(title(kind), verb, "") for kind in WIDE for verb in READ}
-    status = {(title("GatewayClass", "status"), verb, "") for verb in ("patch", "update")}
+    status = {(title(kind, "status"), verb, "") for kind in ("GatewayClass", "XMesh") for verb in ("patch", "update")}
     return read | status | {(title("TokenReview"), "create", "")}
 
 
@@ -81,7 +81,7 @@ def test_rights_everywhere_are_those_that_are_used() -> None:
 
 
 def test_namespaced_rights_end_at_the_namespaces() -> None:
-    """With watchNamespaces only GatewayClasses, Namespaces and TokenReviews are of the whole cluster."""
+    """With watchNamespaces only GatewayClasses, XMeshes, Namespaces and TokenReviews are of the whole cluster."""
     assert granted("namespaced") == {
         ("ClusterRole", ""): of_the_cluster(),
         ("Role", NAMESPACE): OWN,
@@ -97,7 +97,9 @@ def test_nothing_opens_more_than_it_says(mode: str) -> None:
         for resource, verb, name in rights:
             assert "*" not in f"{resource}{verb}{name}"
             assert verb not in {"escalate", "bind", "impersonate", "deletecollection"}
-            assert not resource.startswith(("pods", "nodes", "roles", "clusterroles", "serviceaccounts/token"))
+            assert not resource.startswith(("pods/", "nodes", "roles", "clusterroles", "serviceaccounts/token"))
+            if resource == "pods":
+                assert verb in READ
             if resource == "secrets":
                 assert verb in READ or (verb, name) in {("create", ""), ("update", "tidegate-ca")}
 
@@ -117,3 +119,10 @@ def test_every_role_is_bound_to_the_controller_alone(mode: str) -> None:
     assert {(each["roleRef"]["kind"], each["roleRef"]["name"], each["metadata"].get("namespace")) for each in bindings} == roles
     for each in bindings:
         assert each["subjects"] == [{"kind": "ServiceAccount", "name": "tidegate-controller", "namespace": NAMESPACE}]
+
+
+def test_without_a_mesh_pods_are_not_read() -> None:
+    """With mesh.enabled off nothing is granted that only a mesh needs."""
+    found = objects("--set", "mesh.enabled=false")
+    rights = {right for role in of_kind(found, "ClusterRole") for right in rights_of(role["rules"])}
+    assert not {resource for resource, _, _ in rights} & {title(kind) for kind in MESH_ALONE}

@@ -21,8 +21,9 @@ from gateway.ir.value import Identity
 from tests.controller.translate.histories import Step, histories
 
 CLUSTER = replace(IN_CLUSTER, class_names=("tidegate",))
+MESH = replace(CLUSTER, mesh=True, root_namespace="two")
 STANDALONE = (Options(), Options(port_offset=8000), Options(bind_address="0.0.0.0", admin=("127.0.0.1", 81)))
-OPTIONS = st.sampled_from((*STANDALONE, CLUSTER, CLUSTER))
+OPTIONS = st.sampled_from((*STANDALONE, CLUSTER, MESH, MESH, replace(MESH, outbound="RegistryOnly")))
 
 
 class Follower:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from controller.api.kinds import MESH_ALONE
 from controller.change_times import ChangeTimes
 from controller.deploy.deployer import Deployer, Reach
 from controller.deploy.drift import Drift
@@ -51,7 +52,8 @@ class Controller:
     def __init__(self, options: ControllerOptions, client: Client, message: Callable[[str], None]) -> None:
         self._options = options
         self._message = message
-        self._source = KubeSource(client, namespaces=options.watch_namespaces, observer=message)
+        unread = frozenset[str]() if options.mesh else MESH_ALONE
+        self._source = KubeSource(client, namespaces=options.watch_namespaces, without=unread, observer=message)
         self._translator = Translator(options.translation())
         self.served = Publishers(message, self._moved)
         self.times = ChangeTimes()

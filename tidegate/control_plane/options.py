@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from controller.deploy.settings import Settings
-from controller.translate.options import IN_CLUSTER, Options
+from controller.translate.options import IN_CLUSTER, Options, Outbound
 from gateway.net.sockets import readable
 from tidegate.binding import Place
 
@@ -38,6 +38,10 @@ class ControllerOptions:
     image_pull_policy: PullPolicy = "IfNotPresent"
     trust_domain: str = "cluster.local"
     root_namespace: str = "istio-system"
+    mesh: bool = False
+    """Whether sidecars are served."""
+    mesh_outbound: Outbound = "AllowAny"
+    """What they do with what goes to a destination that the cluster does not know."""
     drain_delay: int = 5
     """Seconds, of the proxies."""
     drain_timeout: int = 30
@@ -65,7 +69,13 @@ class ControllerOptions:
 
     def translation(self) -> Options:
         """What translation takes of them."""
-        return replace(IN_CLUSTER, root_namespace=self.root_namespace)
+        return replace(
+            IN_CLUSTER,
+            root_namespace=self.root_namespace,
+            mesh=self.mesh,
+            trust_domain=self.trust_domain,
+            outbound=self.mesh_outbound,
+        )
 
     def complaints(self) -> tuple[str, ...]:
         """What is wrong, each with the option and the remedy."""

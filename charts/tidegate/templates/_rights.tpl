@@ -10,10 +10,10 @@
   resources: [gatewayparameters, listenerpolicies, backendpolicies]
   verbs: [get, list, watch]
 - apiGroups: [security.istio.io]
-  resources: [authorizationpolicies]
+  resources: [authorizationpolicies{{ if .Values.mesh.enabled }}, peerauthentications{{ end }}]
   verbs: [get, list, watch]
 - apiGroups: [""]
-  resources: [services, configmaps, secrets]
+  resources: [services, configmaps, secrets{{ if .Values.mesh.enabled }}, pods{{ end }}]
   verbs: [get, list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
@@ -40,7 +40,7 @@
   resources: [listenerpolicies/status, backendpolicies/status]
   verbs: [patch, update]
 - apiGroups: [security.istio.io]
-  resources: [authorizationpolicies/status]
+  resources: [authorizationpolicies/status{{ if .Values.mesh.enabled }}, peerauthentications/status{{ end }}]
   verbs: [patch, update]
 {{- end }}
 
@@ -66,7 +66,7 @@
   verbs: [update]
 {{- end }}
 
-{{/* What belongs to no namespace: classes, the labels of Namespaces, and whether a proxy is who it says. */}}
+{{/* What belongs to no namespace: classes, meshes, the labels of Namespaces, and whether a proxy is who it says. */}}
 {{- define "tidegate.rights.cluster" -}}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gatewayclasses]
@@ -74,6 +74,14 @@
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gatewayclasses/status]
   verbs: [patch, update]
+{{- if .Values.mesh.enabled }}
+- apiGroups: [gateway.networking.x-k8s.io]
+  resources: [xmeshes]
+  verbs: [get, list, watch]
+- apiGroups: [gateway.networking.x-k8s.io]
+  resources: [xmeshes/status]
+  verbs: [patch, update]
+{{- end }}
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get, list, watch]

@@ -30,28 +30,30 @@ def chosen(kind: str, served: Served) -> Resource | None:
     return None
 
 
-def to_ask() -> tuple[tuple[str, str], ...]:
-    """The groups and versions to ask for."""
-    resources = (read_as(kind, version) for kind, versions in VERSIONS.items() if kind not in _ALWAYS for version in versions)
+def to_ask(without: frozenset[str] = frozenset()) -> tuple[tuple[str, str], ...]:
+    """The groups and versions to ask for, but for those of some kinds alone."""
+    asked = ((kind, versions) for kind, versions in VERSIONS.items() if kind not in _ALWAYS | without)
+    resources = (read_as(kind, version) for kind, versions in asked for version in versions)
     return tuple(dict.fromkeys((resource.group, resource.version) for resource in resources))
 
 
 @dataclass(slots=True)
 class Discovery:
-    """What is known of the cluster. `resources` holds the kinds that are served."""
+    """What is known of the cluster. `resources` holds the kinds that are served, of those that are read: all but `without`."""
 
+    without: frozenset[str] = frozenset()
     resources: dict[str, Resource] = field(default_factory=dict)
     _missed: dict[str, int] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
     async def ask(self, client: Client) -> None:
         """Asks for everything, and only then believes any of it. Raises ApiError."""
-        served = {(group, version): await client.served(group, version) for group, version in to_ask()}
+        served = {(group, version): await client.served(group, version) for group, version in to_ask(self.without)}
         self.note(served)
 
     def note(self, served: Served) -> None:
         """Takes an answer."""
-        for kind in VERSIONS:
+        for kind in VERSIONS.keys() - self.without:
             resource = chosen(kind, served)
             if resource is not None:
                 self.resources[kind] = resource
@@ -64,7 +66,7 @@ class Discovery:
 
     def untold(self) -> str:
         """What to say of kinds that are not served and were not told yet, "" for nothing."""
-        missing = [kind for kind in VERSIONS if kind not in self.resources and kind not in self._told]
+        missing = [kind for kind in VERSIONS if kind not in self.resources and kind not in self._told | self.without]
         self._told.update(missing)
         if not missing:
             return ""

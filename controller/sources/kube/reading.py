@@ -21,12 +21,20 @@ AUTHORITIES: Final = "ca.crt"
 _KUBERNETES = frozenset(("", "discovery.k8s.io"))
 """Groups whose unknown fields are ignored."""
 
+_OF_POD: Final = {
+    "metadata": frozenset(("name", "namespace", "labels", "ownerReferences", "uid", "creationTimestamp")),
+    "spec": frozenset(("serviceAccountName", "hostNetwork")),
+    "status": frozenset(("phase", "podIP", "podIPs")),
+}
+"""The fields of a Pod that are read, besides its containers' names and ports (controller.api.pod)."""
+
 _MOST_COMPLAINTS = 3
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def reduced(resource: Resource, raw: dict[str, Any]) -> dict[str, Any] | None:
-    """The part of an object that can matter to us; None when nothing of it does (a ConfigMap without CA certificates).
+    """The part of an object that can matter to us; None when nothing of it does (a ConfigMap without CA certificates). Of Pods, of
+    which there are many, that is little.
 
     Without status (but where the model reads it), resourceVersion, managedFields, and the copy of itself that kubectl leaves.
     Items of lists do not name their kind, so it is written here. `raw` is left as it is.
@@ -38,6 +46,8 @@ def reduced(resource: Resource, raw: dict[str, Any]) -> dict[str, Any] | None:
     found["metadata"] = metadata
     if "status" not in _model(resource).model_fields:
         found.pop("status", None)
+    if resource.kind == "Pod":
+        return _of_pod(found)
     if resource.kind != "ConfigMap":
         return found
     for part in ("data", "binaryData"):
@@ -45,6 +55,21 @@ def reduced(resource: Resource, raw: dict[str, Any]) -> dict[str, Any] | None:
         if AUTHORITIES in entries:
             found[part] = {AUTHORITIES: entries[AUTHORITIES]}
     return found if "data" in found or "binaryData" in found else None
+
+
+def _of_pod(pod: dict[str, Any]) -> dict[str, Any]:
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    containers = {
+        part: [{name: each[name] for name in ("name", "ports", "restartPolicy") if name in each} for each in spec[part] or ()]
+        for part in ("containers", "initContainers")
+        if part in spec
+    }
+    metadata = {name: value for name, value in pod["metadata"].items() if name in _OF_POD["metadata"]}
+    return pod | {
+        "metadata": metadata,
+        "spec": {name: value for name, value in spec.items() if name in _OF_POD["spec"]} | containers,
+        "status": {name: value for name, value in status.items() if name in _OF_POD["status"]},
+    }
 
 
 def read(resource: Resource, found: dict[str, Any]) -> Object | str:

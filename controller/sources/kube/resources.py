@@ -39,7 +39,7 @@ class Resource(NamedTuple):
         return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
-_IRREGULAR = {"GatewayClass": "gatewayclasses", "GatewayParameters": "gatewayparameters"}
+_IRREGULAR = {"GatewayClass": "gatewayclasses", "GatewayParameters": "gatewayparameters", "XMesh": "xmeshes"}
 
 
 def plural_of(kind: str) -> str:

@@ -17,7 +17,7 @@ from controller.sources.kube.changes import Refusal, Waiting
 from controller.sources.kube.reading import read, reduced
 from controller.sources.kube.resources import Resource
 
-_WITHOUT_STATUS = frozenset(("ReferenceGrant", "Service", "EndpointSlice", "Secret", "ConfigMap", "Namespace"))
+_WITHOUT_STATUS = frozenset(("ReferenceGrant", "Service", "EndpointSlice", "Secret", "ConfigMap", "Namespace", "Pod"))
 """Kinds whose status nobody here writes."""
 
 

@@ -1,8 +1,8 @@
 """The objects of a cluster as changes: lists and watches every kind of `controller.api.kinds` that the cluster serves.
 
-Secrets are read of type kubernetes.io/tls alone; nothing of another ever reaches this process. Of ConfigMaps stays the entry ca.crt, and
-of those without it nothing. Given namespaces, objects of other namespaces are never asked for; GatewayClasses and Namespaces
-are read of the whole cluster, and where that is not permitted the rest goes on without them.
+Kinds of which nobody here has a use are left out. Secrets are read of type kubernetes.io/tls alone; nothing of another ever reaches this
+process. Of ConfigMaps stays the entry ca.crt, and of those without it nothing. Given namespaces, objects of other namespaces are never
+asked for; GatewayClasses and Namespaces are read of the whole cluster, and where that is not permitted the rest goes on without them.
 """
 
 import asyncio
@@ -43,12 +43,15 @@ class Reading:
 class KubeSource:
     """The objects of a cluster, or of some namespaces of it. One reader at a time: `changes` is iterated by one task."""
 
-    def __init__(self, client: Client, *, namespaces: tuple[str, ...] = (), observer: Observer) -> None:
+    def __init__(
+        self, client: Client, *, namespaces: tuple[str, ...] = (), without: frozenset[str] = frozenset(), observer: Observer
+    ) -> None:
+        """`without` are kinds that are not read."""
         self._client = client
         self._namespaces = tuple(dict.fromkeys(namespaces))
         self._observer = observer
         self._waiting = Waiting()
-        self._discovery = Discovery()
+        self._discovery = Discovery(without)
         self._is_discovered = False
         self._shelves: dict[tuple[str, str], Shelf] = {}
         self._reflectors: dict[tuple[str, str], Reflector[Shelf]] = {}

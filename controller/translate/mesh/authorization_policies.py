@@ -1,4 +1,4 @@
-"""AuthorizationPolicy: its rules as a resource for the Gateways that it holds for, and its status.
+"""AuthorizationPolicy: its rules as a resource for the Gateways and workloads that it holds for, and its status.
 
 Whatever is not supported or not understood makes the policy allow less than it says, never more, and stands in its condition Accepted.
 """
@@ -11,8 +11,9 @@ from controller.api.authorization_policy import AuthorizationPolicy
 from controller.graph import View
 from controller.store import Key
 from controller.translate.conditions import Problem, combined, met
+from controller.translate.mesh.problems import UNSUPPORTED
 from controller.translate.mesh.reading import Reading
-from controller.translate.mesh.selection import UNSUPPORTED, select
+from controller.translate.mesh.selection import select
 from controller.translate.objects import source_of
 from controller.translate.options import Options
 from controller.translate.statuses import Emission, SelectingStatus
@@ -45,7 +46,8 @@ def translate_authorization_policy(options: Options, key: Key, view: View) -> Em
     if problem is not None:
         problem = Problem(problem.reason, effect + problem.message)
     action: Action = "AUDIT" if policy.metadata.annotations.get(_DRY_RUN, "").lower() == "true" else _action(spec.action)
-    resource = AuthorizationResource("/".join(key[1:]), source_of(policy), selection.gateways, action, () if uncertain else rules)
+    kept = () if uncertain else rules
+    resource = AuthorizationResource("/".join(key[1:]), source_of(policy), selection.gateways, action, kept, selection.labels)
     accepted = met("Accepted", policy.metadata.generation, problem)
     status = SelectingStatus(key, policy.metadata.generation, (accepted,), selection.gateways)
     ignored = ((key, selection.foreign),) if selection.foreign else ()

@@ -14,7 +14,7 @@ from typing import Final, TypeVar, get_args
 from controller.api.authorization_policy import Operation, Rule, Source, When
 from controller.api.istio import OpenModel
 from controller.translate.conditions import Problem
-from controller.translate.mesh.selection import INVALID, UNSUPPORTED
+from controller.translate.mesh.problems import INVALID, UNSUPPORTED
 from gateway.ir.policy import Attribute, AttributeMatch, AuthorizationRule, OperationMatch, SourceMatch
 
 Read = TypeVar("Read", str, int)

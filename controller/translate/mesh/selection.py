@@ -1,40 +1,42 @@
 """Whom a policy of Istio's kinds holds for (istio.io/latest/docs/reference/config/security: "Scope and target").
 
 A reference names a Gateway of the policy's namespace. A selector, or neither, means all Gateways of the namespace whose Pods have these
-labels, in the root namespace those of all namespaces. From files nothing runs in Pods, and Gateways have the labels that their Pods would
-have.
+labels, in the root namespace those of all namespaces. Of the mesh it means all workloads there; which of them have the labels, their
+sidecars know. From files nothing runs in Pods, and Gateways have the labels that their Pods would have.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from controller.api.gateway import Gateway
 from controller.api.istio import PolicyTargetReference, SelectingSpec
 from controller.api.references import GATEWAY_GROUP
 from controller.graph import View
 from controller.translate.conditions import Problem
+from controller.translate.mesh.namespaces import ALL
+from controller.translate.mesh.problems import INVALID, UNSUPPORTED
 from controller.translate.names import own_labels
 from controller.translate.objects import called, of_group
 from controller.translate.options import Options
 from controller.translate.parents import Parent
-
-UNSUPPORTED: Final = "Unsupported"
-INVALID: Final = "Invalid"
+from gateway.ir.workload import mesh_scope
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The Gateways that a policy holds for, by key of their resources, and what is wrong with how it says so.
+    """The Gateways that a policy holds for, and the namespaces of the mesh, by key of their resources, and what is wrong with how it
+    says so.
 
-    `uncertain`: it may be meant for less than these. `foreign` says what else it is for, "" for nothing.
+    `uncertain`: it may be meant for less than these. `foreign` says what else it is for, "" for nothing. `labels` are those that
+    workloads of the mesh must have.
     """
 
     gateways: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
     uncertain: bool = False
     foreign: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 def select(options: Options, view: View, namespace: str, spec: SelectingSpec) -> Selection:
@@ -44,6 +46,7 @@ def select(options: Options, view: View, namespace: str, spec: SelectingSpec) ->
     uncertain = bool(problems)
     found: dict[str, None] = {}
     foreign: list[str] = []
+    labels: tuple[tuple[str, str], ...] = ()
     if references and spec.selector is not None:
         problems.append(Problem(INVALID, "spec.selector: stands beside a reference; keep one of them"))
         uncertain = True
@@ -62,9 +65,21 @@ def select(options: Options, view: View, namespace: str, spec: SelectingSpec) ->
         problems += [Problem(UNSUPPORTED, f"spec.selector.{name}: is not known") for name in unknown]
         uncertain = uncertain or bool(unknown)
         found |= dict.fromkeys(_selected(options, view, namespace, spec))
+        in_mesh = _in_mesh(options, view, namespace)
+        found |= dict.fromkeys(in_mesh)
         if not found:
             foreign.append("it selects no Gateway of ours")
-    return Selection(tuple(sorted(found)), tuple(problems), uncertain, "; ".join(foreign))
+        if in_mesh and spec.selector is not None:
+            labels = tuple(sorted(spec.selector.match_labels.items()))
+    return Selection(tuple(sorted(found)), tuple(problems), uncertain, "; ".join(foreign), labels)
+
+
+def _in_mesh(options: Options, view: View, namespace: str) -> list[str]:
+    """The namespaces of the mesh in which a policy of this namespace may select workloads."""
+    if not options.mesh:
+        return []
+    found: tuple[str, ...] = view.select("mesh namespaces", ALL if namespace == options.root_namespace else namespace)
+    return [mesh_scope(name) for name in found]
 
 
 def _target(view: View, namespace: str, reference: PolicyTargetReference) -> tuple[str, str] | Problem:

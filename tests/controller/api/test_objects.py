@@ -110,11 +110,14 @@ def test_every_kind_has_a_model_in_each_version() -> None:
         "BackendPolicy",
         "GatewayParameters",
         "AuthorizationPolicy",
+        "PeerAuthentication",
+        "XMesh",
         "Service",
         "EndpointSlice",
         "Secret",
         "ConfigMap",
         "Namespace",
+        "Pod",
     }
     for kind, versions in VERSIONS.items():
         for version in versions:

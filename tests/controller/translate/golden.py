@@ -1,7 +1,8 @@
 """Golden tests of translation: objects in YAML in, resources and statuses in YAML out.
 
 The input stands on the objects of base.yaml; the output shows only what differs from what base.yaml gives alone. A document
-`options: {...}` sets Options, `options: cluster` takes those of a cluster, for base.yaml too. For brevity apiVersion may be left out,
+`options: {...}` sets Options, `options: cluster` takes those of a cluster, for base.yaml too, `options: mesh` and `options: registry`
+those of a cluster with a mesh, in which sidecars let anything pass or not. For brevity apiVersion may be left out,
 and "@name" stands for a file in certificates/, where ca.crt issued server.crt and client.crt (ECDSA P-256, valid until 2046).
 Conditions that are True for their own reason are `true`, others "status reason: message".
 """
@@ -44,6 +45,12 @@ FOLDER = Path(__file__).parent
 GOLDENS = FOLDER / "goldens"
 BASE = FOLDER / "base.yaml"
 
+CLUSTERS = {
+    "cluster": IN_CLUSTER,
+    "mesh": dataclasses.replace(IN_CLUSTER, mesh=True),
+    "registry": dataclasses.replace(IN_CLUSTER, mesh=True, outbound="RegistryOnly"),
+}
+
 IN_THE_KEY = frozenset({"kind", "key", "source", "route", "index", "gateway", "name"})
 """Fields of a resource that its key says as well. Only rules have a name that it does not."""
 
@@ -54,8 +61,8 @@ def read(text: str) -> tuple[Options, list[Object]]:
     for document in yaml.safe_load_all(text):
         if document is None:
             continue
-        if document.get("options") == "cluster":
-            options = IN_CLUSTER
+        if isinstance(named := document.get("options"), str):
+            options = CLUSTERS[named]
         elif "options" in document:
             given = {name: tuple(value) if isinstance(value, list) else value for name, value in document["options"].items()}
             options = msgspec.convert(given | {"class_names": given.get("class_names", options.class_names)}, Options)

@@ -23,7 +23,9 @@ LISTENER_PORTS = st.sampled_from((80, 81, 80, 81, 15001, 25001))
 HOSTNAMES = st.sampled_from(("x.test", "*.test", "*.y.test", "z.y.test"))
 APPLICATIONS = st.sampled_from(("kubernetes.io/h2c", "kubernetes.io/wss", "http"))
 TRANSPORTS = st.sampled_from(("TCP", "UDP"))
-PORT_NAMES = st.sampled_from(("http", "more"))
+PORT_NAMES = st.sampled_from(("http", "more", "tcp"))
+SIDECAR = {"tidegate.dev/mesh": "sidecar"}
+MODES = st.sampled_from(("UNSET", "DISABLE", "STRICT"))
 AGES = st.sampled_from((None, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"))
 PAIRS = st.sampled_from((("@server.crt", "@server.key"), ("@server.crt", "@client.key"), ("@client.crt", "@client.key"), ("none", "none")))
 
@@ -73,6 +75,9 @@ grpc_rule = some(
 )  # fmt: skip
 stream_rule = always(backendRefs=few(backend, least=1))
 parent = always({"kind": st.just("ListenerSet"), "sectionName": NAMES, "namespace": NAMESPACES}, name=NAMES)
+service_parent = always(
+    {"sectionName": PORT_NAMES, "namespace": NAMESPACES, "port": PORTS}, group=st.just(""), kind=st.just("Service"), name=NAMES
+)
 validation = always({"mode": st.sampled_from(("AllowValidOnly", "AllowInsecureFallback"))}, caCertificateRefs=few(ca_reference, least=1))
 allowed = some(
     namespaces=st.sampled_from(({"from": "All"}, {"from": "Same"}, {"from": "Selector", "selector": {"matchLabels": {"tier": "edge"}}})),
@@ -97,7 +102,9 @@ listeners = few(
 REQUESTED = "192.0.2.1"
 parameters = {"group": st.just("tidegate.dev"), "kind": st.sampled_from(("GatewayParameters", "GatewayParameters", "Other"))}
 class_parameters = always({"namespace": NAMESPACES}, **parameters, name=NAMES)
-parents = few(parent, least=1, unique_by=lambda found: (found["name"], found.get("namespace"), found.get("kind")))
+parents = few(
+    st.one_of(parent, service_parent), least=1, unique_by=lambda found: (found["name"], found.get("namespace"), found.get("kind"))
+)
 controller = st.sampled_from(("tidegate.dev/gateway-controller", "example.test/x"))
 referrers = st.sampled_from(("Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute", "TCPRoute"))
 referrer = always(group=st.just("gateway.networking.k8s.io"), kind=referrers, namespace=NAMESPACES)
@@ -135,7 +142,11 @@ DOCUMENTS = st.one_of(
     documents("UDPRoute", spec=always(parentRefs=parents, rules=few(stream_rule, least=1, most=1))),
     documents("Service", spec=st.one_of(
         always(
-            {"sessionAffinity": st.just("ClientIP")},
+            {
+                "sessionAffinity": st.just("ClientIP"),
+                "clusterIP": st.sampled_from(("10.96.0.1", "10.96.0.1", "10.96.0.2", "None")),
+                "selector": st.sampled_from(({"app": "a"}, {"app": "b"}, {"app": "a", "tier": "edge"})),
+            },
             ports=few(
                 always({"appProtocol": APPLICATIONS, "protocol": TRANSPORTS}, name=PORT_NAMES, port=PORTS),
                 least=1, unique_by=(lambda found: found["name"], lambda found: found["port"]),
@@ -180,7 +191,12 @@ def _with_labels(kind: str, namespaced: bool, labels: st.SearchStrategy[dict[str
 
 
 LABELLED = st.one_of(
-    _with_labels("Namespace", False, st.sampled_from(({}, {"tier": "edge"}))),
+    _with_labels("Namespace", False, st.sampled_from(({}, {"tier": "edge"}, {"tier": "edge", "tidegate.dev/inject": "enabled"}))),
+    _with_labels(
+        "Pod", True, st.sampled_from(({}, {"app": "a"}, {"app": "a", "tier": "edge"} | SIDECAR, {"app": "b"} | SIDECAR)),
+        spec=some(hostNetwork=st.just(True)),
+        status=always({"phase": st.sampled_from(("Running", "Failed"))}, podIP=st.sampled_from(("10.0.0.1", "10.0.0.2"))),
+    ),
     _with_labels(
         "EndpointSlice", True, NAMES.map(lambda name: {"kubernetes.io/service-name": name}),
         addressType=st.just("IPv4"),
@@ -197,6 +213,14 @@ def _owned(document: dict[str, Any], owner: str) -> dict[str, Any]:
 
 SERVICES = tuple(service_name(name, "tidegate", address) for name in ("a", "b") for address in ("", REQUESTED))
 DEPLOYED = st.one_of(
+    documents("PeerAuthentication", spec=some(
+        selector=st.sampled_from(({"matchLabels": {"app": "a"}}, {"matchLabels": {"tier": "edge"}}, {"newer": 1})),
+        mtls=some(mode=MODES),
+        portLevelMtls=st.dictionaries(st.sampled_from(("80", "81", "none")), some(mode=MODES), max_size=2),
+    )),
+    documents("XMesh", False, spec=always(
+        {"parametersRef": class_parameters}, controllerName=st.sampled_from(("tidegate.dev/mesh-controller", "example.test/x"))
+    )),
     documents("GatewayParameters", spec=some(
         replicas=st.integers(1, 2), resources=st.sampled_from(({"requests": {"cpu": 2}}, {"limits": {"cpu": 1}})),
         service=some(type=st.sampled_from(("ClusterIP", "LoadBalancer"))),
@@ -251,6 +275,14 @@ SCENE = """
 {kind: Secret, metadata: {name: a, namespace: one}, stringData: {tls.crt: "@server.crt", tls.key: "@server.key"}}
 ---
 {kind: ConfigMap, metadata: {name: a, namespace: one}, data: {ca.crt: "@ca.crt"}}
+---
+{kind: Service, metadata: {name: b, namespace: one}, spec: {clusterIP: 10.96.0.1, selector: {app: a}, ports: [
+  {name: http, port: 80}, {name: more, port: 81}]}}
+---
+{kind: Pod, metadata: {name: a, namespace: one, labels: {app: a, tidegate.dev/mesh: sidecar}}, status: {podIP: 10.0.0.1}}
+---
+{kind: HTTPRoute, metadata: {name: mesh, namespace: two}, spec: {parentRefs: [{group: "", kind: Service, name: b, namespace: one}], rules: [
+  {backendRefs: [{name: b, namespace: one, port: 80}]}]}}
 ---
 {kind: BackendTLSPolicy, metadata: {name: a, namespace: one}, spec: {targetRefs: [{group: "", kind: Service, name: a}],
   validation: {hostname: x.test, caCertificateRefs: [{group: "", kind: ConfigMap, name: a}]}}}

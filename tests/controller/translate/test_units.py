@@ -27,7 +27,7 @@ class Runs:
         self._runs: Counter[str] = Counter()
         self.most_reads: Counter[str] = Counter()
         """Of each unit how much the run that read most did."""
-        self._graph = Graph(Store(indexes(), listings(options)), [self._counting(unit) for unit in units(options)], tallies())
+        self._graph = Graph(Store(indexes(options), listings(options)), [self._counting(unit) for unit in units(options)], tallies(options))
         self._graph.apply(objects)
 
     def _counting(self, unit: Unit) -> Unit:

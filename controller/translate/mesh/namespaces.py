@@ -1,0 +1,94 @@
+"""The namespaces of the mesh, each a scope that sidecars subscribe to, and what all of them have besides.
+
+A namespace belongs to the mesh while one of its Pods has a sidecar, or its label says that new Pods get one, so that the first finds its
+scope. Nothing of the mesh is given to anybody before there is such a namespace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from controller.api.core import Namespace
+from controller.api.pod import Pod
+from controller.graph import View
+from controller.store import Key
+from controller.translate.options import Options
+from controller.translate.statuses import Emission
+from gateway.ir.backend import Backend
+from gateway.ir.listener import Capture, Gateway, Listener
+from gateway.ir.rule import BackendRef, Binding, TcpRule
+from gateway.ir.value import Source
+from gateway.ir.workload import OUTBOUND_PORT, SHARED, mesh_scope
+
+ALL: Final = ""
+"""Under which the listing has all namespaces."""
+
+_MESHED: Final = ("tidegate.dev/mesh", "sidecar")
+"""The label of a Pod that has a sidecar."""
+_INJECTED: Final = (("tidegate.dev/inject", "enabled"), ("istio-injection", "enabled"))
+"""The labels of a namespace whose Pods get one, of which one is enough."""
+_ELSEWHERE: Final = f"{SHARED}/elsewhere"
+_ELSEWHERE_BACKEND: Final = "@mesh/elsewhere"
+
+
+def is_meshed(pod: Pod) -> bool:
+    """Whether the Pod has a sidecar."""
+    return pod.metadata.labels.get(_MESHED[0]) == _MESHED[1]
+
+
+def is_injected(namespace: Namespace) -> bool:
+    """Whether Pods of the namespace get a sidecar."""
+    return any(namespace.metadata.labels.get(name) == value for name, value in _INJECTED)
+
+
+def mesh_namespaces(obj: Any) -> Iterator[tuple[str, str]]:
+    """The listing "mesh namespaces": each under its own name, and under ALL."""
+    name = ""
+    if isinstance(obj, Pod):
+        name = obj.namespace if is_meshed(obj) and obj.addresses else ""
+    elif isinstance(obj, Namespace):
+        name = obj.name if is_injected(obj) else ""
+    if name:
+        yield name, name
+        yield ALL, name
+
+
+def is_in_use(key: str, view: View) -> bool:
+    """Unit "mesh in use": whether any namespace belongs to the mesh, or for its name whether that one does."""
+    return bool(view.select("mesh namespaces", key))
+
+
+def translate_injection(key: Key, view: View) -> None:
+    """Unit "injection": keeps the scope of a namespace whose Pods get sidecars."""
+    namespace: Namespace | None = view.get(*key)
+    if namespace is not None and is_injected(namespace):
+        view.result("mesh namespace", namespace.name)
+
+
+def translate_mesh_namespace(options: Options, name: str, view: View) -> Emission:
+    """Unit "mesh namespace": the scope of a namespace of the mesh."""
+    if options.outbound == "AllowAny":
+        view.result("elsewhere", ALL)
+    return Emission((Gateway(mesh_scope(name), Source("Namespace", "", name)),))
+
+
+def translate_elsewhere(key: str, view: View) -> Emission:
+    """Unit "elsewhere": what goes to a destination that no Service has passes as it is."""
+    source = Source("Mesh", "", "elsewhere")
+    listener = Listener(
+        key=_ELSEWHERE,
+        source=source,
+        gateway=SHARED,
+        name="elsewhere",
+        address="::",
+        port=0,
+        bind_port=OUTBOUND_PORT,
+        location_port=0,
+        protocol="TCP",
+        capture=Capture("Outbound"),
+    )
+    backend = Backend(_ELSEWHERE_BACKEND, source, "tcp", original_destination="Elsewhere")
+    bindings = (Binding(_ELSEWHERE, ("",)),)
+    rule = TcpRule("Mesh/@mesh/elsewhere/0", source, "@mesh/elsewhere", 0, bindings, backends=(BackendRef(_ELSEWHERE_BACKEND),))
+    return Emission((backend, listener, rule))

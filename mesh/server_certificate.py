@@ -15,11 +15,15 @@ from mesh.signing_request import KeyPair, server_context
 
 
 class ServerCertificate:
-    """Owner of the TLS context that new connections begin with. `names` are the DNS names under which the server is reached."""
+    """Owner of the TLS context that new connections begin with. `names` are the DNS names under which the server is reached; `bare` makes
+    a context of the roots (PEM), as yet without a certificate of its own."""
 
-    def __init__(self, authority: Callable[[], Authority], names: Sequence[str]) -> None:
+    def __init__(
+        self, authority: Callable[[], Authority], names: Sequence[str], bare: Callable[[str], ssl.SSLContext] = server_context
+    ) -> None:
         self._authority = authority
         self._names = tuple(names)
+        self._bare = bare
         self._context: ssl.SSLContext | None = None
         self._bundle = ""
         self._renew_at = 0.0
@@ -35,7 +39,7 @@ class ServerCertificate:
         if self._context is None or bundle != self._bundle or now.timestamp() >= self._renew_at:
             keys = KeyPair()
             chain = authority.issue_server(keys.request(), self._names, now, x509.random_serial_number())
-            context = server_context(bundle)
+            context = self._bare(bundle)
             keys.load_into(context, chain)
             leaf = x509.load_pem_x509_certificate(chain.encode())
             begin, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 from mesh.injection.settings import SidecarSettings
@@ -28,3 +29,10 @@ def applied(raw: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, 
             target = target[step]
         target[last] = operation["value"]
     return found
+
+
+def review(raw: dict[str, Any], **request: Any) -> bytes:
+    """What the API server sends when this Pod is created; `request` are fields of AdmissionRequest that are otherwise."""
+    kind = {"group": "", "version": "v1", "kind": "Pod"}
+    asked = {"uid": "a-uid", "kind": kind, "namespace": "shop", "operation": "CREATE", "object": raw, "dryRun": False} | request
+    return json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": asked}).encode()

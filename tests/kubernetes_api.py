@@ -10,10 +10,10 @@ import asyncio
 import copy
 import json
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from aiohttp import web
@@ -339,7 +339,7 @@ class KubernetesApi:
             raw: Value = copy.deepcopy(asked.body)
         elif applies:
             owned = ((asked.place[0], asked.place[2]), (asked.namespace, asked.name), asked.query["fieldManager"])
-            raw = merged(_without(stored, self._applied.get(owned, {}), asked.body), asked.body)
+            raw = merged(_without(stored, self._applied.get(owned, {}), asked.body), asked.body, _LIST_MAPS)
         else:
             raw = merged(stored, asked.body)
         if applies:
@@ -393,17 +393,28 @@ class KubernetesApi:
         return found
 
 
-def merged(stored: Any, patch: Any) -> Any:
-    """JSON merge patch (RFC 7396)."""
+_LIST_MAPS = {"webhooks": "name"}
+"""Lists that server-side apply merges by a key of their entries (x-kubernetes-list-type map), as far as tests need them."""
+
+
+def merged(stored: Any, patch: Any, list_maps: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """JSON merge patch (RFC 7396); with `list_maps` as server-side apply does."""
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
     result = dict(stored) if isinstance(stored, dict) else {}
     for name, value in patch.items():
         if value is None:
             result.pop(name, None)
+        elif name in list_maps:
+            result[name] = _merged_by(list_maps[name], result.get(name) or [], value)
         else:
-            result[name] = merged(result.get(name), value)
+            result[name] = merged(result.get(name), value, list_maps)
     return result
+
+
+def _merged_by(key: str, stored: list[Value], given: list[Value]) -> list[Value]:
+    entries = {each[key]: each for each in stored}
+    return list((entries | {each[key]: merged(entries.get(each[key]), each) for each in given}).values())
 
 
 def _without(stored: Value, before: Value, now: Value) -> Value:

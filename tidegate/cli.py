@@ -101,6 +101,20 @@ Kubeconfig = Annotated[
     Path | None, typer.Option(metavar="FILE", envvar="TIDEGATE_KUBECONFIG", help="Outside of a cluster: which one it is.")
 ]
 
+SidecarCpu = Annotated[
+    str, typer.Option(metavar="QUANTITY", envvar="TIDEGATE_SIDECAR_CPU", help="What a sidecar requests; '' for nothing.")
+]
+SidecarMemory = Annotated[str, typer.Option(metavar="QUANTITY", envvar="TIDEGATE_SIDECAR_MEMORY", help="The same of memory.")]
+SidecarCpuLimit = Annotated[
+    str, typer.Option(metavar="QUANTITY", envvar="TIDEGATE_SIDECAR_CPU_LIMIT", help="What a sidecar may use at most; no limit by default.")
+]
+SidecarMemoryLimit = Annotated[
+    str, typer.Option(metavar="QUANTITY", envvar="TIDEGATE_SIDECAR_MEMORY_LIMIT", help="The same of memory.")
+]
+SidecarAccessLog = Annotated[
+    Literal["json", "text", "off"], typer.Option(envvar="TIDEGATE_SIDECAR_ACCESS_LOG", help="Form of the access log of sidecars.")
+]
+
 DEFAULT_ADMIN = "127.0.0.1:15000"
 
 
@@ -228,6 +242,14 @@ def controller(
     metrics: MetricsPlace = "[::]:15020",
     health: HealthPlace = "[::]:15021",
     admin: AdminPlace = DEFAULT_ADMIN,
+    webhook: Annotated[
+        str, typer.Option(metavar="ADDRESS:PORT", envvar="TIDEGATE_WEBHOOK", help="Where the API server has Pods injected.")
+    ] = "[::]:15017",
+    sidecar_cpu: SidecarCpu = "100m",
+    sidecar_memory: SidecarMemory = "128Mi",
+    sidecar_cpu_limit: SidecarCpuLimit = "",
+    sidecar_memory_limit: SidecarMemoryLimit = "",
+    sidecar_access_log: SidecarAccessLog = "json",
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Serve a cluster: be the control plane of its Gateways.
@@ -236,7 +258,7 @@ def controller(
     """
     import uvloop
 
-    from tidegate.control_plane.options import ControllerOptions
+    from tidegate.control_plane.options import ControllerOptions, SidecarOptions
     from tidegate.control_plane.program import run as control
 
     options = ControllerOptions(
@@ -257,6 +279,8 @@ def controller(
         metrics=_place("--metrics", metrics),
         health=_place("--health", health),
         admin=_place("--admin", admin),
+        webhook=_place("--webhook", webhook),
+        sidecar=SidecarOptions(sidecar_cpu, sidecar_memory, sidecar_cpu_limit, sidecar_memory_limit, sidecar_access_log),
         kubeconfig=kubeconfig,
     )
 

@@ -37,6 +37,11 @@ class Wishes:
     warnings: tuple[str, ...]
 
 
+def is_quantity(value: str) -> bool:
+    """Whether this is a Kubernetes quantity that is not negative (resource.Quantity)."""
+    return _QUANTITY.fullmatch(value) is not None
+
+
 def read_wishes(annotations: Mapping[str, str], settings: SidecarSettings) -> Wishes:
     """Raises Refused, which names annotation, value and remedy."""
     found = _Annotations(annotations)
@@ -86,7 +91,7 @@ class _Annotations:
         if (found := self._find(name)) is None:
             return default
         spelling, value = found
-        if not _QUANTITY.fullmatch(value.strip()):
+        if not is_quantity(value.strip()):
             _refuse(spelling, value, "this is no quantity: write a number, alone or with a unit, such as 500m for CPU or 128Mi for memory")
         return value.strip()
 

@@ -34,6 +34,7 @@ from controller.translate.names import deployed_name
 from controller.translate.statuses import Ignored, Status
 from controller.translator import Translation, Translator
 from gateway.ir.listener import Gateway
+from tidegate.control_plane.injection import Keeping
 from tidegate.control_plane.options import ControllerOptions
 from tidegate.control_plane.session_keys import Derive, SessionKeys
 from tidegate.enduring import endure
@@ -63,6 +64,7 @@ class Controller:
         reach = Reach(CONTROLLER_NAME, options.watch_namespaces)
         self._deployer = Deployer(client, self._settings, reach, self._undeployed, message)
         self._drift = Drift(client, options.watch_namespaces, self._deployer, message)
+        self._injection = Keeping(options, client, message) if options.mesh else None
         self._session_keys = SessionKeys()
         self._accounts: dict[tuple[str, str], str] = {}
         self._accounts_of: dict[Key, tuple[str, str]] = {}
@@ -77,6 +79,8 @@ class Controller:
     def trust(self, authorities: str, derive: Derive) -> None:
         """Proxies are to know us by these roots (PEM), and get keys derived so. Called before `run`, and whenever it may differ."""
         self._deployer.configure(replace(self._settings, authorities=authorities))
+        if self._injection is not None:
+            self._injection.trust(authorities)
         if self._session_keys.derive_by(derive) and self._is_read:
             gateways = [resource for resource in self._translator.resources().values() if isinstance(resource, Gateway)]
             self.served.publish(self._session_keys.given(gateways), ())
@@ -174,6 +178,8 @@ class Controller:
         self.writer.look(found.key for found in change.puts)
         for kind, namespace, name in (*(found.key for found in change.puts), *change.removes):
             self._deployer.disturbed(kind, namespace, name)
+        if self._injection is not None:
+            self._injection.take(change)
         for failure in translation.failures:
             self._message(f"translation failed, which is a fault of Tidegate; what it gave before stays: {failure}")
         self._news.set()
@@ -215,11 +221,12 @@ class Controller:
 
     async def _lead(self) -> None:
         """Writes and deploys while this replica leads."""
+        injecting = () if self._injection is None else (self._injection.run,)
         while True:
             await self._leads.wait()
             self._message("this replica leads: it writes statuses and deploys")
             async with asyncio.TaskGroup() as tasks:
-                work = [tasks.create_task(each()) for each in (self.writer.run, self._deployer.run, self._drift.run)]
+                work = [tasks.create_task(each()) for each in (self.writer.run, self._deployer.run, self._drift.run, *injecting)]
                 await self._follows.wait()
                 for task in work:
                     task.cancel()

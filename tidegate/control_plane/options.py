@@ -9,17 +9,40 @@ from pathlib import Path
 from typing import Final, Literal
 
 from controller.deploy.settings import Settings
+from controller.injection.callers import OwnWebhook
 from controller.translate.options import IN_CLUSTER, Options, Outbound
 from gateway.net.sockets import readable
+from mesh.injection.annotations import is_quantity
+from mesh.injection.settings import AccessLog, SidecarSettings
 from tidegate.binding import Place
 
 STREAM_PORT: Final = 15010
 """Of the Service."""
+WEBHOOK_PORT: Final = 15017
+"""Of the Service, too."""
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarOptions:
+    """What sidecars get unless a Pod's annotations say otherwise: quantities, "" for none, and the form of the access log."""
+
+    cpu: str = "100m"
+    memory: str = "128Mi"
+    cpu_limit: str = ""
+    memory_limit: str = ""
+    access_log: AccessLog = "json"
+
+    def complaints(self) -> Iterator[str]:
+        """What is wrong, each with the option and the remedy."""
+        quantities = {"cpu": self.cpu, "memory": self.memory, "cpu-limit": self.cpu_limit, "memory-limit": self.memory_limit}
+        for name, value in quantities.items():
+            if value and not is_quantity(value):
+                yield f"--sidecar-{name} {value!r}: write a quantity, such as 500m for CPU or 128Mi for memory; nothing for none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +62,7 @@ class ControllerOptions:
     trust_domain: str = "cluster.local"
     root_namespace: str = "istio-system"
     mesh: bool = False
-    """Whether sidecars are served."""
+    """Whether sidecars are injected and served."""
     mesh_outbound: Outbound = "AllowAny"
     """What they do with what goes to a destination that the cluster does not know."""
     drain_delay: int = 5
@@ -53,6 +76,8 @@ class ControllerOptions:
     metrics: Place = ("::", 15020)
     health: Place = ("::", 15021)
     admin: Place = ("127.0.0.1", 15000)
+    webhook: Place = ("::", WEBHOOK_PORT)
+    sidecar: SidecarOptions = SidecarOptions()
     kubeconfig: Path | None = None
     """Outside of a cluster: which one it is."""
 
@@ -66,6 +91,26 @@ class ControllerOptions:
         controller = f"{self.service}:{STREAM_PORT}"
         drain = (self.drain_delay, self.drain_timeout)
         return Settings(self.image, controller, "", self.image_pull_policy, self.trust_domain, *drain)
+
+    def sidecars(self) -> SidecarSettings:
+        """What is said about every sidecar."""
+        own = self.sidecar
+        return SidecarSettings(
+            image=self.image,
+            controller=f"{self.service}:{STREAM_PORT}",
+            namespace=self.namespace,
+            image_pull_policy=self.image_pull_policy,
+            trust_domain=self.trust_domain,
+            cpu=own.cpu,
+            memory=own.memory,
+            cpu_limit=own.cpu_limit,
+            memory_limit=own.memory_limit,
+            access_log=own.access_log,
+        )
+
+    def own_webhook(self) -> OwnWebhook:
+        """The webhook as the chart installs it: its name is that of our namespace, its Service ours."""
+        return OwnWebhook(f"tidegate-injection-{self.namespace}", self.service.partition(".")[0], self.namespace)
 
     def translation(self) -> Options:
         """What translation takes of them."""
@@ -97,3 +142,4 @@ class ControllerOptions:
         for option, seconds in (("--drain-delay", self.drain_delay), ("--drain-timeout", self.drain_timeout)):
             if seconds < 0:
                 yield f"{option} {seconds}: give a number of seconds, 0 or more"
+        yield from self.sidecar.complaints()

@@ -19,7 +19,7 @@ from gateway.net.sockets import BindError, readable
 from mesh.authority_store import StoredAuthority
 from mesh.roots import UnreadableRoot
 from tidegate.binding import bind_all
-from tidegate.control_plane import told
+from tidegate.control_plane import injection, told
 from tidegate.control_plane.controller import Controller
 from tidegate.control_plane.options import ControllerOptions
 from tidegate.control_plane.trust import AuthoritySecret, TokenReviews
@@ -43,10 +43,13 @@ class Listening(NamedTuple):
     metrics: socket.socket
     health: socket.socket
     admin: socket.socket
+    webhook: socket.socket | None = None
+    """None without a mesh."""
 
     def sentence(self) -> str:
         """Where they are reached."""
-        return ", ".join(f"{name} at {readable(*bound.getsockname()[:2])}" for name, bound in self._asdict().items())
+        bound = {name: each for name, each in self._asdict().items() if each is not None}
+        return ", ".join(f"{name} at {readable(*each.getsockname()[:2])}" for name, each in bound.items())
 
 
 async def run(options: ControllerOptions, message: Message) -> int:
@@ -79,7 +82,7 @@ async def run(options: ControllerOptions, message: Message) -> int:
             stack.push_async_callback(server.close)
         message(listening.sentence())
         async with asyncio.TaskGroup() as tasks:
-            work = tasks.create_task(replica.run(listening.stream))
+            work = tasks.create_task(replica.run(listening))
             await ending.wait()
             message("ending: the Lease is given back; proxies go on with what they have, and turn to another replica")
             work.cancel()
@@ -88,14 +91,17 @@ async def run(options: ControllerOptions, message: Message) -> int:
 
 def _listen(options: ControllerOptions) -> Listening:
     """Raises BindError."""
-    places = (("--stream", options.stream), ("--metrics", options.metrics), ("--health", options.health), ("--admin", options.admin))
+    places = [("--stream", options.stream), ("--metrics", options.metrics), ("--health", options.health), ("--admin", options.admin)]
+    if options.mesh:
+        places.append(("--webhook", options.webhook))
     return Listening(*bind_all(places))
 
 
 class Replica:
-    """A controller with the authority that vouches for it and its proxies, and the stream that these come by."""
+    """A controller with the authority that vouches for it and its proxies, the stream that these come by, and the webhook."""
 
     def __init__(self, options: ControllerOptions, client: Client, message: Message) -> None:
+        self._options = options
         self._message = message
         self._authority = StoredAuthority(AuthoritySecret(client, options.namespace), options.trust_domain, message)
         self.controller = Controller(options, client, message)
@@ -108,15 +114,21 @@ class Replica:
         )
         self._stream = Stream(self.controller.served, identities, message)
 
-    async def run(self, listening: socket.socket) -> None:
+    async def run(self, listening: Listening) -> None:
         """Works until cancelled."""
         await self._open()
         self._trust()
+        webhook = listening.webhook
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.controller.run())
             tasks.create_task(endure("keeping the certificate authority", self._authority.keep, self._message))
-            tasks.create_task(endure("serving the configuration stream", lambda: self._stream.serve(listening), self._message))
+            tasks.create_task(endure("serving the configuration stream", lambda: self._stream.serve(listening.stream), self._message))
+            if webhook is not None:
+                tasks.create_task(endure("serving the webhook", lambda: self._inject(webhook), self._message))
             tasks.create_task(endure("following the trusted roots", self._follow_roots, self._message))
+
+    async def _inject(self, listening: socket.socket) -> None:
+        await injection.serve(self._options, lambda: self._authority.current, listening, self._message)
 
     async def _open(self) -> None:
         """Waits for the authority: nothing can be served or deployed without."""

@@ -63,6 +63,7 @@ _WRITTEN = (
     Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True),
     Resource("coordination.k8s.io", "v1", "leases", "Lease", True),
     Resource("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", False),
+    Resource("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", False),
 )
 
 RESOURCES: Mapping[str, Resource] = MappingProxyType(

@@ -25,7 +25,7 @@ from tests.tidegate.program import ROOT, Program
 
 SYSTEM = "tidegate-system"
 GATEWAY = "gateway.networking.k8s.io"
-ANYWHERE = tuple(part for server in ("stream", "metrics", "health", "admin") for part in (f"--{server}", "127.0.0.1:0"))
+ANYWHERE = tuple(part for server in ("stream", "metrics", "health", "admin", "webhook") for part in (f"--{server}", "127.0.0.1:0"))
 
 
 class Replica(Program):
@@ -34,8 +34,8 @@ class Replica(Program):
     places: dict[str, str]
 
     async def started(self) -> None:
-        await self.until("admin at ")
-        line = next(line for line in self.lines if "admin at " in line)
+        await self.until("stream at ")
+        line = next(line for line in self.lines if "stream at " in line)
         self.places = dict(re.findall(r"(\w+) at (127\.0\.0\.1:\d+)", line))
 
     async def get(self, server: str, path: str) -> httpx.Response:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tidegate.control_plane.options import ControllerOptions
+from tidegate.control_plane.options import ControllerOptions, SidecarOptions
 
 GOOD = ControllerOptions("tidegate-system", "controller-0", "tidegate:1", "tidegate-controller.tidegate-system.svc")
 
@@ -20,6 +20,14 @@ def test_good_options_have_no_complaint_and_reach_the_proxies() -> None:
     assert settings.image == "tidegate:1"
 
 
+def test_sidecars_are_told_the_same_as_proxies_of_gateways() -> None:
+    """Image, controller and trust domain; what is injected is left out of the controller's own namespace."""
+    sidecars = replace(GOOD, trust_domain="example.org", sidecar=SidecarOptions(cpu="", access_log="off")).sidecars()
+    assert (sidecars.image, sidecars.controller) == ("tidegate:1", "tidegate-controller.tidegate-system.svc:15010")
+    assert (sidecars.namespace, sidecars.trust_domain, sidecars.cpu, sidecars.access_log) == ("tidegate-system", "example.org", "", "off")
+    assert GOOD.own_webhook() == ("tidegate-injection-tidegate-system", "tidegate-controller", "tidegate-system")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -31,6 +39,8 @@ def test_good_options_have_no_complaint_and_reach_the_proxies() -> None:
         ({"trust_domain": "Cluster.Local"}, "--trust-domain 'Cluster.Local'"),
         ({"drain_delay": -1}, "--drain-delay -1"),
         ({"drain_timeout": -1}, "--drain-timeout -1"),
+        ({"sidecar": SidecarOptions(cpu="half")}, "--sidecar-cpu 'half': write a quantity"),
+        ({"sidecar": SidecarOptions(memory_limit="-1Gi")}, "--sidecar-memory-limit '-1Gi'"),
     ],
 )
 def test_each_mistake_is_told_with_its_option(changes: dict[str, object], words: str) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 import io
 import json
 import signal
+import ssl
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.ir.listener import Gateway
 from tests.controller.sources.kube.cluster import EVERY, WRITTEN
 from tests.kubernetes_api import KubernetesApi, Value
+from tests.mesh.injection.pods import pod, review
 from tests.running import run
 from tests.tidegate.control_plane.running import GATEWAY, SYSTEM, condition, following, gateway_class, process, replica, web
 from tests.tidegate.program import free_port
@@ -89,6 +93,44 @@ def test_every_replica_serves_and_one_writes(tmp_path: Path) -> None:
                     text = shown(await two.status())
                     assert "note    this replica does not lead, one does: what stands here is what it would write" in text
                     assert two.count("this replica leads") == 0
+
+    run(test)
+
+
+def test_sidecars_get_into_pods(tmp_path: Path) -> None:
+    """A namespace with the label gets the authorities, the webhook's configuration the root that it is known by, and with that root
+    the API server has Pods injected; a replica without a mesh does none of it."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"tidegate.dev/inject": "enabled"}}}
+    admission = "admissionregistration.k8s.io"
+    service = {"clientConfig": {"service": {"namespace": SYSTEM, "name": "localhost"}}, "name": "namespace.inject.tidegate.dev"}
+    name = f"tidegate-injection-{SYSTEM}"
+    configuration = {
+        "apiVersion": f"{admission}/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": name}, "webhooks": [service],
+    }  # fmt: skip
+
+    async def test() -> None:
+        async with KubernetesApi((*EVERY, *WRITTEN)) as api:
+            for raw in (gateway_class(), namespace, configuration):
+                api.put(raw)
+            async with replica(api.kubeconfig(tmp_path), "none", "--no-mesh") as none:
+                await none.until("this replica leads")
+                await api.until(lambda: condition(of(api, "gatewayclasses", GATEWAY)["", "tidegate"], "Accepted") == "True")
+                assert "webhook" not in none.places
+            assert not of(api, "configmaps")
+            async with replica(api.kubeconfig(tmp_path), "one", "--sidecar-cpu", "7m") as one:
+                hooks = of(api, "mutatingwebhookconfigurations", admission)
+                await api.until(lambda: "caBundle" in hooks["", name]["webhooks"][0]["clientConfig"])
+                await api.until(lambda: ("shop", "tidegate-mesh-ca") in of(api, "configmaps"))
+                bundle = base64.b64decode(hooks["", name]["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+                assert of(api, "configmaps")["shop", "tidegate-mesh-ca"]["data"] == {"ca.crt": bundle}
+                url = f"https://{one.places['webhook'].replace('127.0.0.1', 'localhost')}"
+                async with httpx.AsyncClient(verify=ssl.create_default_context(cadata=bundle), trust_env=False) as client:
+                    answer = (await client.post(f"{url}/inject", content=review(pod()))).json()["response"]
+                    operations = json.loads(base64.b64decode(answer["patch"]))
+                (containers,) = (each["value"] for each in operations if each["path"] == "/spec/initContainers")
+                sidecar = containers[1]
+                assert (sidecar["image"], sidecar["resources"]["requests"]["cpu"]) == ("tidegate:1", "7m")
+                assert "--controller=localhost:15010" in sidecar["args"]
 
     run(test)
 

@@ -1,0 +1,224 @@
+"""The ConfigMap of the authorities in each namespace of the mesh, at a scripted API server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.api.core import Namespace
+from controller.injection.authorities import NAME, MeshAuthorities, asks_for_injection, manifest
+from controller.sources.kube.client import Client
+from tests.controller.sources.kube.cluster import run, serving
+from tests.kubernetes_api import KubernetesApi, Value
+
+ENABLED = {"tidegate.dev/inject": "enabled"}
+
+
+def namespace(name: str, labels: dict[str, str] | None = None, **metadata: Any) -> Namespace:
+    raw = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": ENABLED if labels is None else labels, **metadata}}
+    return Namespace.model_validate(raw)
+
+
+def held(api: KubernetesApi) -> dict[str, str]:
+    """The authorities by namespace."""
+    found = api.objects.get(("", "configmaps"), {})
+    return {place: raw["data"]["ca.crt"] for (place, name), raw in found.items() if name == NAME}
+
+
+def written(api: KubernetesApi) -> list[tuple[str, str]]:
+    """What was changed, and where."""
+    return [(each.verb, each.namespace) for each in api.asked if each.verb in ("create", "update", "patch", "delete")]
+
+
+class Kept:
+    """A keeper at work, and what it told."""
+
+    def __init__(self, client: Client, namespaces: tuple[str, ...]) -> None:
+        self.told: list[str] = []
+        self._heard = asyncio.Event()
+        self.authorities = MeshAuthorities(client, namespaces, self._tell)
+        self.authorities.configure("ROOT")
+
+    def _tell(self, text: str) -> None:
+        self.told.append(text)
+        self._heard.set()
+
+    async def hears(self, words: str) -> str:
+        async with asyncio.timeout(10):
+            while not (found := [text for text in self.told if words in text]):
+                self._heard.clear()
+                await self._heard.wait()
+        return found[0]
+
+
+@contextlib.asynccontextmanager
+async def keeping(folder: Path, *present: Value, namespaces: tuple[str, ...] = ()) -> AsyncIterator[tuple[KubernetesApi, Kept]]:
+    async with serving(folder) as (api, client):
+        for raw in present:
+            api.put(raw)
+        kept = Kept(client, namespaces)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(kept.authorities.run())
+            yield api, kept
+            task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("labels", "asks"),
+    [
+        ({}, False),
+        ({"tidegate.dev/inject": "enabled"}, True),
+        ({"tidegate.dev/inject": "disabled"}, False),
+        ({"istio-injection": "enabled"}, True),
+        ({"istio-injection": "disabled"}, False),
+        ({"tidegate.dev/inject": "disabled", "istio-injection": "enabled"}, False),
+    ],
+)
+def test_which_namespaces_ask_for_injection(labels: dict[str, str], asks: bool) -> None:
+    """As the selectors of the webhook choose: our label stands over Istio's."""
+    assert asks_for_injection(labels) is asks
+
+
+def test_a_namespace_of_the_mesh_has_it_and_one_that_leaves_has_not(tmp_path: Path) -> None:
+    """It comes with the label, follows the roots, and goes with the label."""
+
+    async def test() -> None:
+        async with keeping(tmp_path) as (api, kept):
+            kept.authorities.namespace(namespace("shop"))
+            kept.authorities.namespace(namespace("desk", {"istio-injection": "enabled"}))
+            kept.authorities.namespace(namespace("plain", {}))
+            await api.until(lambda: held(api) == {"shop": "ROOT", "desk": "ROOT"})
+            kept.authorities.configure("ROOT AND NEW")
+            await api.until(lambda: held(api) == {"shop": "ROOT AND NEW", "desk": "ROOT AND NEW"})
+            kept.authorities.namespace(namespace("shop", {}))
+            await api.until(lambda: held(api) == {"desk": "ROOT AND NEW"})
+            assert kept.told == []
+
+    run(test())
+
+
+def test_it_stays_as_long_as_there_are_injected_pods(tmp_path: Path) -> None:
+    """Pods that run go on by it when the label is gone, and an unlabelled namespace has it for Pods that asked for themselves."""
+
+    async def test() -> None:
+        async with keeping(tmp_path) as (api, kept):
+            kept.authorities.namespace(namespace("plain", {}))
+            kept.authorities.injected_pods("plain", True)
+            kept.authorities.namespace(namespace("shop"))
+            kept.authorities.injected_pods("shop", True)
+            await api.until(lambda: set(held(api)) == {"shop", "plain"})
+            kept.authorities.namespace(namespace("shop", {}))
+            kept.authorities.injected_pods("plain", False)
+            await api.until(lambda: set(held(api)) == {"shop"})
+            kept.authorities.injected_pods("shop", False)
+            await api.until(lambda: held(api) == {})
+
+    run(test())
+
+
+def test_what_others_do_to_it_is_put_right(tmp_path: Path) -> None:
+    """Deleted, it is made anew; changed, it is changed back."""
+
+    async def test() -> None:
+        async with keeping(tmp_path) as (api, kept):
+            kept.authorities.namespace(namespace("shop"))
+            await api.until(lambda: "shop" in held(api))
+            api.remove("", "configmaps", "shop", NAME)
+            kept.authorities.disturbed("ConfigMap", "shop", NAME)
+            await api.until(lambda: "shop" in held(api))
+            api.put(manifest("shop", "ROOT AND WORSE"))
+            kept.authorities.disturbed("ConfigMap", "shop", NAME)
+            await api.until(lambda: held(api) == {"shop": "ROOT"})
+            looked = api.count("get", "configmaps")
+            kept.authorities.disturbed("ConfigMap", "shop", "another")
+            kept.authorities.disturbed("Secret", "shop", NAME)
+            kept.authorities.disturbed("ConfigMap", "shop", NAME)
+            await api.until(lambda: api.count("get", "configmaps") == looked + 1)
+
+    run(test())
+
+
+def test_a_config_map_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    """Neither changed nor removed; the message names it and the remedy."""
+
+    async def test() -> None:
+        foreign = manifest("shop", "THEIRS")
+        foreign["metadata"]["labels"] = {"app": "theirs"}
+        async with keeping(tmp_path, foreign) as (api, kept):
+            kept.authorities.namespace(namespace("shop"))
+            assert "Delete it, and it is made anew" in await kept.hears(f"ConfigMap shop/{NAME} is there already and is not ours")
+            looked = api.count("get", "configmaps")
+            kept.authorities.disturbed("ConfigMap", "shop", NAME)
+            await api.until(lambda: api.count("get", "configmaps") > looked)
+            kept.authorities.namespace(namespace("shop", {}))
+            assert (held(api), written(api), len(kept.told)) == ({"shop": "THEIRS"}, [], 1)
+
+    run(test())
+
+
+def test_nothing_is_written_where_a_namespace_is_being_deleted(tmp_path: Path) -> None:
+    """The API server would refuse it, and the namespace goes with all that is in it."""
+
+    async def test() -> None:
+        async with keeping(tmp_path) as (api, kept):
+            kept.authorities.namespace(namespace("gone", deletionTimestamp="2026-01-01T00:00:00Z"))
+            kept.authorities.namespace(namespace("shop"))
+            await api.until(lambda: "shop" in held(api))
+            kept.authorities.namespace(namespace("shop", {}, deletionTimestamp="2026-01-01T00:00:00Z"))
+            kept.authorities.namespace_gone("gone")
+            kept.authorities.namespace(namespace("desk"))
+            await api.until(lambda: "desk" in held(api))
+            assert written(api) == [("patch", "shop"), ("patch", "desk")]
+
+    run(test())
+
+
+def test_what_was_left_over_is_removed_by_the_next_leader(tmp_path: Path) -> None:
+    """A namespace that left the mesh while nobody led; one of another controller's label stays."""
+
+    async def test() -> None:
+        left, standing, other = manifest("left", "ROOT"), manifest("shop", "ROOT"), manifest("shop", "x")
+        other["metadata"]["name"] = "web-tidegate-ca"
+        async with keeping(tmp_path, left, standing, other) as (api, kept):
+            kept.authorities.namespace(namespace("shop"))
+            await api.until(lambda: "left" not in held(api))
+            assert ("shop", "web-tidegate-ca") in api.objects["", "configmaps"]
+            assert written(api) == [("delete", "left")]
+
+    run(test())
+
+
+def test_namespaces_out_of_reach_are_left_alone(tmp_path: Path) -> None:
+    """With watchNamespaces there are rights in those alone."""
+
+    async def test() -> None:
+        async with keeping(tmp_path, namespaces=("shop",)) as (api, kept):
+            for name in ("desk", "shop"):
+                kept.authorities.namespace(namespace(name))
+            kept.authorities.injected_pods("desk", True)
+            kept.authorities.disturbed("ConfigMap", "desk", NAME)
+            await api.until(lambda: "shop" in held(api))
+            assert {each.namespace for each in api.asked} == {"shop"}
+
+    run(test())
+
+
+def test_a_failure_is_told_once_and_mended(tmp_path: Path) -> None:
+    """What the API server refuses is tried again after a pause, of each namespace alone."""
+
+    async def test() -> None:
+        async with keeping(tmp_path) as (api, kept):
+            api.fail("patch", "configmaps", 403, times=2, only=lambda asked: asked.namespace == "shop")
+            kept.authorities.namespace(namespace("shop"))
+            kept.authorities.namespace(namespace("desk"))
+            await api.until(lambda: held(api) == {"shop": "ROOT", "desk": "ROOT"})
+            (line,) = kept.told
+            assert line.startswith(f"ConfigMap {NAME} of namespace shop cannot be kept, and new Pods there wait for it: ")
+            assert 'Allow verb "patch" on resource "configmaps"' in line
+
+    run(test())

@@ -13,8 +13,11 @@ from controller.definitions.custom_resources import ISTIO, definitions
 from controller.deploy.manifests import plan
 from controller.translate.classes import MESH_CONTROLLER_NAME
 from controller.translate.names import own_labels
+from mesh.injection.inject import inject
 from tests.chart.helm import CHART, KUBERNETES, helm, needs_helm, objects, of_kind
 from tests.controller.deploy.gateways import SETTINGS, infrastructure
+from tests.mesh.injection.pods import SETTINGS as SIDECARS
+from tests.mesh.injection.pods import pod
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
@@ -79,6 +82,10 @@ def test_lint() -> None:
         ("podDisruptionBudget.maxUnavailable=half", "maxUnavailable"),
         ("gatewayClass.parameters.name=edge", "namespace"),
         ("trustDomain=", "trustDomain"),
+        ("mesh.injection.failurePolicy=ignore", "failurePolicy"),
+        ("mesh.injection.resources.limits.cpu=half", "cpu"),
+        ("mesh.injection.accessLog=xml", "accessLog"),
+        ("mesh.injected=true", "injected"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(value: str, named: str) -> None:
@@ -131,11 +138,15 @@ def test_selectors_find_the_pods() -> None:
 
 @needs_helm
 def test_the_stream_is_open_to_data_planes_alone() -> None:
-    """The NetworkPolicy lets to 15010 whoever has the labels that the controller gives to its data planes, in every namespace."""
+    """The NetworkPolicy lets to 15010 whoever has the labels that the controller gives to its data planes, in every namespace, and
+    those that injection gives to Pods; the latter only with a mesh."""
     (policy,) = of_kind(objects(), "NetworkPolicy")
     (stream,) = (rule for rule in policy["spec"]["ingress"] if rule["ports"] == [{"protocol": "TCP", "port": "stream"}])
-    ((peer,),) = (stream["from"],)
-    assert peer["namespaceSelector"] == {}
+    peer, sidecars = stream["from"]
+    assert peer["namespaceSelector"] == sidecars["namespaceSelector"] == {}
+    assert sidecars["podSelector"]["matchLabels"].items() <= inject(pod(), "shop", SIDECARS).pod["metadata"]["labels"].items()
+    (policy,) = of_kind(objects("--set", "mesh.enabled=false"), "NetworkPolicy")
+    assert [rule["from"] for rule in policy["spec"]["ingress"] if "from" in rule] == [[peer]]
     selected = peer["podSelector"]["matchLabels"].items()
     assert selected <= own_labels("web", "edge").items()
     (deployment,) = (each for each in plan(infrastructure(), SETTINGS).manifests if each["kind"] == "Deployment")
@@ -160,6 +171,9 @@ def test_the_controller_is_told_what_it_deploys() -> None:
         "--root-namespace=istio-system",
         "--mesh",
         "--mesh-outbound=AllowAny",
+        "--sidecar-cpu=100m",
+        "--sidecar-memory=128Mi",
+        "--sidecar-access-log=json",
     ]
 
 

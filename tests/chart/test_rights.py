@@ -58,11 +58,18 @@ def of_a_namespace() -> set[Right]:
     return read | status | placed | watched
 
 
+INJECTION: set[Right] = {
+    ("mutatingwebhookconfigurations.admissionregistration.k8s.io", verb, f"tidegate-injection-{NAMESPACE}")
+    for verb in ("list", "watch", "patch")
+}
+"""The caBundle of our own webhook configuration, and no other's."""
+
+
 def of_the_cluster() -> set[Right]:
     """What belongs to no namespace."""
     read = {(title(kind), verb, "") for kind in WIDE for verb in READ}
     status = {(title(kind, "status"), verb, "") for kind in ("GatewayClass", "XMesh") for verb in ("patch", "update")}
-    return read | status | {(title("TokenReview"), "create", "")}
+    return read | status | INJECTION | {(title("TokenReview"), "create", "")}
 
 
 OWN: set[Right] = {
@@ -88,6 +95,12 @@ def test_namespaced_rights_end_at_the_namespaces() -> None:
         ("Role", "shop"): of_a_namespace(),
         ("Role", "desk"): of_a_namespace(),
     }
+
+
+def test_without_a_mesh_there_is_no_right_to_webhooks() -> None:
+    """What is not used is not granted."""
+    (role,) = of_kind(objects("--set", "mesh.enabled=false"), "ClusterRole")
+    assert set(rights_of(role["rules"])) == (of_the_cluster() | of_a_namespace()) - INJECTION
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -4,6 +4,9 @@
 {{/* Of objects of the whole cluster. */}}
 {{- define "tidegate.clusterName" -}}tidegate-controller-{{ .Release.Namespace }}{{- end }}
 
+{{/* The controller knows its webhook configuration by this name. */}}
+{{- define "tidegate.injectionName" -}}tidegate-injection-{{ .Release.Namespace }}{{- end }}
+
 {{- define "tidegate.selector" -}}
 app.kubernetes.io/name: tidegate-controller
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -88,4 +88,10 @@
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
   verbs: [create]
+{{- if .Values.mesh.enabled }}
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [mutatingwebhookconfigurations]
+  resourceNames: [{{ include "tidegate.injectionName" . }}]
+  verbs: [list, watch, patch]
+{{- end }}
 {{- end }}

@@ -49,11 +49,13 @@ class _Present:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a subscriber stands: its name ('' until it has said it), the revision it acknowledged last, and whether it does not answer."""
+    """Where a subscriber stands: its name ('' until it has said it), the revision it acknowledged last, whether it does not answer, and
+    when its certificate ends (seconds since 1970; 0 where there is none)."""
 
     name: str
     revision: int
     silent: bool
+    ends_at: float = 0.0
 
 
 class Publisher:
@@ -88,7 +90,7 @@ class Publisher:
     @property
     def subscribers(self) -> tuple[Standing, ...]:
         """Everyone being served."""
-        return tuple(Standing(each.name, each.acknowledged, each.presence.silent) for each in self._subscribers)
+        return tuple(Standing(each.name, each.acknowledged, each.presence.silent, each.ends_at) for each in self._subscribers)
 
     def publish(self, set: Iterable[AnyResource], remove: Iterable[Identity]) -> int:
         """One change, in one step; returns its revision. The first one counts even when empty: there is nothing, and that is known."""
@@ -120,9 +122,10 @@ class Publisher:
         writer: asyncio.StreamWriter,
         before_batch: BeforeBatch | None = None,
         presence: Presence | None = None,
+        ends_at: float = 0.0,
     ) -> None:
-        """Serves one subscriber until it goes away; whatever it does harms only itself. Closes the writer."""
-        subscriber = _Subscriber(reader, writer, presence or _Present())
+        """Serves one subscriber until it goes away; whatever it does harms only itself. Closes the writer. `ends_at`: see Standing."""
+        subscriber = _Subscriber(reader, writer, presence or _Present(), ends_at)
         self._subscribers.append(subscriber)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -231,13 +234,15 @@ class _Subscriber:
     """One connection. `sent` is the revision it will stand at once it has applied all that was sent, None for nothing."""
 
     __slots__ = (
-        "acknowledged", "answers", "digest", "due", "in_flight", "name", "presence", "reader", "rejected", "sent", "subscribed", "writer",
+        "acknowledged", "answers", "digest", "due", "ends_at", "in_flight", "name", "presence", "reader", "rejected", "sent", "subscribed",
+        "writer",
     )  # fmt: skip
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, presence: Presence) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, presence: Presence, ends_at: float) -> None:
         self.reader = reader
         self.writer = writer
         self.presence = presence
+        self.ends_at = ends_at
         self.name = ""
         self.subscribed = False
         self.sent: int | None = None

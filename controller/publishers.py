@@ -1,4 +1,5 @@
-"""A Publisher for each Gateway: what a change means for it is published there, and its proxies are served by it.
+"""A Publisher for each Gateway, and for each namespace of the mesh: what a change means for it is published there, and its proxies are
+served by it.
 
 Every replica of the controller has all of them. Revisions count anew in each; a proxy that comes over says by digest what it has.
 """
@@ -14,6 +15,7 @@ from controller.publish import Publisher
 from controller.scopes import ScopedChange, Scopes
 from gateway.ir.batch import AnyResource
 from gateway.ir.value import Identity
+from gateway.ir.workload import called
 
 _REMEMBERED: Final = 1_000
 """Scopes of which it is known that they were there."""
@@ -82,4 +84,4 @@ class Publishers:
         return self._publishers.get(scope)
 
     def _tell(self, scope: str, problem: str) -> None:
-        self._problem(f"Gateway {scope}: {problem}")
+        self._problem(f"{called(scope)}: {problem}")

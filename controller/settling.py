@@ -21,6 +21,7 @@ from controller.store import Key
 from controller.translate.conditions import Problem, met
 from controller.translate.statuses import GatewayStatus, ListenerSetStatus, Status
 from gateway.ir.value import Identity
+from gateway.ir.workload import mesh_namespace
 
 PATIENCE: Final = 0.1
 """Seconds that a status waits for the proxies."""
@@ -104,7 +105,7 @@ class Settling:
                 scope = self._scope(name)
                 behind = {name: scope.revision} if scope is not None and scope.applied < scope.revision else {}
             else:
-                behind = {name: revision for name, revision in published.items() if self._serves(name) and self._lacks(name, revision)}
+                behind = {name: revision for name, revision in published.items() if self._is_waited_for(name, revision)}
             if behind:
                 self._wait(status.object, _Wait(behind, now + PATIENCE))
             else:
@@ -201,6 +202,10 @@ class Settling:
         """Whether there are proxies that have something in place: nothing else is waited for by what does not tell of them."""
         scope = self._scope(name)
         return scope is not None and scope.applied > 0
+
+    def _is_waited_for(self, name: str, revision: int) -> bool:
+        """By what does not tell of proxies. Nobody waits for sidecars: there is one in every Pod, and always one that is just ending."""
+        return mesh_namespace(name) is None and self._serves(name) and self._lacks(name, revision)
 
     def _lacks(self, name: str, revision: int) -> bool:
         """Whether proxies of a Gateway do not have a revision yet."""

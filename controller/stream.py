@@ -1,8 +1,8 @@
 """The configuration stream for proxies in a cluster, over TLS (port 15010): who connects, what they may say, whose configuration they get.
 
 A connection without a client certificate may ask for an identity, once and briefly. One with a certificate gets the
-configuration of the Gateway that its identity belongs to, until the certificate ends. Whoever does otherwise is told why and
-cut off. Connections count from the moment they are accepted.
+configuration of the Gateway that its identity belongs to, or that of the sidecars of its namespace, until the certificate ends. Whoever
+does otherwise is told why and cut off. Connections count from the moment they are accepted.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from controller.publishers import Publishers
 from controller.stream_connection import StreamConnection
 from gateway.ir.batch import Subscribe, decode
 from gateway.ir.identification import Elsewhere, Identify, Identity, Refused, decode_identification, encode_identification
+from gateway.ir.workload import called, mesh_namespace
 
 _PAUSE: Final = 0.1
 """Seconds before the next try where a connection could not be accepted, for want of descriptors for example."""
@@ -39,6 +40,8 @@ class Caller(NamedTuple):
     """The identity, for messages."""
     scope: str | None
     """The Gateway whose configuration it may read; None if it belongs to none that is known now."""
+    mesh: str
+    """The scope of its namespace's sidecars, which it may read if there is a mesh."""
     ends_at: float
     """Seconds since 1970 at which its certificate ends."""
 
@@ -159,23 +162,21 @@ class StreamServer:
 
     async def _follow(self, connection: StreamConnection, subscriber: _Subscriber) -> Refused | _Late | Elsewhere | None:
         """Serves a subscriber that may be served, until it leaves, its Gateway is gone or its certificate ends."""
+        scope = subscriber.message.scope
         try:
             caller = self._admission.caller(subscriber.certificate)
-            if caller.scope in {None, subscriber.message.scope}:
-                await self._publishers.opened(subscriber.message.scope, self._limits.patience)
+            if _may_come_to(caller, scope):
+                await self._publishers.opened(scope, self._limits.patience)
                 caller = self._admission.caller(subscriber.certificate)
         except ValueError as error:
             return Refused(str(error))
-        scope = subscriber.message.scope
+        if _may_come_to(caller, scope) and self._publishers.is_gone(scope):
+            return _Late(Refused(f"{called(scope)} is gone, or not served by this controller any more"))
         publisher = self._publishers.publisher(scope)
-        if caller.scope in {None, scope} and self._publishers.is_gone(scope):
-            return _Late(Refused(f"Gateway {scope} is gone, or not served by this controller any more"))
-        if caller.scope is None:
-            return Refused(f"{caller.name} is the identity of no Gateway that is known here, and may not read that of {scope}")
-        if caller.scope != scope:
-            return Refused(f"{caller.name} may read the configuration of Gateway {caller.scope}, and asked for that of {scope}")
+        if complaint := _not_for(caller, subscriber.message):
+            return Refused(complaint)
         if publisher is None:
-            return Refused(f"Gateway {scope} is not known here, or not served by this controller")
+            return Refused(f"{called(scope)} is not known here, or not served by this controller")
         leader = self._admission.elsewhere()
         is_guest = leader != ""
         if is_guest and not subscriber.message.anywhere:
@@ -186,10 +187,31 @@ class StreamServer:
             try:
                 longest = caller.ends_at - time.time()
                 async with asyncio.timeout(min(longest, self._limits.visit) if is_guest else longest):
-                    await publisher.serve(reader, writer, presence=heartbeat)
+                    await publisher.serve(reader, writer, presence=heartbeat, ends_at=caller.ends_at)
             except TimeoutError:
                 pass  # it comes back, with the next certificate or to be sent to the leader
         return None
+
+
+def _may_come_to(caller: Caller, scope: str) -> bool:
+    """Whether a caller may read a scope, or may be known for one that does in a moment."""
+    return scope == caller.mesh or (mesh_namespace(scope) is None and caller.scope in {None, scope})
+
+
+def _not_for(caller: Caller, subscribe: Subscribe) -> str:
+    """Why a subscriber does not get what it asks for; '' if it may have it."""
+    scope = subscribe.scope
+    namespace = mesh_namespace(scope)
+    if namespace is not None and scope != caller.mesh:
+        return f"{caller.name} is of another namespace, and may not read the configuration of {called(scope)}"
+    if namespace is not None:
+        fits = subscribe.proxy.startswith(f"{namespace}/")
+        return "" if fits else f"{caller.name} calls itself {subscribe.proxy[:320]!r}; a sidecar there is {namespace}/POD"
+    if caller.scope is None:
+        return f"{caller.name} is the identity of no Gateway that is known here, and may not read that of {scope}"
+    if caller.scope != scope:
+        return f"{caller.name} may read the configuration of Gateway {caller.scope}, and asked for that of {scope}"
+    return ""
 
 
 class _Late(NamedTuple):

@@ -26,6 +26,8 @@ _WRITE_TIMEOUT: Final = 30.0
 _LINGER: Final = 1.0
 _CONNECTION_LIMIT: Final = 64
 _READ_BYTES: Final = 4 << 10
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+"""A page may pass on a status that no RFC knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,7 @@ def _serialised(connection: h11.Connection, page: Page, *, without_body: bool) -
     ]
     if connection.their_state is not h11.DONE:
         fields.append(("connection", "close"))
-    head = connection.send(h11.Response(status_code=page.status, headers=fields, reason=HTTPStatus(page.status).phrase))
+    head = connection.send(h11.Response(status_code=page.status, headers=fields, reason=_PHRASES.get(page.status, "")))
     body = b"" if without_body else connection.send(h11.Data(data=page.body))
     end = connection.send(h11.EndOfMessage())
     return (head or b"") + (body or b"") + (end or b"")

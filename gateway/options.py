@@ -28,6 +28,8 @@ class RuntimeOptions(Value, frozen=True):
     """Seconds that exchanges in flight get when the parent is gone and nobody says how long to wait."""
     shared_descriptor: int | None = None
     """Of the file in which all workers count for rate limits (shared_memory); None for memory of its own."""
+    leaves_early: bool = False
+    """Whether a drain's delay is over as soon as there is no connection: whoever would make one has ended before."""
     workers: int = 1
     """How many processes like this one share the machine."""
     memory_limit: int = 0

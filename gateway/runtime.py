@@ -64,7 +64,7 @@ class Runtime:
         self._outdated: list[AnyOpenPort] = []
         self._closing: list[AnyOpenPort] = []
         """Ports that nobody wants any more, while connections on them go on."""
-        self._name, self._admin = options.name, options.admin
+        self._name, self._admin, self._leaves_early = options.name, options.admin, options.leaves_early
         self._log = AccessLog(self._core.log, options.access_log, options.log_descriptor) if options.access_log != "off" else None
         self._pauses = Pauses()
         self._core.clients.most = most_connections()
@@ -265,17 +265,23 @@ class Runtime:
         """Accepts for `delay` seconds more while telling clients to go, then ends what is idle and waits `timeout` seconds for the rest."""
         for opened in self._open.values():
             opened.port.close_kept()
-        if delay:
+        if self._leaves_early:
+            await self._fall_quiet(delay)
+        elif delay:
             await asyncio.sleep(delay)
         for opened in self._open.values():
             opened.drain()
+        await self._fall_quiet(timeout)
+        self.close()
+
+    async def _fall_quiet(self, timeout: float) -> None:
+        """Returns when there is no connection, or when the time is over."""
         self._quiet = asyncio.Event()
         try:
             async with asyncio.timeout(timeout):
                 await self._quiet.wait()
         except TimeoutError:
-            pass  # what still runs is cut
-        self.close()
+            pass  # what still runs is cut, in the end
 
     def close(self) -> None:
         """Ends everything at once; what was logged is written."""

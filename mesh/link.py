@@ -1,7 +1,7 @@
 """The proxy's end of the link to its controller: an identity, and encrypted connections on which the configuration stream runs.
 
 The identity is asked for with the ServiceAccount's token on a connection of its own, and renewed at half life. Connections that
-are there stay: a new identity is for new ones. One that cannot be renewed is used for as long as it is valid.
+are there stay: a new identity is for new ones. One that cannot be renewed is used for as long as it is valid, and the log says until when.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 from cryptography import x509
 
+from gateway.ir.batch import AnyResource
 from gateway.ir.identification import Elsewhere, Identify, Identity, Refused, decode_identification, encode_identification
+from gateway.ir.workload import called
 from gateway.net.keepalive import notice_vanished_backend
 from gateway.subscribe import LINE_LIMIT
+from mesh.own_identity import identity_resources
 from mesh.rotation import renew_at, wait_after
 from mesh.signing_request import KeyPair, client_context
 
@@ -64,24 +68,57 @@ class _Held:
 
 
 class Link:
-    """Owner of a proxy's identity. `proxy` and `scope` (namespace/name of the Gateway) are what it is called in messages and logs."""
+    """Owner of a proxy's identity. `proxy` and `scope` (see gateway.ir.batch.Subscribe) are what it is called in messages and logs.
 
-    def __init__(self, controller: Controller, proxy: str, scope: str, clock: Callable[[], float] = time.time) -> None:
+    failed_at  when a renewal failed last (seconds of the clock), 0 for never
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        proxy: str,
+        scope: str,
+        clock: Callable[[], float] = time.time,
+        message: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self._controller = controller
         self._host = controller.address.rpartition(":")[0]
         self._proxy, self._scope = proxy, scope
         self._clock = clock
+        self._message = message
+        self.failed_at = 0.0
         self._held: _Held | None = None
         self._renewing = asyncio.Lock()
         self._failures = 0
         self._try_at = 0.0
         self._connected_at: float | None = None
         self._news = asyncio.Event()
+        self._told: bool | None = None
+        """What the log says of an identity that could not be renewed: whether it is over; None if nothing."""
+        self._renewed = asyncio.Event()
+        """Of the next identity; each has an event of its own."""
 
     @property
     def identity(self) -> Identity | None:
         """What was issued last, None before the first."""
         return None if self._held is None else self._held.identity
+
+    @property
+    def not_after(self) -> float:
+        """When the identity ends (seconds of the clock), 0 while there is none."""
+        return 0.0 if self._held is None else self._held.not_after
+
+    async def identities(self) -> AsyncIterator[tuple[AnyResource, ...]]:
+        """The identity, with its key and the roots, as the resources to serve with: that of now, and each new one. Whoever is slow gets
+        the newest alone."""
+        last: Identity | None = None
+        while True:
+            renewed, held = self._renewed, self._held
+            if held is not None and held.identity is not last:
+                last = held.identity
+                yield identity_resources(last.chain, held.keys.private_key(), last.roots)
+            else:
+                await renewed.wait()
 
     async def connect(self, address: str = "") -> Connection:
         """A new connection under the present identity, which is got or renewed first where that is due; to the replica at `address`
@@ -131,15 +168,34 @@ class Link:
             await asyncio.sleep(max(wait, 0.0))
             try:
                 self._held = await self._identify(trust)
-            except LinkError:
+            except LinkError as error:
                 self._failures += 1
                 self._try_at = asyncio.get_running_loop().time() + wait_after(self._failures, random.random())
+                self.failed_at = self._clock()
+                if held is not None:
+                    self._tell_end(held, error)
                 if usable is None:
                     raise
                 return usable
-            self._failures, self._try_at = 0, 0.0
-            self._news.set()
+            self._take_up()
             return self._held
+
+    def _take_up(self) -> None:
+        if self._told is not None:
+            self._message("the identity is renewed")
+        self._failures, self._try_at, self._told = 0, 0.0, None
+        self._news.set()
+        self._renewed.set()
+        self._renewed = asyncio.Event()
+
+    def _tell_end(self, held: _Held, error: LinkError) -> None:
+        """Once when a renewal fails, and once when it is too late; that it goes on failing is no news."""
+        is_over = self.failed_at >= held.not_after
+        if self._told != is_over:
+            self._told = is_over
+            what = "was good" if is_over else "is good"
+            end = datetime.fromtimestamp(held.not_after, UTC)
+            self._message(f"the identity could not be renewed; the one of before {what} until {end:%Y-%m-%d %H:%M:%SZ}: {error}")
 
     async def _identify(self, trust: str) -> _Held:
         keys = KeyPair()
@@ -161,7 +217,7 @@ class Link:
             case Identity():
                 return self._hold(answer, keys, trust)
             case Refused():
-                raise LinkError(f"{self._controller.address} refuses to identify {self._proxy} of Gateway {self._scope}: {answer.reason}")
+                raise LinkError(f"{self._controller.address} refuses to identify {self._proxy} of {called(self._scope)}: {answer.reason}")
             case Identify() | Elsewhere():
                 raise LinkError(f"{self._controller.address} answered Identify with what is no answer to it")
 

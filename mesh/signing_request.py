@@ -1,7 +1,7 @@
 """A key of a process's own, the request to certify it, and the TLS contexts of our links made from what comes back.
 
-The key is made here and lives in this process's memory alone; what goes out is the request. TLS 1.3 and strict X.509: both
-ends are ours, and so are all certificates.
+The key is made here and lives in the memory of the program alone, its workers' included; what goes out is the request. TLS 1.3 and strict
+X.509: both ends are ours, and so are all certificates.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ class KeyPair:
         builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
+    def private_key(self) -> str:
+        """PKCS #8, PEM: for the TLS contexts of this program, and for nobody else."""
+        encryption = serialization.NoEncryption()
+        return self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption).decode()
+
     def load_into(self, context: ssl.SSLContext, chain: str) -> None:
         """Has the context present the chain. Raises ssl.SSLError for one that is not of this key or cannot be read."""
-        encryption = serialization.NoEncryption()
-        key = self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption).decode()
-        with private_file("\n".join((*certificate_blocks(chain), key))) as path:
+        with private_file("\n".join((*certificate_blocks(chain), self.private_key()))) as path:
             context.load_cert_chain(path)
 
 

@@ -9,7 +9,7 @@ import sys
 from gateway.allocator import begin_again_with_settings
 from tidegate.data_plane.capture_line import COMMAND as CAPTURE
 from tidegate.data_plane.capture_line import OPTIONS as CAPTURE_OPTIONS
-from tidegate.data_plane.command_line import COMMAND, read
+from tidegate.data_plane.command_line import COMMANDS, read
 from tidegate.inherited import claim
 
 
@@ -18,7 +18,8 @@ def main() -> None:
     command, arguments = sys.argv[1:2], sys.argv[2:]
     if command == [CAPTURE]:
         _capture(arguments)
-    values = read(arguments, os.environ) if command == [COMMAND] else None
+    options = COMMANDS.get(command[0]) if command else None
+    values = None if options is None else read(options, arguments, os.environ)
     if values is None:
         from tidegate.cli import main as command_line
 
@@ -34,7 +35,7 @@ def main() -> None:
 
 def _capture(arguments: list[str]) -> None:
     """Ends the process, if the quick reading understands the line."""
-    values = read(arguments, os.environ, CAPTURE_OPTIONS)
+    values = read(CAPTURE_OPTIONS, arguments, os.environ)
     if values is not None:
         from tidegate.data_plane.capture import main as set_rules
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tidegate.data_plane import capture_line
-from tidegate.data_plane.command_line import COMMAND, OPTIONS, YES, Option
+from tidegate.data_plane.command_line import GATEWAY, SIDECAR, YES, Option
 from tidegate.inherited import claim
 
 if TYPE_CHECKING:
@@ -188,6 +188,16 @@ def _gateway(**values: str) -> None:
     raise typer.Exit(serve(values))
 
 
+def _sidecar(**values: str) -> None:
+    """Serve the Pod that this is in, as a sidecar of the mesh.
+
+    What it serves comes from the controller. SIGTERM drains, at once where nothing is left.
+    """
+    from tidegate.data_plane.program import main as serve
+
+    raise typer.Exit(serve(values))
+
+
 def _parameter(option: Option) -> Parameter:
     """What typer reads of a function's signature."""
     if not option.metavar:
@@ -198,8 +208,10 @@ def _parameter(option: Option) -> Parameter:
     return Parameter(option.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[str, declared])
 
 
-_gateway.__signature__ = Signature([_parameter(option) for option in OPTIONS])  # type: ignore[attr-defined]  # what `inspect` asks for
-app.command(COMMAND)(_gateway)
+_gateway.__signature__ = Signature([_parameter(option) for option in GATEWAY])  # type: ignore[attr-defined]  # what `inspect` asks for
+_sidecar.__signature__ = Signature([_parameter(option) for option in SIDECAR])  # type: ignore[attr-defined]
+app.command("gateway")(_gateway)
+app.command("sidecar")(_sidecar)
 
 
 def _init(*, remove: bool, **values: str) -> None:

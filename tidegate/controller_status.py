@@ -1,4 +1,5 @@
-"""What `tidegate status` shows of a controller: every object with its conditions, and under a Gateway at how many proxies it is live.
+"""What `tidegate status` shows of a controller: every object with its conditions, under a Gateway at how many proxies it is live, and the
+sidecars of each namespace.
 
 Each replica judges every object and serves every Gateway, but only the one that leads writes what it judges.
 """
@@ -17,9 +18,13 @@ def show(report: Report, found: Found) -> None:
         report.judged(named(judged), "", tuple(parts_of(judged["status"])), lambda part, message: "")
         if judged["kind"] == "Gateway" and (gateway := gateways.get(f"{judged['namespace']}/{judged['name']}")) is not None:
             _show_proxies(report, gateway)
+    for namespace in found["mesh"]:
+        _show_sidecars(report, namespace)
     show_ignored(report, found)
     for gateway in found["gateways"]:
         show_rejected(report, gateway, f" at proxies of Gateway {gateway['name']}")
+    for namespace in found["mesh"]:
+        show_rejected(report, namespace, f" at sidecars of namespace {namespace['name']}")
     for problem in found["problems"]:
         report.line("problem", f"{named(problem)}: {problem['message']}")
 
@@ -33,6 +38,22 @@ def _show_replica(report: Report, found: Found) -> None:
         leader = f"{found['leader']} does" if found["leader"] else "nor any other for now"
         report.line("note", f"this replica does not lead, {leader}: what stands here is what it would write")
         report.under("proxies are counted where they are connected: ask the one that leads")
+
+
+def _show_sidecars(report: Report, namespace: Found) -> None:
+    """Each by name, since each is a Pod of its own; a namespace without any is left out."""
+    if not namespace["proxies"]:
+        return
+    revision, sidecars = namespace["revision"], namespace["proxies"]
+    live = sum(sidecar["revision"] >= revision for sidecar in sidecars)
+    style = "ok" if live == len(sidecars) else "note"
+    report.line(style, f"sidecars of namespace {namespace['name']}, revision {revision}: live at {live} of {len(sidecars)}")
+    for sidecar in sorted(sidecars, key=lambda sidecar: str(sidecar["name"])):
+        name, ends = sidecar["name"] or "one that has not said its name", sidecar["certificate_ends"]
+        until = f", certificate until {ends}" if ends else ""
+        behind = "" if sidecar["revision"] >= revision else f" is at revision {sidecar['revision']}"
+        silent = " and silent" if sidecar["silent"] and behind else " is silent" if sidecar["silent"] else ""
+        report.under(f"{name}{behind}{silent}{until}", "yellow" if behind or silent else "")
 
 
 def _show_proxies(report: Report, gateway: Found) -> None:

@@ -63,10 +63,11 @@ def _show_following(report: Report, found: dict[str, Any]) -> None:
     """Of a data plane that follows a controller."""
     controller = found["controller"]
     where = f"the controller at {controller['address']}"
+    served = f"Gateway {found['gateway']}" if found["gateway"] else f"Workload {found['workload']}"
     if controller["since"]:
-        report.line("ok", f"Gateway {found['gateway']}: connected to {where} since {controller['since']}")
+        report.line("ok", f"{served}: connected to {where} since {controller['since']}")
     else:
-        report.line("fault", f"Gateway {found['gateway']}: not connected to {where}, which {controller['problem']}; what is live stays")
+        report.line("fault", f"{served}: not connected to {where}, which {controller['problem']}; what is live stays")
     for listener in found["listeners"]:
         name = f" for {listener['hostname']}" if listener["hostname"] else ""
         report.under(f"listener {listener['key']}: {listener['protocol']}{name} on {readable(listener['address'], listener['bind_port'])}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from controller.heartbeats import Heartbeats
 from controller.publishers import Publishers
 from controller.stream import DEFAULT_LIMITS, Admission, Caller, Limits, StreamServer
+from gateway.ir.workload import mesh_scope
 from mesh.authority import Authority
 from mesh.authority_server import AuthorityServer, Review
 from mesh.server_certificate import ServerCertificate
@@ -44,7 +45,7 @@ class Stream:
         self._identities = identities
         self._heartbeats = Heartbeats()
         certificate = ServerCertificate(identities.authority, identities.names)
-        answering = AuthorityServer(identities.authority, identities.review)
+        answering = AuthorityServer(identities.authority, identities.review, lambda *account: identities.scope_of(*account) is not None)
         admission = Admission(certificate.context, answering.identify, self._caller, identities.elsewhere)
         self._server = StreamServer(publishers, self._heartbeats, admission, problem, limits)
 
@@ -57,4 +58,5 @@ class Stream:
     def _caller(self, certificate: bytes) -> Caller:
         """See Admission. mesh.svid.InvalidSvid and mesh.identity.InvalidSpiffeId are ValueErrors."""
         svid = read_svid(certificate, self._identities.authority().trust_domain)
-        return Caller(str(svid.identity), self._identities.scope_of(*svid.identity.account), svid.not_after)
+        namespace, account = svid.identity.account
+        return Caller(str(svid.identity), self._identities.scope_of(namespace, account), mesh_scope(namespace), svid.not_after)

@@ -1,6 +1,6 @@
 """The path of a change: what a batch makes different, which of its listeners have a port, what serves it, and what could not be done.
 
-    batch ─> Desired (the difference) ─> Ports (may it be bound?) ─> Serving (in place everywhere) ─> rejections for the acknowledgement
+    batch ─> Desired (the difference) ─> Own (what is ours) ─> Ports (may it be bound?) ─> Serving (in place everywhere) ─> rejections
 
 A listener whose port cannot be bound is a rejection. It is tried again with every change and every two seconds, and who follows is told
 when that, or anything else of what could not be done, becomes otherwise.
@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from typing import Final, NoReturn
 
 from gateway.following.desired import Desired, Difference
+from gateway.following.own import Own
 from gateway.following.serving import Serving
-from gateway.ir.batch import Batch, Rejection, digest
+from gateway.ir.batch import AnyResource, Batch, Rejection, digest
 from gateway.ir.listener import Listener
 from gateway.ir.value import Identity
 from gateway.net.sockets import BindError, readable
@@ -45,15 +46,16 @@ def refusal(error: BindError) -> str:
 
 
 class DataPlane:
-    """Owner of what is wanted and of the answer to which ports are open; what serves is its owner's.
+    """Owner of what is wanted and of the answer to which ports are open; what serves, and what is the proxy's own, are their owners'.
 
     revision   of the controller's last batch that is in place; 0 before the first
     configured whether anything is in place, even nothing at all
     changed    set whenever something has come in place; whoever waits for it clears it
     """
 
-    def __init__(self, serving: Serving, report: Callable[[tuple[Rejection, ...]], None]) -> None:
+    def __init__(self, serving: Serving, report: Callable[[tuple[Rejection, ...]], None], own: Own | None = None) -> None:
         self._serving = serving
+        self._own = own or Own()
         self._report = report
         self._ports = Ports(serving.open, serving.close)
         self._one_at_a_time = asyncio.Lock()
@@ -71,12 +73,24 @@ class DataPlane:
         async with self._one_at_a_time:
             difference = await self.desired.difference(batch, unreadable)
             self.desired.take(difference)
-            await self._put(difference)
+            await self._put(self._own.join(difference))
             self.revision = batch.revision
             self.configured = True
             self.changed.set()
             self._reported = self.rejections()
             return self._reported
+
+    async def identify(self, identity: Iterable[AnyResource]) -> None:
+        """Puts an identity in place, in the stead of the one before; with the first batch where there has been none yet."""
+        async with self._one_at_a_time:
+            self._own.give(identity)
+            if self.configured:
+                await self._put(self._own.join())
+        self.reconsider()
+
+    def resources(self) -> Iterable[AnyResource]:
+        """All that is wanted, what is the proxy's own included."""
+        return (*self.desired.resources.values(), *self._own.resources.values())
 
     def rejections(self) -> tuple[Rejection, ...]:
         """What could not be built or bound, each once, in order."""

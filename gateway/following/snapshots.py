@@ -1,7 +1,8 @@
 """The snapshot of a data plane that follows a controller: served until the controller has answered, replaced by what it wants.
 
 What is written is what the controller wants, whether it could be built or not: a start from it does with it what was done before. It is
-of one Gateway, or whatever the scope names, and another one's is refused.
+of one Gateway, or whatever the scope names, and another one's is refused. What is the proxy's own is not written, above all its private
+key.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ class Snapshots:
         while True:
             await data_plane.changed.wait()
             data_plane.changed.clear()
-            resources = tuple(data_plane.desired.resources.values())
             if not any(rejection.kind == "Batch" for rejection in data_plane.rejections()):
-                await self._writer.write(Snapshot(self._scope, self._program, now(), resources))
+                await self.write(data_plane)
+
+    async def write(self, data_plane: DataPlane) -> None:
+        """Writes what the controller wants now."""
+        await self._writer.write(Snapshot(self._scope, self._program, now(), tuple(data_plane.desired.resources.values())))

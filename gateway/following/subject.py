@@ -25,6 +25,10 @@ class State(Protocol):
         """Whether no traffic should be sent here any more."""
 
     @property
+    def waiting(self) -> str:
+        """What is missing, besides a configuration, before traffic may come; '' for nothing."""
+
+    @property
     def snapshot(self) -> str:
         """Why a snapshot is served instead of what the controller wants, and from when it is; '' where it is the controller's."""
 
@@ -37,10 +41,11 @@ class State(Protocol):
 
 
 class Subject:
-    """See gateway.pages.Subject. `names`: of the Gateway, or whatever else is served, and of the controller's place."""
+    """See gateway.pages.Subject. `names`: of the Gateway, of the Pod whose sidecar it is ('' for the one that it is not), and of the
+    controller's place."""
 
-    def __init__(self, names: tuple[str, str], state: State, data_plane: DataPlane, follower: Follower, serving: Serving) -> None:
-        self._scope, self._controller = names
+    def __init__(self, names: tuple[str, str, str], state: State, data_plane: DataPlane, follower: Follower, serving: Serving) -> None:
+        self._gateway, self._workload, self._controller = names
         self._state = state
         self._data_plane = data_plane
         self._follower = follower
@@ -50,11 +55,11 @@ class Subject:
         if self._state.draining:
             return "draining"
         if self._data_plane.configured:
-            return ""
+            return self._state.waiting
         return f"there is no configuration yet: the controller {self._follower.problem or 'is connected and has sent none'}"
 
     def configuration(self) -> tuple[int, Iterable[AnyResource]]:
-        return self._data_plane.revision, self._data_plane.desired.resources.values()
+        return self._data_plane.revision, self._data_plane.resources()
 
     async def statistics(self) -> Statistics:
         parts = await self._serving.statistics()
@@ -73,7 +78,8 @@ class Subject:
             "problems": [],
             "ignored": [],
             "rejected": [{"kind": one.kind, "key": one.key, "reasons": [one.reason]} for one in self._data_plane.rejections()],
-            "gateway": self._scope,
+            "gateway": self._gateway,
+            "workload": self._workload,
             "controller": self._connection(),
             "listeners": [_listener(listener) for listener in self._data_plane.listeners()],
             "resources": {kind: count for kind, count in sorted(self._data_plane.desired.kinds.items()) if count},

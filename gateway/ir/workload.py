@@ -25,6 +25,18 @@ def mesh_scope(namespace: str) -> str:
     return f"{namespace}/@mesh"
 
 
+def mesh_namespace(scope: str) -> str | None:
+    """The namespace whose sidecars subscribe to a scope; None if it is a Gateway's."""
+    namespace, _, name = scope.partition("/")
+    return namespace if name == "@mesh" else None
+
+
+def called(scope: str) -> str:
+    """Whose configuration a scope is, in messages."""
+    namespace = mesh_namespace(scope)
+    return f"Gateway {scope}" if namespace is None else f"the mesh in namespace {namespace}"
+
+
 class WorkloadPort(Value, frozen=True):
     """A port of a workload of which something is said: by a Service that leads there, or by a PeerAuthentication."""
 

@@ -147,13 +147,13 @@ class Checks:
             host = endpoint.label if settings is None else (settings.server_hostname or "").encode()
             question = question_of(options, host)
             if question is not None:
-                await _put(question, undecided, core.loop)
+                await put(question, undecided, core.loop)
         finally:
             transport.abort()
 
 
-async def _put(question: CheckQuestion, undecided: Undecided, loop: asyncio.AbstractEventLoop) -> None:
-    """Raises Unwell and OSError."""
+async def put(question: CheckQuestion, undecided: Undecided, loop: asyncio.AbstractEventLoop) -> None:
+    """Puts a question on a connection that was just made, and waits for the answer. Raises Unwell and OSError."""
     if undecided.made is not None:
         await greeted(undecided.made)
     heard = question.listen(loop)

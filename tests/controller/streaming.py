@@ -35,6 +35,7 @@ SOURCE = Source("Gateway", "shop", "web")
 class Account(NamedTuple):
     namespace: str
     service_account: str
+    pod_name: str = ""
 
 
 def new_root(trust_domain: str = TRUST_DOMAIN, now: datetime | None = None) -> Root:

@@ -65,7 +65,7 @@ def test_a_stranger_may_not_subscribe() -> None:
         (Cluster(), "forged", "not valid"),
         (Cluster(tokens={}), "good", "not for the audience"),
         (Cluster(broken="the API server is away"), "good", "the API server is away"),
-        (Cluster(tokens={"good": Account("shop", "a b")}), "good", "path segment"),
+        (Cluster(tokens={"good": Account("shop", "a b", "pod-1")}), "good", "path segment"),
     ],
 )
 def test_a_token_that_does_not_count_is_refused_with_the_reason(cluster: Cluster, token: str, words: str) -> None:

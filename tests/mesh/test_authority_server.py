@@ -13,6 +13,11 @@ from tests.controller.streaming import TRUST_DOMAIN, Account, new_root, question
 from tests.running import run
 
 
+def anyone(namespace: str, account: str) -> bool:
+    """Every account is a Gateway's."""
+    return True
+
+
 def test_a_review_that_hangs_is_refused_when_its_time_is_over() -> None:
     """The proxy learns that the API server is slow, and tries again."""
 
@@ -22,7 +27,7 @@ def test_a_review_that_hangs_is_refused_when_its_time_is_over() -> None:
             return None
 
         with patch.object(authority_server, "DEADLINE", 0.01):
-            answer = await AuthorityServer(lambda: Authority(TRUST_DOMAIN, [new_root()]), review).identify(question())
+            answer = await AuthorityServer(lambda: Authority(TRUST_DOMAIN, [new_root()]), review, anyone).identify(question())
         assert isinstance(answer, Refused)
         assert "could not be reviewed within" in answer.reason
 
@@ -44,7 +49,7 @@ def test_only_so_many_reviews_are_under_way() -> None:
             return Account("shop", token)
 
         root = new_root()
-        server = AuthorityServer(lambda: Authority(TRUST_DOMAIN, [root]), review)
+        server = AuthorityServer(lambda: Authority(TRUST_DOMAIN, [root]), review, anyone)
         asked = question("web")
         answers = await asyncio.gather(*(server.identify(asked) for _ in range(AT_ONCE * 4)))
         assert all(isinstance(answer, Identity) for answer in answers)
@@ -60,7 +65,7 @@ def test_a_request_that_proves_nothing_is_refused_with_the_reason() -> None:
         async def review(token: str) -> Account | None:
             return Account("shop", "web")
 
-        answer = await AuthorityServer(lambda: Authority(TRUST_DOMAIN, [new_root()]), review).identify(question(csr="nonsense"))
+        answer = await AuthorityServer(lambda: Authority(TRUST_DOMAIN, [new_root()]), review, anyone).identify(question(csr="nonsense"))
         assert isinstance(answer, Refused)
         assert "signing request cannot be read" in answer.reason
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -18,6 +19,7 @@ from controller.status_writer import StatusWriter
 from controller.store import Key
 from controller.translate.statuses import Ignored, Status
 from gateway.admin import Page, Request, Serve
+from gateway.ir.workload import mesh_namespace
 
 _PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -47,7 +49,7 @@ class Subject(Protocol):
         """How each list and watch is doing."""
 
     def publishers(self) -> Mapping[str, Publisher]:
-        """The configuration of each Gateway, by namespace/name."""
+        """The configuration of each Gateway, by namespace/name, and of each namespace of the mesh, by its scope."""
 
     def statuses(self) -> Mapping[Key, Status]:
         """What was last said of each object."""
@@ -98,30 +100,45 @@ def status(subject: Subject) -> dict[str, Serve]:
 
 
 def _found(subject: Subject) -> dict[str, Any]:
-    gateways = [
-        {
-            "name": name,
-            "revision": publisher.revision,
-            "proxies": [
-                {"name": standing.name, "revision": standing.revision, "silent": standing.silent} for standing in publisher.subscribers
-            ],
-            "rejected": [
-                {"kind": kind, "key": key, "reasons": reasons} for (kind, key), reasons in sorted(publisher.rejections().items())
-            ],
-        }
-        for name, publisher in sorted(subject.publishers().items())
-    ]
+    publishers = sorted(subject.publishers().items())
+    gateways = [_served(scope, publisher) for scope, publisher in publishers if mesh_namespace(scope) is None]
+    mesh = [_served(namespace, publisher) for scope, publisher in publishers if (namespace := mesh_namespace(scope)) is not None]
     return {
         "leading": subject.leading,
         "leader": subject.leader,
         "ready": subject.ready,
         "gateways": gateways,
+        "mesh": mesh,
         "objects": [
             _named(key) | {"generation": found.generation, "status": to_json(found)} for key, found in sorted(subject.statuses().items())
         ],
         "problems": sorted((_named(refusal.key) | {"message": refusal.problem} for refusal in subject.refusals()), key=str),
         "ignored": [_named(key) | {"reason": reason} for key, reason in subject.ignored()],
     }
+
+
+def _served(name: str, publisher: Publisher) -> dict[str, Any]:
+    """A Gateway or a namespace of the mesh, with its proxies."""
+    rejections = sorted(publisher.rejections().items())
+    return {
+        "name": name,
+        "revision": publisher.revision,
+        "proxies": [
+            {
+                "name": standing.name,
+                "revision": standing.revision,
+                "silent": standing.silent,
+                "certificate_ends": _moment(standing.ends_at),
+            }
+            for standing in publisher.subscribers
+        ],
+        "rejected": [{"kind": kind, "key": key, "reasons": reasons} for (kind, key), reasons in rejections],
+    }
+
+
+def _moment(seconds: float) -> str:
+    """In UTC, '' for none."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}" if seconds else ""
 
 
 def _named(key: Key) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""The options of `tidegate gateway` as a table, and the quick reading of a command line by such a table.
+"""The options of `tidegate gateway` and `tidegate sidecar` as tables, and the quick reading of a command line by them.
 
 A data plane must not carry the libraries of the command line, which are a tenth of its memory. So what it is started with, which a Pod
 spec writes and nobody types, is read here. What is not understood here, and every question for help, is typer's (tidegate.cli), which is
-given the same table.
+given the same tables.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-COMMAND: Final = "gateway"
 YES: Final = "true"
 
 
@@ -30,13 +29,20 @@ class Option(NamedTuple):
         return self.name.removeprefix("--").replace("-", "_")
 
 
-OPTIONS: Final = (
+_GATEWAY: Final = (
     Option("--gateway", "NAMESPACE/NAME", "TIDEGATE_GATEWAY", None, "The Gateway to serve."),
+    Option("--name", "NAME", "POD_NAME", "", "What this proxy is called; that of the host by default."),
+)
+_SIDECAR: Final = (
+    Option("--workload", "NAMESPACE/POD", "TIDEGATE_WORKLOAD", None, "The Pod that this is in, and the name of this proxy."),
+    Option("--pod-address", "ADDRESS", "POD_IP", "127.0.0.1", "Of this Pod: where the application is asked for its health."),
+    Option("--app-probes", "JSON", "TIDEGATE_APP_PROBES", "", "How it is asked, by the path at which kubelet asks us."),
+)
+_COMMON: Final = (
     Option("--controller", "HOST:PORT", "TIDEGATE_CONTROLLER", None, "Where the controller is; its certificate bears this name."),
     Option("--ca", "FILE", "TIDEGATE_CA", "/var/run/tidegate/ca/ca.crt", "Certificates of who vouches for the controller."),
     Option("--token", "FILE", "TIDEGATE_TOKEN", "/var/run/tidegate/token/token", "Token that says to the controller who this is."),
     Option("--trust-domain", "DOMAIN", "TIDEGATE_TRUST_DOMAIN", "cluster.local", "Of the identities of controller and proxies."),
-    Option("--name", "NAME", "POD_NAME", "", "What this proxy is called; that of the host by default."),
     Option("--workers", "N", "TIDEGATE_WORKERS", "1", "Processes that serve; with more than one there is a parent beside them."),
     Option("--snapshot", "DIR", "TIDEGATE_SNAPSHOT", "", "Keep what is served there, and start from it while the controller is away."),
     Option("--admin", "ADDRESS:PORT", "TIDEGATE_ADMIN", "127.0.0.1:15000", "Where the admin server listens."),
@@ -47,13 +53,17 @@ OPTIONS: Final = (
     Option("--access-log", "[json|text|off]", "TIDEGATE_ACCESS_LOG", "json", "Form of the access log on standard output."),
     Option("--memory-limit", "SIZE", "TIDEGATE_MEMORY_LIMIT", "", "For all workers together; that of the container by default."),
 )  # fmt: skip
+GATEWAY: Final = (*_GATEWAY, *_COMMON)
+SIDECAR: Final = (*_SIDECAR, *_COMMON)
+COMMANDS: Final = {"gateway": GATEWAY, "sidecar": SIDECAR}
+"""The options of each command that this reads."""
 
 
-def read(arguments: Sequence[str], environment: Mapping[str, str], options: Sequence[Option] = OPTIONS) -> dict[str, str] | None:
-    """The values by key: what is written, else what the environment says, else the default. None if it takes more than this to
-    understand the line, or to say what is wrong with it."""
-    by_name = {option.name: option for option in options}
+def read(options: Sequence[Option], arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, str] | None:
+    """The values of these options by key: what is written, else what the environment says, else the default. None if it takes more than
+    this to understand the line, or to say what is wrong with it."""
     values = {option.key: environment.get(option.environment) or option.default for option in options}
+    by_name = {option.name: option for option in options}
     rest = iter(arguments)
     for argument in rest:
         name, equals, value = argument.partition("=")

@@ -1,4 +1,4 @@
-"""The options of `tidegate gateway` as a value, and what can be wrong with them before anything is started."""
+"""The options of `tidegate gateway` and `tidegate sidecar` as a value, and what can be wrong with them before anything is started."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar, get_args
 
+from gateway.ir.workload import mesh_scope
 from gateway.options import AccessLog
-from tidegate.addresses import parse_place
+from mesh.probes import Probes, read_probes
+from tidegate.addresses import parse_address, parse_place
 from tidegate.binding import Place
-from tidegate.data_plane.command_line import OPTIONS
+from tidegate.data_plane.command_line import GATEWAY, SIDECAR
 from tidegate.durations import parse_seconds
 from tidegate.sizes import parse_size
 
@@ -20,6 +22,7 @@ Parsed = TypeVar("Parsed")
 
 LEAST_MEMORY: Final = 48 << 20
 """Bytes that a serving process has when it starts, with room for a little traffic."""
+_OPTIONS: Final = {option.key: option for option in (*GATEWAY, *SIDECAR)}
 _LABEL: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)")
@@ -31,9 +34,15 @@ class Complaint(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DataPlaneOptions:
-    """See `tidegate gateway --help`. Seconds where a time is meant, bytes where a size is; 0 for a memory limit to be found out."""
+    """See `tidegate gateway --help`. Seconds where a time is meant, bytes where a size is; 0 for a memory limit to be found out.
+
+    Of a sidecar `gateway` is '', otherwise `workload` is.
+    """
 
     gateway: str
+    workload: str
+    pod_address: str
+    app_probes: Probes
     controller: str
     ca: Path
     token: Path
@@ -58,13 +67,17 @@ class DataPlaneOptions:
         if 0 < memory < workers * LEAST_MEMORY:
             needed = f"give {LEAST_MEMORY >> 20}Mi for each"
             raise Complaint(f"--memory-limit {values['memory_limit']}: {workers} workers need more than they would start with; {needed}")
+        workload = reading.take("workload", _workload, "")
         return cls(
-            gateway=reading.take("gateway", _gateway),
+            gateway=reading.take("gateway", _gateway, ""),
+            workload=workload,
+            pod_address=reading.take("pod_address", parse_address, ""),
+            app_probes=reading.take("app_probes", read_probes, ()),
             controller=reading.take("controller", _controller),
             ca=reading.take("ca", _file),
             token=reading.take("token", _file),
             trust_domain=reading.take("trust_domain", _domain),
-            name=values["name"] or socket.gethostname(),
+            name=workload or values["name"] or socket.gethostname(),
             workers=workers,
             snapshot=Path(values["snapshot"]) if values["snapshot"] else None,
             admin=reading.take("admin", parse_place),
@@ -76,6 +89,21 @@ class DataPlaneOptions:
             memory_limit=memory,
         )
 
+    @property
+    def command(self) -> str:
+        """Of the program that takes them."""
+        return "tidegate sidecar" if self.workload else "tidegate gateway"
+
+    @property
+    def scope(self) -> str:
+        """What is subscribed to."""
+        return mesh_scope(self.workload.partition("/")[0]) if self.workload else self.gateway
+
+    @property
+    def served(self) -> str:
+        """For whom this serves, in messages."""
+        return f"Workload {self.workload}" if self.workload else f"Gateway {self.gateway}"
+
 
 class _Reading:
     """Values on their way; what is wrong is told by the option's name and, where it came from there, that of its variable."""
@@ -83,9 +111,11 @@ class _Reading:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
 
-    def take(self, key: str, parse: Callable[[str], Parsed]) -> Parsed:
-        """Raises Complaint for what `parse` raises ValueError for."""
-        option = next(option for option in OPTIONS if option.key == key)
+    def take(self, key: str, parse: Callable[[str], Parsed], absent: Parsed | None = None) -> Parsed:
+        """`absent` is the value of an option that this command does not have. Raises Complaint for what `parse` raises ValueError for."""
+        if key not in self._values and absent is not None:
+            return absent
+        option = _OPTIONS[key]
         try:
             return parse(self._values[key])
         except ValueError as error:
@@ -93,9 +123,17 @@ class _Reading:
 
 
 def _gateway(text: str) -> str:
+    return _key(text, "NAMESPACE/NAME of a Gateway; write for example default/web")
+
+
+def _workload(text: str) -> str:
+    return _key(text, "NAMESPACE/NAME of a Pod; write for example default/web-7d4b9c6f5-x2x8v")
+
+
+def _key(text: str, what: str) -> str:
     namespace, _, name = text.partition("/")
     if not _LABEL.fullmatch(namespace) or not _SUBDOMAIN.fullmatch(name):
-        raise ValueError(f"{text!r} is not NAMESPACE/NAME of a Gateway; write for example default/web")
+        raise ValueError(f"{text!r} is not {what}")
     return text
 
 

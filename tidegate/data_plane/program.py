@@ -1,4 +1,4 @@
-"""`tidegate gateway`: options in, a data plane that serves; the only place where its parts are chosen."""
+"""`tidegate gateway` and `tidegate sidecar`: options in, a data plane that serves; the only place where its parts are chosen."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
 from gateway import collector
+from gateway.admin import Serve
 from gateway.following.bound_sockets import BoundSockets
-from gateway.following.follower import Connect
 from gateway.following.one_process import OneProcess
 from gateway.following.serving import Serving
 from gateway.net.sockets import BindError
@@ -22,10 +22,15 @@ from gateway.overload.descriptors import raise_limit
 from gateway.policies.rate_limit import BYTES
 from gateway.shared_memory import make_shared_file
 from gateway.standard_streams import never_wait
+from gateway.telemetry.statistics import Sample
 from tidegate.binding import Place
-from tidegate.data_plane.life import Life, Message, Work
+from tidegate.data_plane.belongings import Belongings
+from tidegate.data_plane.life import Life, Message
 from tidegate.data_plane.options import Complaint, DataPlaneOptions
 from tidegate.data_plane.servers import listen
+
+if TYPE_CHECKING:
+    from mesh.link import Link
 
 BAD_OPTIONS: Final = 2
 
@@ -38,7 +43,7 @@ def main(values: Mapping[str, str]) -> int:
     try:
         options = DataPlaneOptions.of(values)
     except Complaint as complaint:
-        print(f"tidegate gateway: {complaint}", file=sys.stderr)
+        print(f"tidegate {'sidecar' if 'workload' in values else 'gateway'}: {complaint}", file=sys.stderr)
         return BAD_OPTIONS
     raise_limit()
     never_wait()
@@ -49,17 +54,48 @@ def main(values: Mapping[str, str]) -> int:
 async def _follow(options: DataPlaneOptions) -> int:
     from mesh.link import Controller, Link
 
-    link = Link(Controller(options.controller, options.ca, options.token), options.name, options.gateway)
-    return await serve(options, link.connect, [("renewing the identity", link.keep)])
+    link = Link(Controller(options.controller, options.ca, options.token), options.name, options.scope, message=_messages(options))
+
+    def samples() -> Iterable[Sample]:
+        yield Sample("tidegate_identity_not_after_seconds", (), link.not_after)
+        yield Sample("tidegate_identity_renewal_failed_seconds", (), link.failed_at)
+
+    belongings = Belongings(link.connect, link.identities, [("renewing the identity", link.keep)], samples=samples)
+    return await serve(options, _beside_workload(options, belongings, link) if options.workload else belongings)
 
 
-async def serve(options: DataPlaneOptions, connect: Connect, beside: Sequence[Work] = ()) -> int:
-    """Serves what comes over the connections that `connect` makes, with what goes on beside it, until a signal; returns the exit
-    status."""
+def _beside_workload(options: DataPlaneOptions, belongings: Belongings, link: Link) -> Belongings:
+    """With what a sidecar has besides."""
+    from mesh.own_pod import OwnPod
 
+    pod = OwnPod(options.workload)
+
+    def waiting() -> str:
+        if link.identity is None:
+            return "there is no identity yet: the controller has not been reached"
+        return "" if pod.workload is not None else f"the controller does not know the Pod {options.workload} yet, or not that it runs"
+
+    return belongings._replace(pod=pod, waiting=waiting, pages=_probe_pages(options))
+
+
+def _probe_pages(options: DataPlaneOptions) -> Mapping[str, Serve]:
+    if not options.app_probes:
+        return {}
+    from mesh.prober import Prober
+
+    return Prober(options.pod_address).pages(options.app_probes)
+
+
+def _messages(options: DataPlaneOptions) -> Message:
     def message(text: str) -> None:
         print(f"{options.name}: {text}", file=sys.stderr, flush=True)
 
+    return message
+
+
+async def serve(options: DataPlaneOptions, belongings: Belongings) -> int:
+    """Serves what comes over the connections that are made, until a signal; returns the exit status."""
+    message = _messages(options)
     try:
         listening = listen(options)
     except BindError as error:
@@ -71,9 +107,9 @@ async def serve(options: DataPlaneOptions, connect: Connect, beside: Sequence[Wo
     def make_serving(moved: Callable[[], None]) -> Serving:
         return make(options, listening.admin_place, message, moved)
 
-    life = Life(options, connect, make_serving, message)
-    message(f"Gateway {options.gateway}: {listening.sentence()}")
-    return await life.run(listening, beside)
+    life = Life(options, belongings, make_serving, message)
+    message(f"{options.served}: {listening.sentence()}")
+    return await life.run(listening)
 
 
 def _one_process(options: DataPlaneOptions, admin: Place, message: Message, moved: Callable[[], None]) -> Serving:
@@ -99,6 +135,7 @@ def _runtime_options(options: DataPlaneOptions, admin: Place, shared: int | None
         admin=admin,
         drain_timeout=options.drain_timeout,
         shared_descriptor=shared,
+        leaves_early=bool(options.workload),
         workers=options.workers,
         memory_limit=options.memory_limit // options.workers,
     )

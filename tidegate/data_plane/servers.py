@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from gateway.admin import AdminServer
+from gateway.admin import AdminServer, Serve
 from gateway.net.sockets import readable
 from gateway.pages import Subject, pages
 from tidegate.binding import Place, bind_all
@@ -44,11 +44,11 @@ def listen(options: DataPlaneOptions) -> Listening:
 
 
 class Servers:
-    """Owner of the servers, and of the sockets that it is given."""
+    """Owner of the servers, and of the sockets that it is given. `asked` are pages of the health port besides ours."""
 
-    def __init__(self, subject: Subject, listening: Listening, message: Callable[[str], None]) -> None:
+    def __init__(self, subject: Subject, listening: Listening, asked: Mapping[str, Serve], message: Callable[[str], None]) -> None:
         every = pages(subject)
-        outside = [{path: every[path] for path in paths} for paths in (_HEALTH, _METRICS)]
+        outside = ({**asked, **{path: every[path] for path in _HEALTH}}, {path: every[path] for path in _METRICS})
         self._listening = listening
         self._servers = [AdminServer(served, message) for served in (every, *outside)]
 

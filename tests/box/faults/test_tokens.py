@@ -77,7 +77,7 @@ def test_an_account_of_no_gateway_reads_nothing(shop: Shop, tmp_path: Path) -> N
     """A ServiceAccount that runs no data plane, whoever may make tokens of it, reads nothing."""
     refused = asked(shop.box, OWN, token(shop.box, "default", "--audience", "tidegate"), tmp_path)
     assert "batch" not in refused
-    assert "is the identity of no Gateway" in refused["refused"]
+    assert "that account is no Gateway's" in refused["refused"]
 
 
 def test_what_has_ended_or_was_never_signed_is_no_identity(shop: Shop, tmp_path: Path) -> None:

@@ -157,7 +157,8 @@ def test_a_replica_that_does_not_lead_says_so_and_who_does() -> None:
 
 def test_proxies_that_are_behind_silent_or_reject_something_are_named() -> None:
     """Design 4: silence beyond 5 s shows in `tidegate status`."""
-    proxies = [{"name": "a", "revision": 3, "silent": False}, {"name": "b", "revision": 2, "silent": True}]
+    proxies = [{"name": "a", "revision": 3, "silent": False, "certificate_ends": ""}]
+    proxies.append({"name": "b", "revision": 2, "silent": True, "certificate_ends": ""})
     rejected = [{"kind": "Listener", "key": "shop/web/http", "reasons": ["the port is in use"]}]
     page = json.loads(get(told.status(Plane()), "/status").body)
     page["gateways"] = [{"name": "shop/web", "revision": 3, "proxies": proxies, "rejected": rejected}]

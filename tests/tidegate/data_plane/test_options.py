@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 
 from tests.tidegate.program import ROOT
 from tidegate.cli import app
-from tidegate.data_plane.command_line import OPTIONS, read
+from tidegate.data_plane.command_line import GATEWAY, read
 from tidegate.data_plane.options import Complaint, DataPlaneOptions
 
 NEEDED = ("--gateway", "default/web", "--controller", "c.svc:15010")
 
 
 def options(*arguments: str, **environment: str) -> DataPlaneOptions:
-    values = read((*NEEDED, *arguments), environment)
+    values = read(GATEWAY, (*NEEDED, *arguments), environment)
     assert values is not None
     return DataPlaneOptions.of(values)
 
@@ -35,8 +35,8 @@ def test_what_is_written_wins_over_the_environment_and_that_over_the_default() -
 
 def test_all_of_it_can_come_from_the_environment() -> None:
     """As the Pod spec may write it."""
-    environment = {option.environment: option.default or "" for option in OPTIONS}
-    values = read((), {**environment, "TIDEGATE_GATEWAY": "a/b", "TIDEGATE_CONTROLLER": "[::1]:15010"})
+    environment = {option.environment: option.default or "" for option in GATEWAY}
+    values = read(GATEWAY, (), {**environment, "TIDEGATE_GATEWAY": "a/b", "TIDEGATE_CONTROLLER": "[::1]:15010"})
     assert values is not None
     assert DataPlaneOptions.of(values).controller == "[::1]:15010"
 
@@ -48,7 +48,7 @@ def test_all_of_it_can_come_from_the_environment() -> None:
 )
 def test_what_is_not_understood_is_left_to_the_full_command_line(arguments: tuple[str, ...]) -> None:
     """Whoever asks for help, or writes what is no option, gets what typer says."""
-    assert read(arguments, {}) is None
+    assert read(GATEWAY, arguments, {}) is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_each_mistake_is_named_with_its_remedy(arguments: tuple[str, ...], said:
 def test_help_tells_every_option() -> None:
     """`tidegate gateway --help` is made from the same table."""
     shown = CliRunner().invoke(app, ["gateway", "--help"], env={"COLUMNS": "250", "TERMINAL_WIDTH": "250"}).output
-    for option in OPTIONS:
+    for option in GATEWAY:
         assert option.name in shown
         assert option.environment in shown
 

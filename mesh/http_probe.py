@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeAlias
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import h11
 
@@ -18,6 +18,8 @@ BODY_LIMIT: Final = 10 << 10
 MOST_REDIRECTS: Final = 10
 _HEAD_LIMIT: Final = 64 << 10
 _READ: Final = 16 << 10
+_LEGAL: Final = "/?%:@!$&'()*+,;=~[]"
+"""Of the path as the Pod gives it; what else stands there is encoded, as kubelet does (RFC 3986 3.3)."""
 
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect: TypeAlias = Callable[[str, int, ssl.SSLContext | None], Awaitable[Streams]]
@@ -38,7 +40,7 @@ class Answer(NamedTuple):
 
 async def ask(get: HttpGet, address: str, connect: Connect) -> Answer:
     """The answer at the end of all redirects; `address` is the Pod's. Raises ProbeFailed and OSError."""
-    url = urlsplit(f"{get.scheme.lower()}://{readable(get.host or address, get.port)}{get.path}")
+    url = urlsplit(f"{get.scheme.lower()}://{readable(get.host or address, get.port)}{quote(get.path, safe=_LEGAL)}")
     first = url.hostname
     for _ in range(MOST_REDIRECTS + 1):
         answer, location = await _once(get, url, connect, get.host)
@@ -77,7 +79,7 @@ def _request(connection: h11.Connection, get: HttpGet, url: SplitResult) -> byte
         request = h11.Request(method="GET", target=target.encode(), headers=[(name.encode(), value.encode()) for name, value in fields])
         return (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b"")
     except h11.LocalProtocolError as error:
-        raise ProbeFailed(f"its path or a header of the probe is not valid HTTP: {error}") from None
+        raise ProbeFailed(f"a header of the probe, or where it was redirected to, is not valid HTTP: {error}") from None
 
 
 async def _answer(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[Answer, str]:

@@ -92,6 +92,12 @@ class DataPlane:
         """All that is wanted, what is the proxy's own included."""
         return (*self.desired.resources.values(), *self._own.resources.values())
 
+    @property
+    def own_refusal(self) -> str:
+        """Why a listener that is the proxy's own has no port; '' if all have theirs."""
+        own = self._own.resources
+        return next((refusal(error) for key, error in self._ports.failures.items() if ("Listener", key) in own), "")
+
     def rejections(self) -> tuple[Rejection, ...]:
         """What could not be built or bound, each once, in order."""
         unbound = {("Listener", key): refusal(error) for key, error in self._ports.failures.items()}

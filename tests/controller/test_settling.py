@@ -198,3 +198,12 @@ def test_what_cannot_be_read_is_told_until_it_can() -> None:
     assert statuses.take(2) == ((), ())
     statuses.refuse((), [CART])
     assert statuses.take(3) == ((route(rules=2),), ())
+
+
+def test_nobody_waits_for_sidecars() -> None:
+    """A route that went to a Gateway and to a mesh is final when the Gateway's proxies have it."""
+    web, mesh = Scope(revision=2, applied=2), Scope(revision=7, applied=6)
+    statuses = Settling({"shop/web": web, "shop/@mesh": mesh}.get)
+    statuses.note([route()], (), now=10, published={"shop/web": 2, "shop/@mesh": 7})
+    (final,), _ = statuses.take(10)
+    assert final.object == CART

@@ -529,3 +529,64 @@ def test_tls_is_1_3_alone() -> None:
                 await running.dial(context)
 
     run(test)
+
+
+CART = ("shop", "cart")
+
+
+def test_an_account_reads_the_mesh_of_its_namespace_beside_the_gateway_that_is_its() -> None:
+    """Whatever runs under it, a sidecar among them; of other namespaces nothing, and it is told so."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/@mesh"), gateway("bank/@mesh"), gateway("shop/web"))
+            for account, scope in ((CART, "shop/@mesh"), (WEB, "shop/@mesh"), (WEB, "shop/web")):
+                peer = await running.dial(running.issue(account))
+                peer.send(Subscribe("shop/pod", scope))
+                assert (await peer.batch()).set == (gateway(scope),)
+                await peer.close()
+            for account, scope, words in (
+                (CART, "bank/@mesh", "is of another namespace, and may not read the configuration of the mesh in namespace bank"),
+                (CART, "shop/web", "is the identity of no Gateway"),
+            ):
+                peer = await running.dial(running.issue(account))
+                peer.send(Subscribe("shop/pod", scope))
+                answer = await peer.answer()
+                assert isinstance(answer, Refused)
+                assert words in answer.reason
+                await peer.close()
+            assert "may not read the configuration of the mesh in namespace bank" in running.problems[0]
+
+    run(test)
+
+
+def test_a_sidecar_is_called_as_a_pod_of_its_namespace() -> None:
+    """What the status shows is no other namespace's Pod."""
+
+    async def test() -> None:
+        async with controller() as running:
+            running.publish(gateway("shop/@mesh"))
+            for name in ("cart-1", "bank/cart-1"):
+                peer = await running.dial(running.issue(CART))
+                peer.send(Subscribe(name, "shop/@mesh"))
+                answer = await peer.answer()
+                assert isinstance(answer, Refused)
+                assert "a sidecar there is shop/POD" in answer.reason
+                await peer.close()
+
+    run(test)
+
+
+def test_a_namespace_without_a_mesh_is_refused() -> None:
+    """After a wait, since a Pod may be up before this replica has seen its namespace."""
+
+    async def test() -> None:
+        async with controller(limits=Limits(patience=0.0)) as running:
+            peer = await running.dial(running.issue(CART))
+            peer.send(Subscribe("shop/cart-1", "shop/@mesh"))
+            answer = await peer.answer()
+            assert isinstance(answer, Refused)
+            assert answer.reason == "the mesh in namespace shop is not known here, or not served by this controller"
+            await peer.close()
+
+    run(test)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 from cryptography import x509
 
 from gateway.ir.batch import Ack, Batch, Rejection, Subscribe
+from gateway.ir.listener import Certificate, TrustBundle
+from gateway.ir.workload import IDENTITY, ROOTS
+from gateway.net.key_material import load_pair
 from gateway.subscribe import StreamError, Subscription
 from mesh.authority import Authority
 from mesh.link import Connection, Controller, Link, LinkError
@@ -163,6 +167,69 @@ def test_keep_renews_without_a_connection(tmp_path: Path) -> None:
             await link._news.wait()
             keeping.cancel()
             assert serial_of(link) != before
+
+    run(test)
+
+
+def test_each_new_identity_is_told_with_its_key(tmp_path: Path) -> None:
+    """Whoever serves with it gets chain, key and roots as resources: the present one at once, and each that is issued."""
+
+    async def test() -> None:
+        async with controller() as running:
+            clock = Clock()
+            link = with_clock(running, tmp_path, clock)
+            told = link.identities()
+            first = asyncio.ensure_future(anext(told))
+            await closed(await link.connect())
+            certificate, roots = await first
+            assert isinstance(certificate, Certificate)
+            assert roots == TrustBundle(ROOTS, certificate.source, running.bundle)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            load_pair(context.load_cert_chain, certificate)
+            assert certificate.key == IDENTITY
+            second = asyncio.ensure_future(anext(told))
+            clock.now += 60
+            await closed(await link.connect())
+            assert not second.done()
+            clock.now += 13 * HOUR
+            await closed(await link.connect())
+            renewed, _ = await second
+            assert isinstance(renewed, Certificate)
+            assert renewed.fingerprint != certificate.fingerprint
+            assert link.not_after > clock.now
+            await told.aclose()
+
+    run(test)
+
+
+def test_the_log_says_until_when_an_identity_serves_that_cannot_be_renewed(tmp_path: Path) -> None:
+    """Once when renewal begins to fail, once when it is too late, and once when it is over; the moment of the last failure is kept."""
+
+    async def test() -> None:
+        async with controller() as running:
+            clock = Clock()
+            running.link(tmp_path)
+            place = Controller(f"localhost:{running.port}", tmp_path / "ca.crt", tmp_path / "token")
+            log: list[str] = []
+            link = Link(place, "pod-1", "shop/web", clock, log.append)
+            await closed(await link.connect())
+            end = f"{datetime.fromtimestamp(link.not_after, UTC):%Y-%m-%d %H:%M:%SZ}"
+            assert (log, link.failed_at) == ([], 0.0)
+            running.cluster.broken = "the API server is away"
+            clock.now += 13 * HOUR
+            for _ in range(2):
+                await closed(await link.connect())
+            assert link.failed_at == clock.now
+            clock.now += 12 * HOUR
+            with pytest.raises(LinkError):
+                await link.connect()
+            running.cluster.broken = ""
+            await closed(await link.connect())
+            assert [words in line for words, line in zip(
+                (f"the one of before is good until {end}: ", f"the one of before was good until {end}: ", "the identity is renewed"), log,
+                strict=True,
+            )] == [True] * 3  # fmt: skip
+            assert "the API server is away" in log[0]
 
     run(test)
 

@@ -57,6 +57,7 @@ class Life:
         self._expiries = Expiries(lambda: self._data_plane.desired.resources, message)
         self._snapshots = None if options.snapshot is None else Snapshots(options.snapshot, options.served, options.command, message)
         self._restored = False
+        self._is_placed = False
         self._was_ready = False
         self._signals = 0
         self._ending = asyncio.Event()
@@ -74,6 +75,8 @@ class Life:
         return rejected
 
     def _tell_ready(self) -> None:
+        """Something has come in place."""
+        self._is_placed = self._is_placed or not self._belongings.waiting()
         if not self._was_ready and not self._subject.not_ready():
             self._was_ready = True
             self._message("ready: the first configuration is in place")
@@ -90,7 +93,9 @@ class Life:
 
     @property
     def waiting(self) -> str:
-        return self._belongings.waiting()
+        if found := self._belongings.waiting() or self._data_plane.own_refusal:
+            return found
+        return "" if self._is_placed else "what it serves of its own is not in place; the log of the controller says why"
 
     @property
     def snapshot(self) -> str:

@@ -69,6 +69,11 @@ class Plane:
         return (("Gateway", "shop/web"), ("HttpRule", "a"), ("HttpRule", "b"))
 
 
+class Meshed(Plane):
+    def publishers(self) -> Mapping[str, Publisher]:
+        return {**super().publishers(), "shop/@mesh": self.publisher}
+
+
 def get(pages: Mapping[str, Serve], path: str) -> Page:
     async def serve() -> Page:
         return await pages[path](Request((), ()))
@@ -171,12 +176,43 @@ def test_proxies_that_are_behind_silent_or_reject_something_are_named() -> None:
     assert lines[at + 1] == "        the port is in use"
 
 
+def test_sidecars_are_shown_by_namespace() -> None:
+    """Each by name with its revision and the end of its certificate; they are nobody's proxies."""
+    sidecars = [
+        {"name": "shop/cart-2", "revision": 4, "silent": True, "certificate_ends": ""},
+        {"name": "shop/cart-1", "revision": 5, "silent": False, "certificate_ends": "2026-12-01T10:00:00Z"},
+    ]
+    rejected = [{"kind": "Listener", "key": "shop/@mesh/inbound/0", "reasons": ["the port is in use"]}]
+    page = json.loads(get(told.status(Plane()), "/status").body)
+    page["mesh"] = [
+        {"name": "bank", "revision": 5, "proxies": [], "rejected": []},
+        {"name": "shop", "revision": 5, "proxies": sidecars, "rejected": rejected},
+    ]
+    output = io.StringIO()
+    show(page, output)
+    lines = output.getvalue().splitlines()
+    at = lines.index("note    sidecars of namespace shop, revision 5: live at 1 of 2")
+    assert lines[at + 1 : at + 3] == [
+        "        shop/cart-1, certificate until 2026-12-01T10:00:00Z", "        shop/cart-2 is at revision 4 and silent",
+    ]  # fmt: skip
+    assert "fault   Listener shop/@mesh/inbound/0 could not be built at sidecars of namespace shop" in lines
+    assert "bank" not in output.getvalue()
+
+
+def test_the_scope_of_a_mesh_is_no_gateway() -> None:
+    """It stands under its namespace."""
+    page = json.loads(get(told.status(Meshed()), "/status").body)
+    assert [gateway["name"] for gateway in page["gateways"]] == ["shop/web"]
+    assert page["mesh"] == [{"name": "shop", "revision": 1, "proxies": [], "rejected": []}]
+
+
 def test_the_page_is_plain_json() -> None:
     """`-o json` shows it as it is; proxies stand under their Gateway by name and revision."""
 
     async def test() -> None:
         page = json.loads((await told.status(Plane())["/status"](Request((), ()))).body)
         assert page["gateways"] == [{"name": "shop/web", "revision": 1, "proxies": [], "rejected": []}]
+        assert page["mesh"] == []
         assert (page["leading"], page["leader"], page["ready"]) == (True, "one", "")
         assert page["problems"] == [
             {"kind": "HTTPRoute", "namespace": "shop", "name": "bad", "message": "spec.rules[0].weigth: the field is not known"}

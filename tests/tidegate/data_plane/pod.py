@@ -132,12 +132,14 @@ class Pod(Program):
 
 @asynccontextmanager
 async def pod(
-    port: int, *options: str, program: tuple[str, ...] = PLAIN, folder: Path | None = None, gateway: str = "default/web"
+    port: int, *options: str, program: tuple[str, ...] = PLAIN, folder: Path | None = None, gateway: str = "default/web",
+    served: tuple[str, ...] = (),
 ) -> AsyncIterator[Pod]:
-    """Ends by SIGTERM and expects a clean drain, unless the test has ended it. `folder` is that of its snapshot."""
+    """Ends by SIGTERM and expects a clean drain, unless the test has ended it. `folder` is that of its snapshot; `served` are the options
+    that say for whom it serves, if that is no Gateway."""
     kept = () if folder is None else ("--snapshot", str(folder))
     places = ("--admin", "127.0.0.1:0", "--health", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
-    command = (sys.executable, "-P", *program, "--gateway", gateway, "--controller", f"localhost:{port}", *places, *kept)
+    command = (sys.executable, "-P", *program, *(served or ("--gateway", gateway)), "--controller", f"localhost:{port}", *places, *kept)
     ours, its_own = os.pipe()
     with os.fdopen(its_own, "w") as output:
         process = await asyncio.create_subprocess_exec(

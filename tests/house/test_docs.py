@@ -19,7 +19,7 @@ DOCUMENTS = tuple(file for file in project_files() if file.suffix == ".md")
 # A changelog tells what was: its links hold, its commands may be gone.
 CURRENT = tuple(file for file in DOCUMENTS if file.name != "CHANGELOG.md")
 # Named as what is to come. Each leaves this list with the change that brings it.
-COMING_COMMANDS = frozenset({"sidecar"})
+COMING_COMMANDS: frozenset[str] = frozenset()
 COMING_TARGETS: frozenset[str] = frozenset()
 # Options of other programs that documents name on their own.
 OTHER_OPTIONS = frozenset({"--import-mode", "--rewrite-goldens", "--require-hashes", "--strict"})

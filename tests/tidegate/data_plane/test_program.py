@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
+from cryptography import x509
 
 from gateway.ir.batch import AnyResource
 from gateway.ir.filters import RequestRedirect
 from gateway.ir.listener import Listener
 from gateway.ir.rule import Binding, HttpRule
 from gateway.ir.value import Source
+from gateway.ir.workload import IDENTITY
+from mesh.link import Connection
+from mesh.signing_request import client_context
 from tests.controller.streaming import SOURCE, Running, controller, gateway
 from tests.running import run
 from tests.tidegate.data_plane.pod import location, pod
@@ -70,6 +76,53 @@ def test_a_pod_gets_an_identity_and_serves_and_loads_little(tmp_path: Path, work
             found = imported(started.lines)
             assert "msgspec" in found
             assert not FORBIDDEN & found
+        assert running.problems == []
+
+    run(test)
+
+
+async def shown(reader_and_writer: Connection) -> x509.Certificate:
+    """What the other end of a TLS connection has shown."""
+    return x509.load_der_x509_certificate(reader_and_writer[1].get_extra_info("ssl_object").getpeercert(True))
+
+
+async def still_answers(connection: Connection) -> bool:
+    """Whether a request on it gets its redirect."""
+    reader, writer = connection
+    writer.write(b"GET / HTTP/1.1\r\nhost: a.example\r\n\r\n")
+    return (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 302 ")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_proxy_serves_with_its_identity_and_a_renewed_one_closes_no_connection(tmp_path: Path, workers: str) -> None:
+    """What the mesh knows it by is put in place beside what the controller wants; new connections get the new one, those that there are go
+    on."""
+
+    async def test() -> None:
+        port = free_port()
+        async with controller() as running:
+            own = serving(port)
+            secure = msgspec.structs.replace(own[1], protocol="HTTPS", certificates=(IDENTITY,))
+            running.publish(own[0], secure, own[2])
+            trusting = client_context(running.bundle)
+            trusting.check_hostname = False
+            options = (*credentials(running, tmp_path), "--workers", workers)
+            async with pod(running.port, *options, program=("-m", "tidegate", "gateway"), gateway="shop/web") as started:
+                await started.ready()
+                first = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="shop")
+                before = await shown(first)
+                assert "spiffe://cluster.local/ns/shop/sa/web-tidegate" in str(before.extensions)
+                assert await still_answers(first)
+                running.publishers.send_away()  # so soon that the identity is doubted, and renewed
+                await started.until("connected to the controller", 2)
+                publisher = running.publishers.publisher("shop/web")
+                assert publisher is not None
+                await publisher.acknowledged(publisher.publish((gateway("shop/web", "shop/none"),), ()))
+                second = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="shop")
+                assert (await shown(second)).serial_number != before.serial_number
+                assert await still_answers(first)
+                for _, writer in (first, second):
+                    writer.close()
         assert running.problems == []
 
     run(test)

@@ -21,7 +21,7 @@ import msgspec
 from controller.needs import needs
 from gateway.ir.batch import AnyResource, in_order
 from gateway.ir.listener import Gateway, Listener
-from gateway.ir.policy import AnyPolicy, AuthorizationPolicy
+from gateway.ir.policy import AnyPolicy, AuthorizationPolicy, RequestAuthentication
 from gateway.ir.rule import AnyRule
 from gateway.ir.value import Identity
 from gateway.ir.workload import SHARED, Workload, mesh_scope
@@ -219,7 +219,7 @@ def _owners(resource: _Owned) -> tuple[str, ...]:
             return (resource.key,)
         case Listener():
             return (resource.gateway,)
-        case AuthorizationPolicy():
+        case AuthorizationPolicy() | RequestAuthentication():
             return resource.targets
         case Workload():
             return (_WORKLOADS,)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from gateway.ir.policy import AnyPolicy, AuthorizationPolicy
+from gateway.ir.batch import Batch
+from gateway.ir.policy import AnyPolicy, AuthorizationPolicy, RequestAuthentication
 from gateway.ir.value import Identity
 from gateway.policies.authorization import closed, fault_of
+from gateway.policies.request_authentication import KeysAtHand
 from gateway.proxy.guard import Guard
 
 if TYPE_CHECKING:
     from gateway.live import Live
     from gateway.proxy.port import LiveListener
 
-KINDS: tuple[type[AuthorizationPolicy], ...] = (AuthorizationPolicy,)
+KINDS: tuple[type[AnyPolicy], ...] = (AuthorizationPolicy, RequestAuthentication)
 
 
 class PolicyPreparation:
@@ -27,15 +29,16 @@ class PolicyPreparation:
         self._affected: set[str] = set()
 
     def change(self, identity: Identity, policy: AnyPolicy | None) -> None:
-        """A policy that is new, differs, or is gone. One that cannot be built denies everything."""
+        """A policy that is new, differs, or is gone. An AuthorizationPolicy that cannot be built denies everything; of a
+        RequestAuthentication the rules whose keys cannot be used refuse every token."""
         if not self._affected:
             self._policies = dict(self._live.policies)
         before = self._policies.pop(identity, None)
         if policy is not None:
-            fault = fault_of(policy)
+            fault = _keys_fault(policy) if isinstance(policy, RequestAuthentication) else fault_of(policy)
             if fault:
                 self._rejections[identity] = fault
-                policy = closed(policy)
+                policy = closed(policy) if isinstance(policy, AuthorizationPolicy) else policy
             self._policies[identity] = policy
         for each in (before, policy):
             self._affected.update(each.targets if each is not None else ())
@@ -52,7 +55,7 @@ class PolicyPreparation:
         self._guards = dict(self._live.guards)
         for gateway, policies in held.items():
             if policies:
-                self._guards[gateway] = Guard(policies)
+                self._guards[gateway] = Guard(policies, self._live.core.issuer_keys.of)
             else:
                 self._guards.pop(gateway, None)
             yield
@@ -66,3 +69,23 @@ class PolicyPreparation:
 
     def commit(self) -> None:
         self._live.policies, self._live.guards = self._policies, self._guards
+
+
+def has_tokens(batch: Batch) -> bool:
+    """Whether something of it is about tokens."""
+    return any(isinstance(resource, RequestAuthentication) for resource in batch.set)
+
+
+def load_token_keys() -> None:
+    """Loads what reads keys, which is not loaded where no policy is about tokens."""
+    import gateway.policies.token_keys  # noqa: F401, PLC0415  # see there
+
+
+def _keys_fault(policy: RequestAuthentication) -> str:
+    """What is wrong with keys that stand in it, '' for nothing."""
+    faults = [
+        f"jwtRules[{index}].jwks: {fault}"
+        for index, rule in enumerate(policy.rules)
+        if not rule.url and not rule.error and (fault := KeysAtHand(rule.keys).fault)
+    ]
+    return "; ".join(faults)

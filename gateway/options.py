@@ -32,5 +32,7 @@ class RuntimeOptions(Value, frozen=True):
     """Whether a drain's delay is over as soon as there is no connection: whoever would make one has ended before."""
     workers: int = 1
     """How many processes like this one share the machine."""
+    keys: str = ""
+    """Folder in which fetched keys of issuers are kept for the next start; '' to keep none."""
     memory_limit: int = 0
     """Bytes that this process may have resident; 0 for the limit of its control group, or its part of the machine."""

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Generator
 from functools import partial
+from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -17,6 +18,7 @@ import msgspec
 
 from gateway.descriptors import ListeningSockets, Place, place_of
 from gateway.explain import explain_in_steps
+from gateway.guarding import has_tokens, load_token_keys
 from gateway.ir.batch import Batch, Rejection
 from gateway.ir.listener import Listener
 from gateway.live import Live
@@ -29,6 +31,7 @@ from gateway.overload.overload import TICK
 from gateway.policies.rate_limit import Buckets
 from gateway.preparation import Preparation
 from gateway.proxy.core import Core
+from gateway.proxy.key_folder import KeyFolder
 from gateway.proxy.open_port import OpenPort
 from gateway.proxy.port import kind_of
 from gateway.relay.udp_port import OpenUdpPort
@@ -59,6 +62,8 @@ class Runtime:
         self._core = Core(loop)
         if options.shared_descriptor is not None:
             self._core.buckets = Buckets(shared_memory(options.shared_descriptor))
+        if options.keys:
+            self._core.issuer_keys.folder = KeyFolder(Path(options.keys))
         self._live = Live(self._core)
         self._open: dict[Place, AnyOpenPort] = {}
         self._outdated: list[AnyOpenPort] = []
@@ -85,6 +90,8 @@ class Runtime:
 
     async def apply(self, batch: Batch) -> tuple[Rejection, ...]:
         """Puts a batch in place; returns every rejection that stands afterwards."""
+        if has_tokens(batch):
+            await asyncio.to_thread(load_token_keys)  # a tenth of a second that requests do not wait for
         preparation = Preparation(self._live, batch)
         await self._in_slices(preparation.steps())
         if preparation.arranged:
@@ -96,6 +103,7 @@ class Runtime:
             self._end_replaced(preparation)
             for opened in self._open.values():
                 await opened.serve()
+        self._core.issuer_keys.begin()
         await asyncio.sleep(0)  # the swap was work enough for one turn
         await self._in_slices(preparation.release())
         return tuple([Rejection(kind, key, reason) for (kind, key), reason in sorted(self._live.rejections.items())])
@@ -192,6 +200,7 @@ class Runtime:
             self._core.log.clear()
         if now - self._aged > AGING:
             self._aged = now
+            self._core.issuer_keys.begin()
             self._closing = [opened for opened in self._closing if opened.busy]
             turns = 0 if self._overload.stage else IDLE_TURNS  # under pressure what is idle is let go, for its descriptors
             for backend in self._live.described.values():

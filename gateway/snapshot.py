@@ -153,7 +153,7 @@ class SnapshotFolder:
             told.append(f"others can remove or replace the snapshots in {self.path}: take that from them with chmod go-w")
         for name in GENERATIONS:
             try:
-                return Loaded(decode(_content(self.path / name), self._scope), tuple(told))
+                return Loaded(decode(own_content(self.path / name), self._scope), tuple(told))
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -198,7 +198,7 @@ def _write(folder: int, snapshot: Snapshot) -> None:
         os.fsync(descriptor)
 
 
-def _content(path: Path) -> bytes:
+def own_content(path: Path) -> bytes:
     """Raises OSError, and SnapshotError for a file that another user may have written."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:

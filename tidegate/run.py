@@ -97,6 +97,7 @@ class Standalone:
             workers=options.workers,
             memory_limit=options.memory_limit // max(options.workers, 1),
             shared_descriptor=make_shared_file(BYTES),
+            keys="" if options.snapshot is None else str(options.snapshot / "keys"),
         )
         claim = nothing if predecessor is None else predecessor.claim
         self._workers = Workers(options.workers, self._publisher, self, runtime, claim=claim)

@@ -6,6 +6,7 @@ import ipaddress
 
 from gateway.explain.explanation import Judged
 from gateway.explain.question import Argument
+from gateway.explain.tokens import judge_tokens
 from gateway.http.head import LocalReply, RequestHead
 from gateway.policies.authorization import Authorizations
 from gateway.policies.caller import Asked, Caller, principal_of
@@ -36,20 +37,22 @@ def caller_in(asked: Argument, port: Port, server_name: bytes) -> Caller:
     return Caller(principal, namespace, address.encode(), port.address.encode(), server_name)
 
 
-def judge_request(
-    listener: LiveListener, caller: Caller, head: RequestHead
-) -> tuple[tuple[Judged, ...], LocalReply | None]:
-    """What each policy says of a request, and the answer to one that is denied. `head` is as it is matched."""
+def judge_request(listener: LiveListener, caller: Caller, head: RequestHead) -> tuple[tuple[Judged, ...], LocalReply | None]:
+    """What each policy says of a request, and the answer to one that is denied. `head` is as it is matched, and afterwards as what
+    tokens say makes it."""
     guard = listener.guard
     if guard is None:
         return (), None
+    said, refusal, claims = judge_tokens(guard.tokens, head, listener.scheme) if guard.tokens is not None else ((), None, None)
+    if refusal is not None:
+        return said, refusal
     remote, seen = caller.address, head.copy()
     seen.forwarded = forwarded_lines(constant_lines(listener.scheme, listener.resource.port, None), head, remote, b"-")
     if listener.trust is not None and listener.trust.believes(remote):
         remote = listener.trust.client(remote, head.forwarded_for)
-    asked = Asked(caller, remote, listener.resource.port, seen)
+    asked = Asked(caller, remote, listener.resource.port, seen, claims)
     verdict = guard.requests.judge(asked)
-    return _said(guard.requests, asked), denial(verdict) if verdict.reason else None
+    return (*said, *_said(guard.requests, asked)), denial(verdict) if verdict.reason else None
 
 
 def judge_stream(listener: LiveListener, caller: Caller) -> tuple[tuple[Judged, ...], str]:

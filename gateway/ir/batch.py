@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.ir.backend import Backend, EndpointSet
 from gateway.ir.listener import Certificate, Gateway, Listener, TrustBundle
-from gateway.ir.policy import AuthorizationPolicy
+from gateway.ir.policy import AuthorizationPolicy, RequestAuthentication
 from gateway.ir.rule import HttpRule, TcpRule, TlsRule, UdpRule
 from gateway.ir.value import Identity, Value
 from gateway.ir.workload import Workload
@@ -27,12 +27,13 @@ AnyResource = (
     | Backend
     | EndpointSet
     | AuthorizationPolicy
+    | RequestAuthentication
     | Workload
 )
 
 ORDER: tuple[type[AnyResource], ...] = (
-    TrustBundle, Certificate, Gateway, AuthorizationPolicy, Workload, EndpointSet, Backend, Listener, HttpRule, TlsRule, TcpRule,
-    UdpRule,
+    TrustBundle, Certificate, Gateway, AuthorizationPolicy, RequestAuthentication, Workload, EndpointSet, Backend, Listener, HttpRule,
+    TlsRule, TcpRule, UdpRule,
 )  # fmt: skip
 """The order inside a batch: what is named comes before what names it."""
 

@@ -99,4 +99,59 @@ class AuthorizationPolicy(Policy, frozen=True, tag="AuthorizationPolicy"):
     """Labels that the workloads of a namespace of the mesh must have."""
 
 
-AnyPolicy = AuthorizationPolicy
+class TokenHeader(Value, frozen=True):
+    """A field in which a token stands, behind a prefix."""
+
+    name: str
+    """Lower case."""
+    prefix: str = ""
+
+
+class ClaimHeader(Value, frozen=True):
+    """A field that tells backends a claim."""
+
+    name: str
+    """Lower case."""
+    claim: str
+    """Its name; where there is none of that name, names with dots between, outermost first."""
+
+
+class TokenRule(Value, frozen=True):
+    """The tokens of one issuer: where they stand, what verifies them, and what becomes of them (JWTRule)."""
+
+    issuer: str
+    audiences: Texts = ()
+    """One of these must be among those of the token; any where none is given."""
+    keys: str = ""
+    """A JWK Set (RFC 7517 5), as text."""
+    url: str = ""
+    """Where the set is fetched, in place of `keys`."""
+    discovery: bool = False
+    """Whether `url` leads to the OpenID configuration that names where the set is (OpenID Connect Discovery 1.0, 4)."""
+    timeout: int = 5000
+    """Milliseconds that fetching may take."""
+    headers: tuple[TokenHeader, ...] = ()
+    params: Texts = ()
+    """Of the query."""
+    cookies: Texts = ()
+    forward: bool = False
+    """Whether backends see the token."""
+    payload_header: str = ""
+    """The field, in lower case, that tells backends the payload, base64url-encoded as it was signed."""
+    claim_headers: tuple[ClaimHeader, ...] = ()
+    spaced_claims: Texts = ()
+    """Claims whose words, with spaces between, are values each, besides scope and permission."""
+    error: str = ""
+    """Why no token of this issuer can be believed."""
+
+
+class RequestAuthentication(Policy, frozen=True, tag="RequestAuthentication"):
+    """A request with a token that does not verify is refused, one without passes
+    (istio.io/api/security/v1beta1/request_authentication.proto)."""
+
+    rules: tuple[TokenRule, ...] = ()
+    selector: tuple[tuple[str, str], ...] = ()
+    """Labels that the workloads of a namespace of the mesh must have."""
+
+
+AnyPolicy = AuthorizationPolicy | RequestAuthentication

@@ -14,7 +14,7 @@ from gateway.http.target import AUTHORITIES, LONGEST_CACHED, PathRules, parse_au
 from gateway.proxy import attempts, calls
 from gateway.proxy.authorization import authorize
 from gateway.proxy.forwarded import believed_lines, forwarded_lines
-from gateway.proxy.guard import refuses as guarded_off
+from gateway.proxy.guard import admit as admit_guarded
 from gateway.proxy.request_limits import refuses
 
 if TYPE_CHECKING:
@@ -65,8 +65,18 @@ def admit(exchange: Exchange, client: ClientStream) -> None:
         head.forwarded = forwarded_lines(client.forwarded, head, exchange.client_address, request_id)
     else:
         _believe(exchange, client, listener.trust)
-    if (target.redirect or listener.guard is not None) and _is_turned_away(exchange, client, listener, redirect=target.redirect):
-        return
+    if target.redirect:
+        location = b"%b://%b%b" % (listener.scheme, head.authority, head.target)
+        exchange.reply(LocalReply(307, "path normalised", [(b"location", location)]))
+    elif listener.guard is not None:
+        admit_guarded(exchange, client, listener, _route)
+    else:
+        _route(exchange, client, listener)
+
+
+def _route(exchange: Exchange, client: ClientStream, listener: LiveListener) -> None:
+    """From a request that no policy turns away to its rule."""
+    head = exchange.head
     entry = listener.routes.match(head)
     limits = listener.request_limits
     if limits is not None and refuses(exchange, listener, limits, None if entry is None else entry.payload):
@@ -97,16 +107,6 @@ def check_absolute(head: RequestHead, authority: bytes, scheme: bytes | None, ex
         raise Refused(400, "absolute target disagrees with Host")
     if scheme != expected:
         raise Refused(400, "scheme of the target does not fit the listener")
-
-
-def _is_turned_away(exchange: Exchange, client: ClientStream, listener: LiveListener, *, redirect: bool) -> bool:
-    """Whether the request got its answer: its path is another, or a policy denies it."""
-    if redirect:
-        head = exchange.head
-        location = b"%b://%b%b" % (listener.scheme, head.authority, head.target)
-        exchange.reply(LocalReply(307, "path normalised", [(b"location", location)]))
-        return True
-    return listener.guard is not None and guarded_off(exchange, client, listener, listener.guard)
 
 
 def _believe(exchange: Exchange, client: ClientStream, trust: Trust) -> None:

@@ -13,6 +13,7 @@ from gateway.net.deadlines import Deadlines
 from gateway.options import SESSION_KEY_VARIABLE
 from gateway.policies.rate_limit import BYTES, Buckets
 from gateway.proxy.clients import Clients
+from gateway.proxy.issuer_keys import IssuerKeys
 from gateway.proxy.little_reader import LITTLE
 from gateway.shared_memory import own_memory
 from gateway.telemetry.access_log import fragment
@@ -52,6 +53,7 @@ class Core:
         "forbidden",
         "forbidden_datagrams",
         "incidents",
+        "issuer_keys",
         "log",
         "loop",
         "mirrors",
@@ -91,6 +93,7 @@ class Core:
         self.read_buffer = memoryview(bytearray(LITTLE))
         """For one read of any connection to a backend that reads little at once."""
         self.incidents = Incidents()
+        self.issuer_keys = IssuerKeys(self)
         self.slices = Slices(loop)
         self.refusals: dict[str, int] = {}
         """How many requests were refused, by reason."""

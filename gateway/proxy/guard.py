@@ -1,19 +1,25 @@
 """The policies that hold for a Gateway, where its listeners ask them: before routing, for each request, connection and flow anew.
 
+What tokens say comes first, since AuthorizationPolicies ask for it.
+
 A listener for which no policy holds has no Guard, and its requests pay for one look at an attribute.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from time import time
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway.http.head import LocalReply
-from gateway.ir.policy import AuthorizationPolicy, Policy
+from gateway.http.head import LocalReply, RequestHead
+from gateway.ir.policy import AuthorizationPolicy, Policy, RequestAuthentication, TokenRule
 from gateway.net.peer import uris_of
 from gateway.policies.authorization import FLAG, Authorizations, Verdict
 from gateway.policies.caller import Asked, Caller, principal_of
+from gateway.policies.request_authentication import Authentications, Keys, WaitingForKeys
+from gateway.policies.token import BadToken
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,18 +32,27 @@ if TYPE_CHECKING:
     from gateway.relay.relay import Relay
 
 DENIED: Final = 403
+TOKENS_REFUSED: Final = "tidegate_tokens_refused_total"
+
+Proceed = Callable[["Exchange", "ClientStream", "LiveListener"], None]
+"""How an exchange goes on that a guard has let pass."""
 
 
 class Guard:
-    """Replaced as a whole when a policy changes."""
+    """Replaced as a whole when a policy changes. `tokens` is None where no RequestAuthentication holds; `merges_slashes`: an
+    AuthorizationPolicy does."""
 
-    __slots__ = ("requests", "streams")
+    __slots__ = ("merges_slashes", "requests", "streams", "tokens")
 
-    def __init__(self, policies: Iterable[Policy]) -> None:
+    def __init__(self, policies: Iterable[Policy], keys: Callable[[TokenRule], Keys]) -> None:
         """Raises ValueError for a policy that cannot be built (policies.authorization.fault_of)."""
-        authorizations = [policy for policy in policies if isinstance(policy, AuthorizationPolicy)]
+        held = tuple(policies)
+        authorizations = [policy for policy in held if isinstance(policy, AuthorizationPolicy)]
+        authentications = [policy for policy in held if isinstance(policy, RequestAuthentication)]
         self.requests = Authorizations(authorizations, streams=False)
         self.streams = Authorizations(authorizations, streams=True)
+        self.tokens = Authentications(authentications, keys) if authentications else None
+        self.merges_slashes = bool(authorizations)
 
 
 def caller_of(origin: Origin, transport: asyncio.BaseTransport) -> Caller:
@@ -49,9 +64,58 @@ def caller_of(origin: Origin, transport: asyncio.BaseTransport) -> Caller:
     return caller
 
 
-def refuses(exchange: Exchange, client: ClientStream, listener: LiveListener, guard: Guard) -> bool:
+def admit(exchange: Exchange, client: ClientStream, listener: LiveListener, proceed: Proceed) -> None:
+    """Lets the exchange proceed, now or when the keys of its token have come, or has it get its answer."""
+    guard = listener.guard
+    claims = None
+    if guard is not None and guard.tokens is not None:
+        try:
+            claims = authenticate(guard.tokens, exchange.head)
+        except WaitingForKeys as waiting:
+            waiting.keys.wait(partial(_again, exchange, listener, proceed))
+            return
+        except BadToken as refusal:
+            exchange.core.incidents.count(TOKENS_REFUSED, listener.key)
+            exchange.reply(unauthenticated(refusal, exchange.head, listener.scheme))
+            return
+    if guard is None or not _refuses(exchange, client, listener, guard, claims):
+        proceed(exchange, client, listener)
+
+
+def _again(exchange: Exchange, listener: LiveListener, proceed: Proceed) -> None:
+    """Unless the exchange has ended meanwhile."""
+    client = exchange.client
+    if client is not None and not exchange.responded:
+        admit(exchange, client, listener, proceed)
+        exchange.flush_request()
+
+
+def authenticate(tokens: Authentications, head: RequestHead) -> Mapping[str, Any] | None:
+    """The claims of the one who asks, None without a token; the head is then as backends are to see it. Raises BadToken and
+    WaitingForKeys."""
+    found = () if is_preflight(head) else tokens.judge(head, time())
+    tokens.edit(head, found)
+    return found[0].verified.claims if found else None
+
+
+def is_preflight(head: RequestHead) -> bool:
+    """A CORS preflight cannot have a token (Fetch, "CORS protocol and credentials")."""
+    return head.method == b"OPTIONS" and None not in (head.get(b"origin"), head.get(b"access-control-request-method"))
+
+
+def unauthenticated(refusal: BadToken, head: RequestHead, scheme: bytes) -> LocalReply:
+    """The answer to a request whose token is not believed (RFC 6750 3)."""
+    realm = b"%b://%b%b" % (scheme, head.authority, head.path.replace(b'"', b"%22").replace(b"\\", b"%5C"))
+    told = b'Bearer realm="%b", error="invalid_token"' % realm
+    return LocalReply(refusal.status, str(refusal), [(b"www-authenticate", told)])
+
+
+def _refuses(
+    exchange: Exchange, client: ClientStream, listener: LiveListener, guard: Guard, claims: Mapping[str, Any] | None
+) -> bool:
     """Whether the request got its answer: it is denied."""
-    asked = Asked(caller_of(client.origin, client.transport), exchange.client_address, listener.resource.port, exchange.head)
+    caller = caller_of(client.origin, client.transport)
+    asked = Asked(caller, exchange.client_address, listener.resource.port, exchange.head, claims)
     verdict = guard.requests.judge(asked)
     if verdict.marks:
         exchange.client_fragment = marked(exchange.client_fragment, verdict.marks)

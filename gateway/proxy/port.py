@@ -104,9 +104,11 @@ class LiveListener:
         """Key of the certificate that the Gateway presents to TLS backends."""
 
     def be_guarded(self, guard: Guard | None) -> None:
-        """By policies, from the next request on. A backend may take several slashes for one, so policies see them as one."""
+        """By policies, from the next request on. A backend may take several slashes for one, so policies that look at paths see
+        them as one."""
         self.guard = guard
-        self.path_rules = PathRules(self.options.escaped_slashes, self.options.merge_slashes or guard is not None)
+        merging = self.options.merge_slashes or (guard is not None and guard.merges_slashes)
+        self.path_rules = PathRules(self.options.escaped_slashes, merging)
 
     def replaced_by(self, other: LiveListener) -> bool:
         """Whether a connection that this listener accepted may be served by its newer version: under the same demands on clients."""

@@ -50,9 +50,10 @@ def refuses(exchange: Exchange, listener: LiveListener, limits: RequestLimits, r
     exchange.rule = rule
     length = exchange.head.length
     if limits.body is not None and length != 0:
-        if length is None:
-            exchange.mirrors = (BodyLimit(exchange, limits.body),)
-        elif length > limits.body:
+        come = exchange.received  # while the request waited for the keys of its token
+        if length is None and come <= limits.body:
+            exchange.mirrors = (BodyLimit(exchange, limits.body - come),)
+        elif length is None or length > limits.body:
             exchange.reply(limits.too_large())
             return True
     return limits.rates is not None and _over(exchange, listener, limits.rates, rule.resource.route if rule is not None else "")

@@ -138,4 +138,5 @@ def _runtime_options(options: DataPlaneOptions, admin: Place, shared: int | None
         leaves_early=bool(options.workload),
         workers=options.workers,
         memory_limit=options.memory_limit // options.workers,
+        keys="" if options.snapshot is None else str(options.snapshot / "keys"),
     )

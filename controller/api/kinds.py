@@ -20,6 +20,7 @@ from controller.api.metadata import Object
 from controller.api.peer_authentication import PeerAuthentication
 from controller.api.pod import Pod
 from controller.api.reference_grant import ReferenceGrant
+from controller.api.request_authentication import RequestAuthentication
 from controller.api.routes import ROUTES
 
 KINDS: tuple[type[Object], ...] = (
@@ -34,6 +35,7 @@ KINDS: tuple[type[Object], ...] = (
     BackendPolicy,
     GatewayParameters,
     AuthorizationPolicy,
+    RequestAuthentication,
     PeerAuthentication,
     XMesh,
     Service,

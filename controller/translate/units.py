@@ -28,6 +28,7 @@ from controller.translate.gateways import translate_gateway, translate_gateway_s
 from controller.translate.listener_policies import translate_listener_policy
 from controller.translate.listener_sets import translate_listener_set, translate_listener_set_status
 from controller.translate.mesh.authorization_policies import translate_authorization_policy
+from controller.translate.mesh.request_authentications import translate_request_authentication
 from controller.translate.mesh.units import MESH_INDEXES, MESH_LISTINGS, MESH_TALLIES, units_of_mesh
 from controller.translate.names import deployed_name
 from controller.translate.namespaces import namespace_labels
@@ -118,6 +119,7 @@ def _units_of_gateways(options: Options) -> tuple[Unit, ...]:
         Unit("listener set status", translate_listener_set_status, roots=("ListenerSet",), late=True),
         Unit("listener policy", translate_listener_policy, roots=("ListenerPolicy",)),
         Unit("authorization policy", partial(translate_authorization_policy, options), roots=("AuthorizationPolicy",)),
+        Unit("request authentication", partial(translate_request_authentication, options), roots=("RequestAuthentication",)),
     )
 
 

@@ -26,16 +26,21 @@ def judge_tokens(
         tokens.edit(head, ())
         return tuple(Judged(_KIND, rule.policy, _ACTION, "a CORS preflight has no token", False) for rule in tokens.rules), None, None
     try:
-        found = tokens.judge(head, time())
-        assumed = ""
-    except WaitingForKeys as waiting:
-        found, assumed = tokens.assume(head, time()), waiting.rule
+        found, assumed = _judged_or_assumed(tokens, head)
     except BadToken as refusal:
         said = tuple(Judged(_KIND, rule.policy, _ACTION, f"{_asks(rule)}: {refusal}", True) for rule in tokens.rules)
         return said, unauthenticated(refusal, head, scheme), None
     said = tuple(_judged(rule, found, assumed) for rule in tokens.rules)
     tokens.edit(head, found)
     return said, None, found[0].verified.claims if found else None
+
+
+def _judged_or_assumed(tokens: Authentications, head: RequestHead) -> tuple[tuple[Found, ...], str]:
+    """The tokens, and the name of the rule that would need other keys than there are. Raises BadToken."""
+    try:
+        return tokens.judge(head, time()), ""
+    except WaitingForKeys as waiting:
+        return tokens.assume(head, time()), waiting.rule
 
 
 def _asks(rule: Rule) -> str:

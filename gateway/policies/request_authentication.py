@@ -29,7 +29,9 @@ MOST_KEPT: Final = 512
 
 
 class Keys(Protocol):
-    """Where the keys of a rule come from. To ask what there is changes nothing."""
+    """Where the keys of a rule come from. To ask what there is changes nothing. `fault` says why there are none, or no newer ones."""
+
+    fault: str
 
     def held(self) -> KeySet | None:
         """Those that there are; None where there are none and it is not known whether there will be. Raises BadToken without any."""
@@ -44,10 +46,21 @@ class Keys(Protocol):
 class WaitingForKeys(Exception):
     """The request cannot be judged before keys have come."""
 
-    def __init__(self, rule: str, keys: Keys) -> None:
-        """`rule` is the name of the one that needs them."""
+    def __init__(self, rule: str, keys: Keys, refusal: BadToken | None = None) -> None:
+        """`rule` is the name of the one that needs them, `refusal` what becomes of the token without newer ones."""
         super().__init__(rule)
         self.rule, self.keys = rule, keys
+        self._refusal = refusal
+
+    @property
+    def in_vain(self) -> BadToken:
+        """The refusal of a request that has waited for them already."""
+        return self._refusal or without_keys(self.keys.fault)
+
+
+def without_keys(fault: str) -> BadToken:
+    """The refusal of a token whose issuer has no keys, and why it has none."""
+    return BadToken(f"the keys of the token's issuer are not there: {fault}")
 
 
 class KeysAtHand:
@@ -67,7 +80,7 @@ class KeysAtHand:
 
     def held(self) -> KeySet | None:
         if self._set is None:
-            raise BadToken(f"the keys of the token's issuer cannot be used: {self.fault}")
+            raise without_keys(self.fault)
         return self._set
 
     def may_change(self) -> bool:
@@ -111,9 +124,7 @@ class Rule:
 
     def verified(self, written: bytes, token: Token, now: float) -> Verified:
         """Raises BadToken, and WaitingForKeys where keys are on their way."""
-        resource = self.resource
-        if resource.error:
-            raise BadToken(f"no token of its issuer is believed: {resource.error}")
+        self._check_error()
         keys = self._keys.held()
         if keys is None:
             raise WaitingForKeys(self.name, self._keys)
@@ -136,16 +147,21 @@ class Rule:
 
     def assumed(self, token: Token, now: float) -> Verified:
         """What a token says that is genuine. Raises BadToken."""
+        self._check_error()
         return Verified(self.name, self._claims(token), _told(self.resource, token), check_claims(self.resource, token.claims, now))
+
+    def _check_error(self) -> None:
+        if self.resource.error:
+            raise BadToken(f"no token of its issuer is believed: {self.resource.error}")
 
     def _verify(self, keys: KeySet, token: Token) -> None:
         from gateway.policies.token_keys import UnknownKey  # noqa: PLC0415  # see there; whoever has keys has it loaded
 
         try:
             keys.verify(token)
-        except UnknownKey:
+        except UnknownKey as refusal:
             if self._keys.may_change():
-                raise WaitingForKeys(self.name, self._keys) from None
+                raise WaitingForKeys(self.name, self._keys, refusal) from None
             raise
 
     def _claims(self, token: Token) -> Mapping[str, Any]:
@@ -240,6 +256,7 @@ def _moment(claims: Mapping[str, Any], name: str) -> float | None:
 
 
 def _told(rule: TokenRule, token: Token) -> tuple[tuple[bytes, bytes], ...]:
+    """Translation lets no field pass that the codec writes itself (token_rules)."""
     told = [(rule.payload_header.encode(), token.payload)] if rule.payload_header else []
     for header in rule.claim_headers:
         text = _text(_claim(token.claims, header.claim))

@@ -64,29 +64,39 @@ def caller_of(origin: Origin, transport: asyncio.BaseTransport) -> Caller:
     return caller
 
 
-def admit(exchange: Exchange, client: ClientStream, listener: LiveListener, proceed: Proceed) -> None:
-    """Lets the exchange proceed, now or when the keys of its token have come, or has it get its answer."""
+def admit(
+    exchange: Exchange, client: ClientStream, listener: LiveListener, proceed: Proceed, waited: tuple[Keys, ...] = ()
+) -> None:
+    """Lets the exchange proceed, now or when the keys of its token have come, or has it get its answer. It waits but once for those of
+    one issuer; `waited` are the keys that it has waited for."""
     guard = listener.guard
     claims = None
     if guard is not None and guard.tokens is not None:
         try:
             claims = authenticate(guard.tokens, exchange.head)
         except WaitingForKeys as waiting:
-            waiting.keys.wait(partial(_again, exchange, listener, proceed))
+            if waiting.keys in waited:
+                _refuse_token(exchange, listener, waiting.in_vain)
+            else:
+                waiting.keys.wait(partial(_again, exchange, listener, proceed, (*waited, waiting.keys)))
             return
         except BadToken as refusal:
-            exchange.core.incidents.count(TOKENS_REFUSED, listener.key)
-            exchange.reply(unauthenticated(refusal, exchange.head, listener.scheme))
+            _refuse_token(exchange, listener, refusal)
             return
     if guard is None or not _refuses(exchange, client, listener, guard, claims):
         proceed(exchange, client, listener)
 
 
-def _again(exchange: Exchange, listener: LiveListener, proceed: Proceed) -> None:
+def _refuse_token(exchange: Exchange, listener: LiveListener, refusal: BadToken) -> None:
+    exchange.core.incidents.count(TOKENS_REFUSED, listener.key)
+    exchange.reply(unauthenticated(refusal, exchange.head, listener.scheme))
+
+
+def _again(exchange: Exchange, listener: LiveListener, proceed: Proceed, waited: tuple[Keys, ...]) -> None:
     """Unless the exchange has ended meanwhile."""
     client = exchange.client
     if client is not None and not exchange.responded:
-        admit(exchange, client, listener, proceed)
+        admit(exchange, client, listener, proceed, waited)
         exchange.flush_request()
 
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 from gateway.ir.policy import TokenRule
-from gateway.policies.request_authentication import Keys, KeysAtHand
-from gateway.policies.token import BadToken
+from gateway.policies.request_authentication import Keys, KeysAtHand, without_keys
 
 if TYPE_CHECKING:
     from gateway.policies.token_keys import KeySet
@@ -68,14 +67,14 @@ class FetchedKeys:
     """Those of one URL. `due` is when they are to be fetched next."""
 
     __slots__ = (
-        "__weakref__", "_core", "_ended", "_failures", "_fault", "_fetching", "_owner", "_place", "_set", "_text", "_waiting", "due",
+        "__weakref__", "_core", "_ended", "_failures", "_fetching", "_owner", "_place", "_set", "_text", "_waiting", "due", "fault",
     )  # fmt: skip
 
     def __init__(self, core: Core, owner: IssuerKeys, place: tuple[str, bool, int]) -> None:
         self._core, self._owner, self._place = core, owner, place
         self._set: KeySet | None = None
         self._text = b""
-        self._fault = ""
+        self.fault = ""
         self._fetching: asyncio.Task[None] | None = None
         self._failures = 0
         self._waiting: list[Callable[[], None]] = []
@@ -83,8 +82,8 @@ class FetchedKeys:
         self._ended = -AGAIN
 
     def held(self) -> KeySet | None:
-        if self._set is None and self._fault and self._fetching is None:
-            raise BadToken(f"the keys of the token's issuer are not there: {self._fault}")
+        if self._set is None and self._fetching is None and self.fault and monotonic() < self.due:
+            raise without_keys(self.fault)
         return self._set
 
     def may_change(self) -> bool:
@@ -105,7 +104,7 @@ class FetchedKeys:
             if not self._failures and self._set is None:
                 await self._restore()
             await self._renew()
-            self._failures, self._fault = 0, ""
+            self._failures, self.fault = 0, ""
             self.due = monotonic() + REFRESH
         except asyncio.CancelledError:
             raise
@@ -121,10 +120,10 @@ class FetchedKeys:
         self.due = monotonic() + _PATIENCE[min(self._failures, len(_PATIENCE) - 1)]
         self._failures += 1
         self._core.incidents.count(FAILED, self._place[0])
-        if fault != self._fault:
+        if fault != self.fault:
             kept = "those that there were go on" if self._set is not None else "tokens of the issuer are refused"
             print(f"keys of an issuer: {fault}; {kept}", file=sys.stderr, flush=True)
-        self._fault = fault
+        self.fault = fault
 
     async def _renew(self) -> None:
         """Raises FetchFailed, and ValueError for what is no JWK Set of use."""

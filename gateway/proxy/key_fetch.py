@@ -92,7 +92,10 @@ class _Question:
         while True:
             event = connection.next_event()
             if event is h11.NEED_DATA:
-                connection.receive_data(await reader.read(_READ))
+                data = await reader.read(_READ)
+                if not data and connection.their_state is h11.SEND_RESPONSE:
+                    raise FetchFailed(f"{self._url} closed the connection without an answer")
+                connection.receive_data(data)
             elif isinstance(event, h11.Response):
                 self._judge(event)
             elif isinstance(event, h11.Data):
@@ -100,7 +103,7 @@ class _Question:
             elif isinstance(event, h11.EndOfMessage):
                 return bytes(self._body)
             elif not isinstance(event, h11.InformationalResponse):
-                raise FetchFailed(f"{self._url} closed the connection without an answer")
+                raise FetchFailed(f"{self._url} closed the connection before the end of its answer")
 
     def _judge(self, answer: h11.Response) -> None:
         if answer.status_code == 200:

@@ -21,7 +21,7 @@ Right = tuple[str, str, str]
 READ = ("get", "list", "watch")
 WITH_STATUS = (
     "Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "BackendTLSPolicy", "XBackendTrafficPolicy",
-    "ListenerPolicy", "BackendPolicy", "AuthorizationPolicy", "PeerAuthentication",
+    "ListenerPolicy", "BackendPolicy", "AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication",
 )  # fmt: skip
 WIDE = frozenset({"GatewayClass", "Namespace", "XMesh"})
 

@@ -14,7 +14,7 @@ from gateway.ir.backend import Backend, BackendTls, EndpointSet
 from gateway.ir.batch import AnyResource, in_order
 from gateway.ir.filters import AnyFilter, ExternalAuth, RequestMirror
 from gateway.ir.listener import Certificate, ClientValidation, Gateway, Listener, Secret, TrustBundle
-from gateway.ir.policy import AuthorizationPolicy
+from gateway.ir.policy import AuthorizationPolicy, RequestAuthentication
 from gateway.ir.rule import BackendRef, Binding, HttpRule, TcpRule, UdpRule
 from gateway.ir.value import Identity, Source
 from gateway.ir.workload import SHARED, Workload
@@ -63,6 +63,7 @@ def resources() -> st.SearchStrategy[AnyResource]:
         st.builds(Gateway, st.sampled_from(GATEWAYS), source, st.none() | st.sampled_from(SECRETS)),
         listeners(),
         st.builds(AuthorizationPolicy, key, source, some(GATEWAYS)),
+        st.builds(RequestAuthentication, key, source, some(GATEWAYS)),
         st.builds(Certificate, st.sampled_from(SECRETS), source, text, st.just(Secret("key")), text),
         st.builds(TrustBundle, st.sampled_from(BUNDLES), source, text),
         st.builds(HttpRule, key, source, route, index, bindings(), filters=filters(), backends=references()),
@@ -83,7 +84,7 @@ IDENTITIES = tuple(
         (("Backend", "EndpointSet"), BACKENDS),
         (("Certificate",), SECRETS),
         (("TrustBundle",), BUNDLES),
-        (("HttpRule", "TcpRule", "UdpRule", "AuthorizationPolicy", "Workload"), ("1", "2")),
+        (("HttpRule", "TcpRule", "UdpRule", "AuthorizationPolicy", "RequestAuthentication", "Workload"), ("1", "2")),
     )
     for kind in kinds
     for key in keys
@@ -108,7 +109,7 @@ def from_nothing(held: Held, scope: str) -> Held:
                 found[identity] = resource
             case Workload():
                 found[identity] = resource
-            case AuthorizationPolicy(targets=targets):
+            case AuthorizationPolicy(targets=targets) | RequestAuthentication(targets=targets):
                 if scope in targets:
                     found[identity] = msgspec.structs.replace(resource, targets=(scope,))
             case HttpRule() | TcpRule() | UdpRule():

@@ -10,7 +10,7 @@
   resources: [gatewayparameters, listenerpolicies, backendpolicies]
   verbs: [get, list, watch]
 - apiGroups: [security.istio.io]
-  resources: [authorizationpolicies{{ if .Values.mesh.enabled }}, peerauthentications{{ end }}]
+  resources: [authorizationpolicies, requestauthentications{{ if .Values.mesh.enabled }}, peerauthentications{{ end }}]
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [services, configmaps, secrets{{ if .Values.mesh.enabled }}, pods{{ end }}]
@@ -40,7 +40,7 @@
   resources: [listenerpolicies/status, backendpolicies/status]
   verbs: [patch, update]
 - apiGroups: [security.istio.io]
-  resources: [authorizationpolicies/status{{ if .Values.mesh.enabled }}, peerauthentications/status{{ end }}]
+  resources: [authorizationpolicies/status, requestauthentications/status{{ if .Values.mesh.enabled }}, peerauthentications/status{{ end }}]
   verbs: [patch, update]
 {{- end }}
 

@@ -110,6 +110,7 @@ def test_every_kind_has_a_model_in_each_version() -> None:
         "BackendPolicy",
         "GatewayParameters",
         "AuthorizationPolicy",
+        "RequestAuthentication",
         "PeerAuthentication",
         "XMesh",
         "Service",

@@ -179,6 +179,11 @@ DOCUMENTS = st.one_of(
         targetRefs=few(always(group=st.just("gateway.networking.k8s.io"), kind=st.just("Gateway"), name=NAMES)),
         action=st.sampled_from(("DENY", "CUSTOM")), rules=st.sampled_from(([], [{}], [{"from": []}])),
     )),
+    documents("RequestAuthentication", spec=some(
+        selector=some(matchLabels=NAMES.map(lambda name: {"gateway.networking.k8s.io/gateway-name": name})),
+        targetRefs=few(always(group=st.just("gateway.networking.k8s.io"), kind=st.just("Gateway"), name=NAMES)),
+        jwtRules=few(always({"jwks": st.sampled_from(("", "{}"))}, issuer=st.sampled_from(("x", "https://a.test")))),
+    )),
 )  # fmt: skip
 
 

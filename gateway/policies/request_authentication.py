@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from gateway.http.head import RequestHead
 from gateway.ir.policy import RequestAuthentication, TokenRule
 from gateway.policies.authorization_policy import read_as
@@ -216,6 +218,12 @@ class Authentications:
             if each.verified.told:
                 head.fields = [*head.fields, *each.verified.told]
                 head.changed()
+
+
+def disbelieving(policy: RequestAuthentication, why: str) -> RequestAuthentication:
+    """What stands in the place of a policy that may not hold here: what it would believe is refused."""
+    rules = tuple([replace(rule, keys="", url="", discovery=False, error=why) for rule in policy.rules])
+    return replace(policy, rules=rules)
 
 
 def _one(place: Place, written: bytes, rules: list[Rule], now: float, *, assuming: bool = False) -> Found:

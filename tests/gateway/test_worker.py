@@ -32,7 +32,7 @@ ROUTE = Source("HTTPRoute", "default", "r")
 
 FORBIDDEN = {
     "typer", "click", "rich", "pydantic", "kubernetes_asyncio", "prometheus_client",
-    "h2", "cryptography", "OpenSSL", "h11", "yaml", "controller", "tidegate",
+    "h2", "cryptography", "jwt", "OpenSSL", "h11", "yaml", "controller", "tidegate",
 }  # fmt: skip
 """Design 3: imports are half of a sidecar's memory. pyOpenSSL and cryptography come only with an AllowInsecureFallback listener."""
 

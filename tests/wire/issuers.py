@@ -22,7 +22,7 @@ class Issuer:
         self.held = Event()
         """Answers go out once it is set."""
         self.held.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._answering())
         self._server.daemon_threads = True
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -36,8 +36,8 @@ class Issuer:
         """What is answered from now on."""
         self.answers[path] = (status, text.encode(), tuple(fields.items()))
 
-    def _handler(issuer) -> type[BaseHTTPRequestHandler]:  # `self` is the handler's
-        class Handler(BaseHTTPRequestHandler):
+    def _answering(issuer) -> type[BaseHTTPRequestHandler]:  # `self` is the handler's
+        class Answering(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.asked.append(self.path)
                 issuer.held.wait(30)
@@ -55,7 +55,7 @@ class Issuer:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        return Handler
+        return Answering
 
     def close(self) -> None:
         self.held.set()

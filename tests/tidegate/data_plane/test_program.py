@@ -27,7 +27,7 @@ from tests.tidegate.program import ROOT, free_port
 
 pytestmark = pytest.mark.slow
 
-FORBIDDEN = {"typer", "click", "rich", "pydantic", "kubernetes_asyncio", "prometheus_client", "yaml", "OpenSSL", "h2", "argparse"}
+FORBIDDEN = {"typer", "click", "rich", "pydantic", "kubernetes_asyncio", "prometheus_client", "yaml", "OpenSSL", "h2", "jwt", "argparse"}
 """Design 3: imports are half of a data plane's memory."""
 
 

@@ -67,6 +67,7 @@ class Core:
         "session_secret",
         "slices",
         "streams",
+        "tokens_refused",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -88,6 +89,8 @@ class Core:
         """How many requests were over a rate limit, by gateway, listener and limit."""
         self.denials: dict[tuple[str, str, str], int] = {}
         """How many requests, connections and datagrams a policy denied, by gateway, listener and policy; '' where no policy allows."""
+        self.tokens_refused: dict[tuple[str, str], int] = {}
+        """How many requests had a token that is not believed, by gateway and listener."""
         self.authorizations: dict[str, int] = {}
         """How many requests were put before an authorization server, by outcome."""
         self.read_buffer = memoryview(bytearray(LITTLE))

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from gateway.relay.relay import Relay
 
 DENIED: Final = 403
-TOKENS_REFUSED: Final = "tidegate_tokens_refused_total"
 
 Proceed = Callable[["Exchange", "ClientStream", "LiveListener"], None]
 """How an exchange goes on that a guard has let pass."""
@@ -88,7 +87,8 @@ def admit(
 
 
 def _refuse_token(exchange: Exchange, listener: LiveListener, refusal: BadToken) -> None:
-    exchange.core.incidents.count(TOKENS_REFUSED, listener.key)
+    place, counts = (listener.resource.gateway, listener.resource.name), exchange.core.tokens_refused
+    counts[place] = counts.get(place, 0) + 1
     exchange.reply(unauthenticated(refusal, exchange.head, listener.scheme))
 
 

@@ -30,18 +30,22 @@ AGAIN: Final = 10.0
 """Seconds from the end of a fetch until a token with an unknown key may cause another: whoever invents keys causes no more than that."""
 _PATIENCE: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 """Seconds between attempts that fail; the last of them from then on."""
-FAILED: Final = "tidegate_key_fetches_failed_total"
+_MOST_URLS: Final = 1000
+_OTHER: Final = "_other"
+"""What is counted together of URLs beyond so many."""
 _KINDS_OF_URL: Final = {False: "", True: "discovery "}
 
 
 class IssuerKeys:
     """One per worker. A URL is fetched as long as a policy that is live names it."""
 
-    __slots__ = ("_core", "_held", "folder")
+    __slots__ = ("_core", "_held", "failures", "folder")
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._held: WeakValueDictionary[tuple[str, bool, int], FetchedKeys] = WeakValueDictionary()
+        self.failures: dict[str, int] = {}
+        """How many attempts have failed, by URL."""
         self.folder: KeyFolder | None = None
         """Where they are kept for the next start; `Runtime` puts it in place."""
 
@@ -54,6 +58,11 @@ class IssuerKeys:
         if keys is None:
             keys = self._held[place] = FetchedKeys(self._core, self, place)
         return keys
+
+    def failed(self, url: str) -> None:
+        """One attempt more."""
+        url = url if url in self.failures or len(self.failures) < _MOST_URLS else _OTHER
+        self.failures[url] = self.failures.get(url, 0) + 1
 
     def begin(self) -> None:
         """Fetches what has never been fetched, and what is due. To be called after a change, and now and then."""
@@ -119,7 +128,7 @@ class FetchedKeys:
     def _fail(self, fault: str) -> None:
         self.due = monotonic() + _PATIENCE[min(self._failures, len(_PATIENCE) - 1)]
         self._failures += 1
-        self._core.incidents.count(FAILED, self._place[0])
+        self._owner.failed(self._place[0])
         if fault != self.fault:
             kept = "those that there were go on" if self._set is not None else "tokens of the issuer are refused"
             print(f"keys of an issuer: {fault}; {kept}", file=sys.stderr, flush=True)

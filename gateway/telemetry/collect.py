@@ -40,6 +40,11 @@ def collect(
             Sample("tidegate_authorization_denied_total", (("gateway", gateway), ("listener", listener), ("policy", policy)), count)
             for (gateway, listener, policy), count in core.denials.items()
         ],
+        *[
+            Sample("tidegate_tokens_refused_total", (("gateway", gateway), ("listener", listener)), count)
+            for (gateway, listener), count in core.tokens_refused.items()
+        ],
+        *_by("url", "tidegate_key_fetches_failed_total", core.issuer_keys.failures),
         *_by_reason("tidegate_connections_refused_total", core.clients.refused),
         *_by_reason("tidegate_datagrams_dropped_total", core.datagrams_dropped),
         *_by_reason("tidegate_requests_shed_total", core.clients.shed),

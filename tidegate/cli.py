@@ -92,6 +92,17 @@ Files = Annotated[
 ImagePullPolicy = Annotated[
     Literal["Always", "IfNotPresent", "Never"], typer.Option(envvar="TIDEGATE_IMAGE_PULL_POLICY", help="When it is pulled.")
 ]
+WatchNamespaces = Annotated[
+    str, typer.Option(metavar="A,B", envvar="TIDEGATE_WATCH_NAMESPACES", help="Read and deploy nowhere else; everywhere by default.")
+]
+TrustDomain = Annotated[
+    str, typer.Option(metavar="DOMAIN", envvar="TIDEGATE_TRUST_DOMAIN", help="Of the identities that are given out.")
+]
+ProxyDrainDelay = Annotated[str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_DELAY", help="Of the proxies: see gateway.")]
+ProxyDrainTimeout = Annotated[str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_TIMEOUT", help="Of the proxies: see gateway.")]
+WebhookPlace = Annotated[
+    str, typer.Option(metavar="ADDRESS:PORT", envvar="TIDEGATE_WEBHOOK", help="Where the API server has Pods injected.")
+]
 Mesh = Annotated[bool, typer.Option("--mesh/--no-mesh", envvar="TIDEGATE_MESH", help="Serve sidecars, and routes on Services.")]
 MeshOutbound = Annotated[
     Literal["AllowAny", "RegistryOnly"],
@@ -237,26 +248,18 @@ def controller(
     image: Annotated[str, typer.Option(metavar="IMAGE", envvar="TIDEGATE_IMAGE", help="The image of the proxies that are deployed.")] = "",
     image_pull_policy: ImagePullPolicy = "IfNotPresent",
     service: Annotated[str, typer.Option(metavar="HOST", envvar="TIDEGATE_SERVICE", help="The DNS name by which proxies come here.")] = "",
-    watch_namespaces: Annotated[
-        str, typer.Option(metavar="A,B", envvar="TIDEGATE_WATCH_NAMESPACES", help="Read and deploy nowhere else; everywhere by default.")
-    ] = "",
-    trust_domain: Annotated[
-        str, typer.Option(metavar="DOMAIN", envvar="TIDEGATE_TRUST_DOMAIN", help="Of the identities that are given out.")
-    ] = "cluster.local",
+    watch_namespaces: WatchNamespaces = "",
+    trust_domain: TrustDomain = "cluster.local",
     root_namespace: RootNamespace = "istio-system",
     mesh: Mesh = False,
     mesh_outbound: MeshOutbound = "AllowAny",
-    drain_delay: Annotated[str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_DELAY", help="Of the proxies: see gateway.")] = "5s",
-    drain_timeout: Annotated[
-        str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_TIMEOUT", help="Of the proxies: see gateway.")
-    ] = "30s",
+    drain_delay: ProxyDrainDelay = "5s",
+    drain_timeout: ProxyDrainTimeout = "30s",
     stream: StreamPlace = "[::]:15010",
     metrics: MetricsPlace = "[::]:15020",
     health: HealthPlace = "[::]:15021",
     admin: AdminPlace = DEFAULT_ADMIN,
-    webhook: Annotated[
-        str, typer.Option(metavar="ADDRESS:PORT", envvar="TIDEGATE_WEBHOOK", help="Where the API server has Pods injected.")
-    ] = "[::]:15017",
+    webhook: WebhookPlace = "[::]:15017",
     sidecar_cpu: SidecarCpu = "100m",
     sidecar_memory: SidecarMemory = "128Mi",
     sidecar_cpu_limit: SidecarCpuLimit = "",

@@ -97,10 +97,15 @@ def test_namespaced_rights_end_at_the_namespaces() -> None:
     }
 
 
-def test_without_a_mesh_there_is_no_right_to_webhooks() -> None:
-    """What is not used is not granted."""
+def test_without_a_mesh_there_is_no_right_to_what_only_a_mesh_needs() -> None:
+    """What is not used is not granted: Pods, PeerAuthentications, XMeshes, webhooks."""
     (role,) = of_kind(objects("--set", "mesh.enabled=false"), "ClusterRole")
-    assert set(rights_of(role["rules"])) == (of_the_cluster() | of_a_namespace()) - INJECTION
+    needless = {
+        right
+        for right in of_the_cluster() | of_a_namespace()
+        if right in INJECTION or right[0].startswith(("pods", "peerauthentications.", "peerauthentications/", "xmeshes"))
+    }
+    assert set(rights_of(role["rules"])) == (of_the_cluster() | of_a_namespace()) - needless
 
 
 @pytest.mark.parametrize("mode", MODES)

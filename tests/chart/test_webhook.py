@@ -111,7 +111,7 @@ def test_without_a_mesh_there_is_nothing_of_it() -> None:
     (service,) = of_kind(found, "Service")
     (deployment,) = of_kind(found, "Deployment")
     assert "webhook" not in {each["name"] for each in service["spec"]["ports"]}
-    assert "--no-mesh" in deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "--mesh" not in deployment["spec"]["template"]["spec"]["containers"][0]["args"]
 
 
 def test_a_cluster_without_native_sidecars_is_refused() -> None:

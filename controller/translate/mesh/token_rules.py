@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from controller.api.istio import OpenModel
 from controller.api.request_authentication import JWTRule
 from controller.translate.conditions import Problem
-from controller.translate.mesh.selection import INVALID, UNSUPPORTED
+from controller.translate.mesh.problems import INVALID, UNSUPPORTED
 from gateway.ir.policy import ClaimHeader, TokenHeader, TokenRule
 
 Each = TypeVar("Each", bound=OpenModel)

@@ -42,9 +42,10 @@ def read_ports(option: str, text: str) -> tuple[int, ...]:
 
 
 def read_included_ports(option: str, text: str) -> tuple[int, ...] | None:
-    """The same; None, for all ports, for nothing and for '*', and no port for 'none'. Raises CaptureError."""
+    """The same; None, for all ports, for '*', and no port for 'none', which is what an empty list of a command line or an annotation says,
+    but an empty variable cannot. Raises CaptureError."""
     word = text.strip()
-    if word in ("", ALL):
+    if word == ALL:
         return None
     return () if word == NONE else read_ports(option, text)
 

@@ -74,6 +74,14 @@ def test_it_sets_the_rules_and_says_so() -> None:
 
 
 @secluded
+def test_an_empty_list_of_included_ports_is_one_and_an_empty_variable_is_none() -> None:
+    """An annotation that is there, and empty, asks for no inbound capture; a variable that is empty asks for nothing."""
+    assert captured("--include-inbound-ports=").endswith("nothing inbound")
+    assert captured(TIDEGATE_INCLUDE_INBOUND_PORTS="none").endswith("nothing inbound")
+    assert "inbound to 15006 but" in captured(TIDEGATE_INCLUDE_INBOUND_PORTS="")
+
+
+@secluded
 def test_a_second_run_changes_nothing_and_another_wish_replaces_the_first() -> None:
     """Idempotent: an init container may run again; what is no longer asked for is gone, and the tables of others stay."""
     printed("nft", "-f", "-", text=OTHERS)

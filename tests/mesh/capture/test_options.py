@@ -18,9 +18,9 @@ def test_ports_are_a_list_with_commas() -> None:
 
 
 def test_all_inbound_ports_are_included_unless_some_are_named() -> None:
-    """Istio's includeInboundPorts: '*' for all. Nothing written is no wish, and 'none' is one for no port."""
-    assert read_included_ports("--x", "*") is None
-    assert read_included_ports("--x", " ") is None
+    """Istio's includeInboundPorts: '*' for all, and an empty list for no port; 'none' says that in words."""
+    assert read_included_ports("--x", " *") is None
+    assert read_included_ports("--x", " ") == ()
     assert read_included_ports("--x", "none") == ()
     assert read_included_ports("--x", "8080") == (8080,)
 

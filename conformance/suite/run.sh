@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the upstream suite in the box, where Tidegate is installed and its GatewayClass Accepted. Without a name all of it runs, and the report
-# is written to conformance/reports; with one that test alone, and what it needs stays for the next run.
+# Runs the upstream suite in the box, where Tidegate is installed, its GatewayClass Accepted, and the mesh of mesh.yaml. Without a name all of it
+# runs, and the report is written to conformance/reports; with one that test alone, and what it needs stays for the next run.
 # usage: conformance/suite/run.sh VERSION [NAME [FLAG...]]     VERSION of Tidegate, for the report; FLAG as build/box/suite.test -h says
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -147,8 +147,6 @@ def _matches(rule: Rule) -> Iterator[str]:
     for network, option in ((rule.source, "-s"), (rule.destination, "-d")):
         if network and network.prefixlen:
             yield f"{option} {network}"
-    if rule.interface_in:
-        yield f"-i {rule.interface_in}"
     if rule.interface_out:
         yield f"-o {rule.interface_out}"
     if rule.port is not None:

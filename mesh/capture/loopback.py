@@ -27,6 +27,8 @@ _WITHOUT_DETECTION: Final = 0x02
 """Of duplicates: on loopback there are none."""
 _FOR_EVER: Final = 0xFFFFFFFF
 _ROUTE: Final = 0
+_NOT_THERE: Final = frozenset({errno.EADDRNOTAVAIL, errno.ENXIO, errno.EOPNOTSUPP, errno.EAFNOSUPPORT})
+"""No such address, no IPv6 on the interface, none in the kernel."""
 
 
 def has_ipv6() -> bool:
@@ -50,7 +52,7 @@ def add_address() -> None:
 def remove_address() -> None:
     """Takes it away, if it is there. Raises CaptureError."""
     failed = _ask(_DELETE_ADDRESS, 0)
-    if failed not in (0, errno.EADDRNOTAVAIL):
+    if failed and failed not in _NOT_THERE:
         raise CaptureError(f"the address {_ADDRESS} cannot be removed from {LOOPBACK}: {os.strerror(failed)}")
 
 

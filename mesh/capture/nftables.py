@@ -99,8 +99,6 @@ def _lines(text: str) -> list[str]:
 
 
 def _matches(rule: Rule) -> Iterator[str]:
-    if rule.interface_in:
-        yield f'iifname "{rule.interface_in}"'
     if rule.interface_out:
         yield f'oifname "{rule.interface_out}"'
     for network, field in ((rule.source, "saddr"), (rule.destination, "daddr")):

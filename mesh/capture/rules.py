@@ -1,7 +1,8 @@
 """The rules of capture as values, whatever sets them (pure).
 
-They see each new TCP connection once: inbound ones before the routing decision, outbound ones after it. All that a rule says has to hold;
-the first that holds and does not lead into another chain decides. A connection that no rule redirects goes where it was going.
+They see each new TCP connection once: one from elsewhere before the routing decision, one of the Pod's own after it, also to itself.
+All that a rule says has to hold; the first that holds and does not lead into another chain decides. A connection that no rule redirects
+goes where it was going.
 """
 
 from __future__ import annotations
@@ -55,7 +56,6 @@ class Rule:
     verdict: Verdict
     source: Network | None = None
     destination: Network | None = None
-    interface_in: str | None = None
     interface_out: str | None = None
     port: int | None = None
     """Of the destination."""
@@ -97,7 +97,7 @@ def rules_of(options: CaptureOptions, *, ipv6: bool) -> RuleSet:
     return RuleSet(
         (
             chain("inbound", None, _inbound(options)),
-            chain("prerouting", "PREROUTING", (Rule(Return(), interface_in=LOOPBACK), Rule(Jump("inbound")))),
+            chain("prerouting", "PREROUTING", (Rule(Jump("inbound")),)),
             chain("output", "OUTPUT", _output(options)),
         ),
         families,

@@ -38,8 +38,7 @@ def release() -> str:
     """Takes away all that any run has set, and says so in one line. Raises CaptureError."""
     _demand_capability()
     removed = _remove()
-    if has_ipv6():
-        remove_address()
+    remove_address()
     return f"Nothing is captured any more: removed the rules of {' and '.join(removed)}" if removed else "Nothing was captured"
 
 

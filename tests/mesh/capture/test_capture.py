@@ -134,7 +134,7 @@ def test_a_workload_that_calls_its_own_service_comes_in_as_others_do(backend: st
     """Mesh: what the proxy sends to its Pod's own address goes to 15006; a port that is not captured inbound is not here either."""
     with Pod() as pod:
         capture(backend, CaptureOptions(exclude_inbound_ports=(OTHER_PORT,)))
-        for user, group in ((PROXY, PROXY), (APPLICATION, PROXY)):
+        for user, group in ((PROXY, PROXY), (PROXY, APPLICATION), (APPLICATION, PROXY)):
             assert pod.reaches(family.here, PORT, user, group) == Arrival("inbound", (family.here, PORT), family.here)
         assert pod.reaches(family.here, OTHER_PORT, PROXY, PROXY).at == "other"
 

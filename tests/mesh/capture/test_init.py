@@ -207,6 +207,7 @@ def test_ipv6_everywhere_but_on_loopback_is_an_error() -> None:
     assert "IPv6 is on at far, near, but off at lo" in done.stderr
     assert "net.ipv6.conf.lo.disable_ipv6=0" in done.stderr
     assert printed("nft", "list", "tables") == ""
+    assert captured("--remove") == "Nothing was captured"
 
 
 @secluded

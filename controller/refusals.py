@@ -36,7 +36,7 @@ _POLICIES = frozenset(("ListenerPolicy", "BackendPolicy", "BackendTLSPolicy", "X
 _GATEWAYS = ("Gateway", "ListenerSet")
 
 Ours = Callable[[Key], bool]
-"""Whether a GatewayClass, a Gateway or a ListenerSet is served by us."""
+"""Whether a GatewayClass, a Gateway or a ListenerSet is served by us, and in a mesh a Service."""
 
 
 class Refusal(Protocol):
@@ -103,8 +103,10 @@ def _listener_set_status(refusal: Refusal, spec: Mapping[Any, Any], ours: Ours, 
 def _route_status(refusal: Refusal, spec: Mapping[Any, Any], ours: Ours, last: Status | None) -> RouteStatus | None:
     conditions = _conditions(refusal, last, "UnsupportedValue", "Accepted")
     references = (_reference(each, GATEWAY_GROUP, "Gateway") for each in _mappings(spec.get("parentRefs")))
-    named = dict.fromkeys(each for each in references if each is not None and _is_ours(each, refusal.key[1], ours))
-    parents = tuple(ParentStatus(each, conditions) for each in named)[:MOST_PARENTS]
+    namespace = refusal.key[1]
+    named = {each: _in_mesh(each, namespace, ours) for each in references if each is not None}
+    judged = ((each, in_mesh) for each, in_mesh in named.items() if in_mesh or _is_ours(each, namespace, ours))
+    parents = tuple(ParentStatus(each, conditions, in_mesh=in_mesh) for each, in_mesh in judged)[:MOST_PARENTS]
     return RouteStatus(refusal.key, refusal.generation, parents) if parents else None
 
 
@@ -132,6 +134,10 @@ def _conditions(refusal: Refusal, last: Status | None, reason: str, *names: str)
 def _is_ours(reference: ObjectRef, namespace: str, ours: Ours) -> bool:
     found = (reference.group, reference.kind) in ((GATEWAY_GROUP, kind) for kind in _GATEWAYS)
     return found and ours((reference.kind, reference.namespace or namespace, reference.name))
+
+
+def _in_mesh(reference: ObjectRef, namespace: str, ours: Ours) -> bool:
+    return (reference.group, reference.kind) == ("", "Service") and ours(("Service", reference.namespace or namespace, reference.name))
 
 
 def _is_target(policy: Key, target: ObjectRef, ours: Ours) -> bool:

@@ -13,7 +13,7 @@ from controller.api.references import GATEWAY_GROUP
 from controller.refusals import refused_status
 from controller.status import placed, to_json
 from controller.store import Key
-from controller.translate.classes import CONTROLLER_NAME
+from controller.translate.classes import CONTROLLER_NAME, MESH_CONTROLLER_NAME
 from controller.translate.conditions import met
 from controller.translate.statuses import (
     AncestorStatus,
@@ -118,6 +118,17 @@ def test_a_route_says_it_on_each_parent_of_ours() -> None:
         WEB,
     ]
     assert status_of("HTTPRoute", {"parentRefs": [{"name": "other"}]}) is None
+
+
+def test_a_route_says_it_on_a_service_in_a_mesh() -> None:
+    """A Service is a parent where there is a mesh, and it is the mesh's controller that says so."""
+    raw = {"spec": {"parentRefs": [{"group": "", "kind": "Service", "name": "shop"}]}}
+    refusal = Refused(("HTTPRoute", "default", "shop"), raw)
+    status = refused_status(refusal, lambda key: key == ("Service", "default", "shop"), None)
+    assert status is not None
+    (parent,) = to_json(status)["parents"]
+    assert (parent["controllerName"], parent["parentRef"]["kind"]) == (MESH_CONTROLLER_NAME, "Service")
+    assert refused_status(refusal, lambda _: False, None) is None
 
 
 def test_a_policy_says_it_on_its_ancestors() -> None:

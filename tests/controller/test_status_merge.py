@@ -6,9 +6,10 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from controller.status_merge import merged, withdrawn
-from controller.translate.classes import CONTROLLER_NAME
+from controller.translate.classes import CONTROLLER_NAME, MESH_CONTROLLER_NAME
 from controller.translate.conditions import Problem, met
 from controller.translate.statuses import (
     GatewayClassStatus,
@@ -80,6 +81,17 @@ def test_parents_of_other_controllers_stay_where_they_are() -> None:
     assert written is not None
     assert [entry["parentRef"]["name"] for entry in written["parents"]] == ["x", "y", "b", "c"]
     assert [entry["controllerName"] for entry in written["parents"][:2]] == ["example.com/other"] * 2
+
+
+def test_a_route_may_be_judged_on_gateways_and_on_services() -> None:
+    """Each parent has one entry, under the name of the controller that answers for it, and both are ours to withdraw."""
+    service = ParentStatus(ObjectRef("", "Service", "cart"), (met("Accepted", 1),), in_mesh=True)
+    status = replace(route("web"), parents=(*route("web").parents, service))
+    written = merged(status, {"parents": [foreign("other")]}, NOW)
+    assert written is not None
+    assert [each["controllerName"] for each in written["parents"]] == ["example.com/other", CONTROLLER_NAME, MESH_CONTROLLER_NAME]
+    assert merged(status, written, NOW) is None
+    assert withdrawn("HTTPRoute", written) == {"parents": [foreign("other")]}
 
 
 def test_others_conditions_stay_and_ours_that_no_longer_hold_go() -> None:

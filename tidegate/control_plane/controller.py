@@ -197,8 +197,11 @@ class Controller:
         for key in change.readable:
             self._refusals.pop(key, None)
         known = self._translator.statuses()
-        judged = [refused_status(refusal, known.__contains__, known.get(key)) for key, refusal in self._refusals.items()]
+        judged = [refused_status(refusal, self._is_ours, known.get(key)) for key, refusal in self._refusals.items()]
         self._settling.refuse([status for status in judged if status is not None], change.readable)
+
+    def _is_ours(self, key: Key) -> bool:
+        return key in self._translator.statuses() or (self._options.mesh and key[0] == "Service")
 
     async def _collect(self) -> None:
         """Garbage in cycles that were old before they were garbage: connections, mostly. While thousands of routes come one by one the

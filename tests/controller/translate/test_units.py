@@ -229,3 +229,60 @@ def test_a_changed_gateway_concerns_no_other(in_cluster: Runs) -> None:
     ran = in_cluster.of(parse({"kind": "Gateway", "metadata": {"name": "g5"}, "spec": spec}))
     assert (ran["gateway"], ran["infrastructure"], ran["gateway status"]) == (1, 1, 1)
     assert not {"places", "claims", "moved ports"} & ran.keys()
+
+
+MESH = replace(IN_CLUSTER, class_names=("tidegate",), mesh=True)
+
+
+def pod(number: int, app: str = "shop", address: str = "") -> Object:
+    labels = {"app": app, "tidegate.dev/mesh": "sidecar"}
+    status = {"phase": "Running", "podIP": address or f"10.1.0.{number}"}
+    return parse({"kind": "Pod", "metadata": {"name": f"pod-{number}", "labels": labels}, "status": status})
+
+
+def frontend(name: str, target: int = 8080) -> Object:
+    ports = [{"name": "http", "port": 80, "targetPort": target}]
+    spec = {"clusterIP": "10.96.0.1", "selector": {"app": name}, "ports": ports}
+    return parse({"kind": "Service", "metadata": {"name": name}, "spec": spec})
+
+
+def on_service(number: int, service: str, namespace: str = "default") -> Object:
+    parents = [{"group": "", "kind": "Service", "name": service, "namespace": "default"}]
+    return parse({"kind": "HTTPRoute", "metadata": {"name": f"on-{number}", "namespace": namespace}, "spec": {"parentRefs": parents}})
+
+
+def mesh() -> Runs:
+    services = [frontend(name) for name in ("shop", "cart", "desk")]
+    return Runs([*services, *(pod(number) for number in range(MANY)), pod(MANY, "cart"), on_service(0, "cart")], MESH)
+
+
+def test_a_pod_of_the_mesh_runs_one_unit() -> None:
+    """A Pod that comes, moves or gets other labels is its own Workload, and concerns nobody else."""
+    runs = mesh()
+    assert runs.of(pod(MANY + 1)) == {"workload": 1}
+    assert runs.of(pod(0, address="10.2.0.1")) == {"workload": 1}
+
+
+def test_a_service_runs_the_pods_that_it_selects_and_no_route_of_another() -> None:
+    """What a Service says of a port concerns the Workloads behind it, and its own listeners."""
+    ran = mesh().of(frontend("cart", target=9090))
+    assert (ran["workload"], ran["frontend"], ran["frontend listeners"], ran.get("route", 0)) == (1, 1, 1, 0)
+
+
+def test_a_route_on_a_service_runs_that_service_alone() -> None:
+    """The first route takes the Service's own rule away; the routes and Services beside it are not looked at."""
+    expected = {"attachments": 1, "route": 1, "frontend listeners": 1}
+    runs = mesh()
+    assert runs.of(on_service(1, "shop")) == expected
+    assert runs.of(on_service(2, "desk", "team")) == expected
+
+
+def test_a_policy_that_changes_no_mode_runs_no_workload() -> None:
+    """A PeerAuthentication of the root namespace concerns those workloads alone for which it changes something."""
+    runs = mesh()
+    permissive, strict = (
+        parse({"kind": "PeerAuthentication", "metadata": {"name": "mesh", "namespace": "istio-system"}, "spec": {"mtls": {"mode": mode}}})
+        for mode in ("PERMISSIVE", "STRICT")
+    )
+    assert "workload" not in runs.of(permissive)
+    assert runs.of(strict)["workload"] == MANY + 1

@@ -83,10 +83,10 @@ async def serving(
 class Follower:
     """A source's changes one at a time, and what its observer was told."""
 
-    def __init__(self, client: Client, namespaces: tuple[str, ...] = ()) -> None:
+    def __init__(self, client: Client, namespaces: tuple[str, ...] = (), without: frozenset[str] = frozenset()) -> None:
         self.told: list[str] = []
         self._telling = asyncio.Event()
-        self.source = KubeSource(client, namespaces=namespaces, observer=self._note)
+        self.source = KubeSource(client, namespaces=namespaces, without=without, observer=self._note)
         self.changes = self.source.changes()
 
     def _note(self, text: str) -> None:
@@ -113,9 +113,11 @@ class Follower:
 
 
 @contextlib.asynccontextmanager
-async def following(client: Client, namespaces: tuple[str, ...] = ()) -> AsyncGenerator[Follower]:
+async def following(
+    client: Client, namespaces: tuple[str, ...] = (), without: frozenset[str] = frozenset()
+) -> AsyncGenerator[Follower]:
     """A source of this server, not yet asked for anything."""
-    follower = Follower(client, namespaces)
+    follower = Follower(client, namespaces, without)
     async with contextlib.aclosing(follower.changes):
         yield follower
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from controller.api.metadata import Object
+from controller.api.pod import Pod
 from controller.sources.kube.reading import read, reduced
 from controller.sources.kube.resources import RESOURCES
 from tests.controller.sources.kube.cluster import ROUTE, SERVICE, config_map, gateway_class, namespace, route, secret, service
@@ -90,6 +91,26 @@ def test_of_a_config_map_the_certificates_stay() -> None:
     assert found["data"] == {"ca.crt": "x"}
     binary = {"metadata": {"name": "a", "namespace": "b"}, "binaryData": {"ca.crt": "eA==", "b": "eQ=="}}
     assert (reduced(CONFIG_MAP, binary) or {})["binaryData"] == {"ca.crt": "eA=="}
+
+
+def test_of_a_pod_stays_what_a_mesh_must_know() -> None:
+    """Who it is, where it is and which of its ports have names: its conditions and restarts, which change all the time, are no change."""
+    pod: dict[str, Any] = {
+        "metadata": {"name": "shop-1", "namespace": "shop", "labels": {"app": "shop"}, "annotations": {"a": "b"}, "generateName": "shop-"},
+        "spec": {
+            "serviceAccountName": "seller",
+            "nodeName": "one",
+            "containers": [{"name": "app", "image": "app:1", "ports": [{"name": "web", "containerPort": 8080}]}],
+            "initContainers": [{"name": "beside", "restartPolicy": "Always", "ports": [{"name": "more", "containerPort": 9090}]}],
+        },
+        "status": {"phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}], "conditions": [{"type": "Ready"}]},
+    }
+    later = pod | {"status": pod["status"] | {"conditions": [], "containerStatuses": [{"restartCount": 2}]}}
+    assert reduced(RESOURCES["Pod"], pod) == reduced(RESOURCES["Pod"], later)
+    found = read_whole("Pod", pod)
+    assert isinstance(found, Pod)
+    assert (found.addresses, found.spec.service_account_name) == (("10.0.0.1",), "seller")
+    assert (found.port_named("web"), found.port_named("more"), found.port_named("none")) == (8080, 9090, None)
 
 
 def test_a_fault_of_ours_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

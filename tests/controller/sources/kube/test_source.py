@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controller.api.kinds import VERSIONS
+from controller.api.kinds import MESH_ALONE, VERSIONS
 from controller.sources.kube.access import Access
 from controller.sources.kube.client import Client
 from controller.sources.kube.resources import read_as
@@ -49,6 +49,20 @@ def test_the_first_change_holds_everything(tmp_path: Path) -> None:
             api.remove("", "services", "shop", "s")
             assert await follower.names() == ([], ["s"])
             assert not follower.told
+
+    run(scenario())
+
+
+def test_without_a_mesh_nothing_of_it_is_asked_for(tmp_path: Path) -> None:
+    """Pods and the kinds of a mesh are neither listed nor told of as missing where nobody has a use for them."""
+
+    async def scenario() -> None:
+        kinds = only("HTTPRoute", "GatewayClass")
+        async with serving(tmp_path, kinds=kinds) as (api, client), following(client, without=MESH_ALONE) as follower:
+            assert await follower.names() == NOTHING
+            told = await follower.hears("does not serve")
+            assert not [kind for kind in MESH_ALONE if kind in told]
+            assert not {read_as(kind, VERSIONS[kind][0]).plural for kind in MESH_ALONE} & {asked.place[2] for asked in api.asked}
 
     run(scenario())
 

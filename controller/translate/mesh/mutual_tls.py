@@ -17,7 +17,7 @@ from controller.store import Key
 from controller.translate.conditions import Problem, combined, met
 from controller.translate.mesh.namespaces import ALL
 from controller.translate.mesh.problems import INVALID, UNSUPPORTED
-from controller.translate.objects import age
+from controller.translate.objects import age, called
 from controller.translate.options import Options
 from controller.translate.statuses import Emission, SelectingStatus
 from gateway.ir.workload import MutualTls, mesh_scope
@@ -111,4 +111,7 @@ def translate_peer_authentication(options: Options, key: Key, view: View) -> Emi
         return Emission(ignored=((key, f"no workload of namespace {policy.namespace} has a sidecar"),))
     generation = policy.metadata.generation
     accepted = met("Accepted", generation, combined(problems))
-    return Emission(statuses=(SelectingStatus(key, generation, (accepted,), tuple(map(mesh_scope, namespaces))),))
+    status = SelectingStatus(key, generation, (accepted,), tuple(map(mesh_scope, namespaces)))
+    first = policy if policy.labels else _oldest_first(view, policy.namespace, selecting=False)[0]
+    message = f"{called(*first.key)}, which is older or else first by name, holds in its place"
+    return Emission(statuses=(status,), ignored=((key, message),) if first.key != key else ())

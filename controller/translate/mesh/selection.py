@@ -68,7 +68,8 @@ def select(options: Options, view: View, namespace: str, spec: SelectingSpec) ->
         in_mesh = _in_mesh(options, view, namespace)
         found |= dict.fromkeys(in_mesh)
         if not found:
-            foreign.append("it selects no Gateway of ours")
+            also = ", and its namespace is none of the mesh" if options.mesh else ""
+            foreign.append(f"it selects no Gateway of ours{also}")
         if in_mesh and spec.selector is not None:
             labels = tuple(sorted(spec.selector.match_labels.items()))
     return Selection(tuple(sorted(found)), tuple(problems), uncertain, "; ".join(foreign), labels)

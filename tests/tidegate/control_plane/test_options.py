@@ -28,6 +28,13 @@ def test_sidecars_are_told_the_same_as_proxies_of_gateways() -> None:
     assert GOOD.own_webhook() == ("tidegate-injection-tidegate-system", "tidegate-controller", "tidegate-system")
 
 
+def test_translation_is_told_of_the_mesh() -> None:
+    """Without --mesh there is none; identities are of the trust domain that the authority gives them in."""
+    assert not GOOD.translation().mesh
+    options = replace(GOOD, mesh=True, mesh_outbound="RegistryOnly", trust_domain="example.org").translation()
+    assert (options.mesh, options.outbound, options.trust_domain) == (True, "RegistryOnly", "example.org")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -401,6 +401,51 @@ def status(admin: AdminUrl = f"http://{DEFAULT_ADMIN}", output: Output = "text")
 
 
 @app.command()
+def inject(
+    files: Annotated[list[Path], typer.Option("--file", "-f", metavar="FILE", help="What to read; - for standard input.")],
+    *,
+    output: Annotated[Literal["yaml"], typer.Option("--output", "-o", help="Form of what is written.")] = "yaml",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Of objects that name none.")] = "",
+    image: Annotated[
+        str, typer.Option(metavar="IMAGE", envvar="TIDEGATE_IMAGE", help="Of the sidecar; that of this version by default.")
+    ] = "",
+    image_pull_policy: Annotated[
+        Literal["Always", "IfNotPresent", "Never"], typer.Option(envvar="TIDEGATE_IMAGE_PULL_POLICY", help="When it is pulled.")
+    ] = "IfNotPresent",
+    service: Annotated[
+        str, typer.Option(metavar="HOST", envvar="TIDEGATE_SERVICE", help="The DNS name by which sidecars come to the controller.")
+    ] = "tidegate-controller.tidegate-system.svc",
+    trust_domain: Annotated[
+        str, typer.Option(metavar="DOMAIN", envvar="TIDEGATE_TRUST_DOMAIN", help="Of the identities that the controller gives out.")
+    ] = "cluster.local",
+    sidecar_cpu: SidecarCpu = "100m",
+    sidecar_memory: SidecarMemory = "128Mi",
+    sidecar_cpu_limit: SidecarCpuLimit = "",
+    sidecar_memory_limit: SidecarMemoryLimit = "",
+    sidecar_access_log: SidecarAccessLog = "json",
+) -> None:
+    """Write files with sidecars in their Pods.
+
+    What the webhook does in a cluster, done to Pods, Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs and CronJobs in YAML;
+    everything else passes through. Nothing is written if anything is wrong.
+    """
+    from mesh.injection.settings import SidecarSettings
+    from tidegate.control_plane.options import STREAM_PORT, SidecarOptions
+    from tidegate.injecting import inject_files
+
+    sidecar = SidecarOptions(sidecar_cpu, sidecar_memory, sidecar_cpu_limit, sidecar_memory_limit, sidecar_access_log)
+    for complaint in sidecar.complaints():
+        raise typer.BadParameter(complaint)
+    of_controller = service.split(".")[1] if "." in service else ""
+    settings = SidecarSettings(image or _own_image(), f"{service}:{STREAM_PORT}", of_controller, image_pull_policy, trust_domain)
+    done = inject_files(files, namespace, sidecar.joined(settings))
+    for line in (*done.notes, *done.problems):
+        typer.echo(line, err=True)
+    _write(done.text.encode())
+    raise typer.Exit(NOT_GOOD if done.problems else 0)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from importlib.metadata import PackageNotFoundError
@@ -410,6 +455,17 @@ def version() -> None:
         typer.echo(f"tidegate {version_of('tidegate')}")
     except PackageNotFoundError:
         typer.echo("tidegate, from a checkout that is not installed")
+
+
+def _own_image() -> str:
+    """The image that the chart of this version installs."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as version_of
+
+    try:
+        return f"tidegate/tidegate:{version_of('tidegate')}"
+    except PackageNotFoundError:
+        raise typer.BadParameter("this is a checkout that is not installed: name the image of the sidecar", param_hint="--image") from None
 
 
 def _sound(options: RunOptions) -> RunOptions:

@@ -134,6 +134,11 @@ def parse(text: str) -> list[Document]:
     return documents
 
 
+def reads_as_text(value: str) -> bool:
+    """Whether a text that is written without quotes is read as this text, and not as a number, boolean or null."""
+    return value != "" and _plain_type(value) == _STRING
+
+
 def _joined_surrogates(text: str) -> str:
     # JSON writes characters beyond U+FFFF as two escapes, which YAML does not know.
     def joined(escape: re.Match[str]) -> str:

@@ -35,8 +35,8 @@ def is_injected(pod: Pod) -> bool:
 
 
 def reason_against(pod: Pod, namespace: str, own_namespace: str) -> str:
-    """Why the Pod gets no sidecar, "" if it does. Raises Refused."""
-    if namespace in NEVER or namespace == own_namespace:
+    """Why the Pod gets no sidecar, "" if it does; either namespace is "" where it is not known. Raises Refused."""
+    if namespace and namespace in {*NEVER, own_namespace}:
         return f"nothing is injected in namespace {namespace}"
     if asks(pod) is False:
         return "its label says so"

@@ -37,6 +37,11 @@ class SidecarOptions:
     memory_limit: str = ""
     access_log: AccessLog = "json"
 
+    def joined(self, settings: SidecarSettings) -> SidecarSettings:
+        """These settings with what is said here."""
+        requests = replace(settings, cpu=self.cpu, memory=self.memory)
+        return replace(requests, cpu_limit=self.cpu_limit, memory_limit=self.memory_limit, access_log=self.access_log)
+
     def complaints(self) -> Iterator[str]:
         """What is wrong, each with the option and the remedy."""
         quantities = {"cpu": self.cpu, "memory": self.memory, "cpu-limit": self.cpu_limit, "memory-limit": self.memory_limit}
@@ -94,19 +99,8 @@ class ControllerOptions:
 
     def sidecars(self) -> SidecarSettings:
         """What is said about every sidecar."""
-        own = self.sidecar
-        return SidecarSettings(
-            image=self.image,
-            controller=f"{self.service}:{STREAM_PORT}",
-            namespace=self.namespace,
-            image_pull_policy=self.image_pull_policy,
-            trust_domain=self.trust_domain,
-            cpu=own.cpu,
-            memory=own.memory,
-            cpu_limit=own.cpu_limit,
-            memory_limit=own.memory_limit,
-            access_log=own.access_log,
-        )
+        controller = f"{self.service}:{STREAM_PORT}"
+        return self.sidecar.joined(SidecarSettings(self.image, controller, self.namespace, self.image_pull_policy, self.trust_domain))
 
     def own_webhook(self) -> OwnWebhook:
         """The webhook as the chart installs it: its name is that of our namespace, its Service ours."""

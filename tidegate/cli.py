@@ -409,9 +409,7 @@ def inject(
     image: Annotated[
         str, typer.Option(metavar="IMAGE", envvar="TIDEGATE_IMAGE", help="Of the sidecar; that of this version by default.")
     ] = "",
-    image_pull_policy: Annotated[
-        Literal["Always", "IfNotPresent", "Never"], typer.Option(envvar="TIDEGATE_IMAGE_PULL_POLICY", help="When it is pulled.")
-    ] = "IfNotPresent",
+    image_pull_policy: ImagePullPolicy = "IfNotPresent",
     service: Annotated[
         str, typer.Option(metavar="HOST", envvar="TIDEGATE_SERVICE", help="The DNS name by which sidecars come to the controller.")
     ] = "tidegate-controller.tidegate-system.svc",

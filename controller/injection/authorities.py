@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from controller.api.core import Namespace
-from controller.api.metadata import Key
+from controller.api.metadata import Key, Object
 from controller.deploy.agenda import Agenda
 from controller.deploy.objects import MANAGED_BY, OURS, Manifest, holds
 from controller.deploy.placing import Client
@@ -24,6 +24,8 @@ NAME: Final = "tidegate-mesh-ca"
 ENTRY: Final = "ca.crt"
 _ENABLED: Final = (("tidegate.dev/inject", "enabled"), ("istio-injection", "enabled"))
 """Labels of namespaces whose Pods are injected."""
+_MESHED: Final = ("tidegate.dev/mesh", "sidecar")
+"""The label of an injected Pod."""
 _CONFIG_MAP: Final = RESOURCES["ConfigMap"]
 _RETRY: Final = (0.5, 60.0)
 """Seconds: the first pause after a failure, and the longest. Pods wait for it, so the first is short."""
@@ -192,6 +194,30 @@ class MeshAuthorities:
             self._told[name] = complaint
         else:
             self._told.pop(name, None)
+
+
+class InjectedPods:
+    """Owner of which injected Pods are in each namespace; `tell` hears whether there are any."""
+
+    def __init__(self, tell: Callable[[str, bool], None]) -> None:
+        self._tell = tell
+        self._pods: dict[str, set[str]] = {}
+
+    def put(self, pod: Object) -> None:
+        """A Pod is new, or other than before."""
+        if pod.metadata.labels.get(_MESHED[0]) != _MESHED[1]:
+            self.remove(pod.key)
+            return
+        self._pods.setdefault(pod.namespace, set()).add(pod.name)
+        self._tell(pod.namespace, True)
+
+    def remove(self, key: Key) -> None:
+        """A Pod is gone, or not injected."""
+        _, namespace, name = key
+        pods = self._pods.get(namespace, set())
+        pods.discard(name)
+        if not pods and self._pods.pop(namespace, None) is not None:
+            self._tell(namespace, False)
 
 
 def manifest(namespace: str, authorities: str) -> Manifest:

@@ -61,7 +61,7 @@ class CallersAuthorities:
         if live is None:
             self._complain(
                 f"MutatingWebhookConfiguration {self._own.configuration} is not there: no Pod gets a sidecar. Install the chart with "
-                "mesh.enabled, or run the controller with --no-mesh"
+                "mesh.enabled, or run the controller without --mesh"
             )
 
     async def _keep(self) -> NoReturn:

@@ -117,9 +117,9 @@ class _Annotations:
             return None
         spelling, value = found
         parts = [part.strip() for part in value.split(",")] if value.strip() else []
-        if name == names.INCLUDE_INBOUND_PORTS and parts == ["*"]:
-            return None  # all, which is what happens without it
-        if name != names.INCLUDE_INBOUND_PORTS and not parts:
+        if name == names.INCLUDE_INBOUND_PORTS and parts in ([], ["none"], ["*"]):
+            return None if parts == ["*"] else "none"  # all are captured without a word
+        if not parts:
             return None
         check = _check_network if name == names.EXCLUDE_OUTBOUND_CIDRS else _check_port
         for part in parts:
@@ -141,7 +141,7 @@ def _check_port(name: str, value: str, part: str) -> None:
 
 def _check_network(name: str, value: str, part: str) -> None:
     try:
-        ip_network(part)
+        ip_network(part, strict=False)
     except ValueError as error:
         _refuse(name, value, f"{error}. Write networks with commas between them, such as 10.0.0.0/8,fd00::/8")
 

@@ -18,7 +18,6 @@ _FIELDS: Final = (
     ("POD_NAME", "metadata.name"),
     ("POD_NAMESPACE", "metadata.namespace"),
     ("POD_IP", "status.podIP"),
-    ("SERVICE_ACCOUNT", "spec.serviceAccountName"),
 )
 _MOUNTS: Final = (
     (names.AUTHORITIES_VOLUME, "/var/run/tidegate/ca", True),
@@ -31,13 +30,12 @@ _DRAIN: Final = {"drain-delay": "0s", "drain-timeout": "5s"}
 
 
 def init_container(settings: SidecarSettings, wishes: Wishes) -> dict[str, Any]:
-    """Sets up capture and ends. The lock of iptables is kept where something can be written: the root file system is read-only."""
+    """Sets up capture and ends."""
     return {
         "name": names.INIT_CONTAINER,
         "image": settings.image,
         "imagePullPolicy": settings.image_pull_policy,
         "args": ["init", f"--uid={names.USER}", *(f"--{option}={value}" for option, value in wishes.capture)],
-        "env": [{"name": "XTABLES_LOCKFILE", "value": "/tmp/xtables.lock"}],  # noqa: S108  # of the Pod's own emptyDir
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
         "securityContext": {
             "runAsUser": 0,
@@ -49,7 +47,6 @@ def init_container(settings: SidecarSettings, wishes: Wishes) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumeMounts": [{"name": names.TEMPORARY_VOLUME, "mountPath": "/tmp"}],  # noqa: S108  # a mount point
     }
 
 

@@ -105,7 +105,7 @@ def test_names_are_those_that_the_api_server_takes() -> None:
 
 
 def test_without_a_mesh_there_is_nothing_of_it() -> None:
-    """No webhook configuration, no port, and the controller is told."""
+    """No webhook configuration and no port, and the controller is not told to."""
     found = objects("--set", "mesh.enabled=false")
     assert of_kind(found, "MutatingWebhookConfiguration") == []
     (service,) = of_kind(found, "Service")

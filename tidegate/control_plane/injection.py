@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 from controller.api.core import Namespace
-from controller.injection.authorities import MeshAuthorities
+from controller.injection.authorities import InjectedPods, MeshAuthorities
 from controller.injection.callers import CallersAuthorities
 from controller.sources.kube.changes import Change
 from controller.sources.kube.client import Client
@@ -21,29 +21,34 @@ class Keeping:
     """The leader's part: authorities in the namespaces of the mesh, and in the webhook's configuration."""
 
     def __init__(self, options: ControllerOptions, client: Client, message: Callable[[str], None]) -> None:
-        self.authorities = MeshAuthorities(client, options.watch_namespaces, message)
+        self._authorities = MeshAuthorities(client, options.watch_namespaces, message)
+        self._pods = InjectedPods(self._authorities.injected_pods)
         self._callers = CallersAuthorities(client, options.own_webhook(), message)
 
     def trust(self, authorities: str) -> None:
         """These roots (PEM) vouch for us."""
-        self.authorities.configure(authorities)
+        self._authorities.configure(authorities)
         self._callers.configure(authorities)
 
     def take(self, change: Change) -> None:
-        """The cluster has changed. Whether injected Pods are in a namespace is for MeshAuthorities.injected_pods to be told."""
+        """The cluster has changed."""
         for found in change.puts:
             if isinstance(found, Namespace):
-                self.authorities.namespace(found)
-        for kind, _, name in change.removes:
-            if kind == "Namespace":
-                self.authorities.namespace_gone(name)
+                self._authorities.namespace(found)
+            elif found.kind == "Pod":
+                self._pods.put(found)
+        for key in change.removes:
+            if key[0] == "Namespace":
+                self._authorities.namespace_gone(key[2])
+            elif key[0] == "Pod":
+                self._pods.remove(key)
         for kind, namespace, name in (*(found.key for found in change.puts), *change.removes):
-            self.authorities.disturbed(kind, namespace, name)
+            self._authorities.disturbed(kind, namespace, name)
 
     async def run(self) -> None:
         """Works until it is cancelled, as long as this replica leads."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.authorities.run())
+            tasks.create_task(self._authorities.run())
             tasks.create_task(self._callers.run())
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from controller.api.core import Namespace
-from controller.injection.authorities import NAME, MeshAuthorities, asks_for_injection, manifest
+from controller.api.metadata import Object
+from controller.injection.authorities import NAME, InjectedPods, MeshAuthorities, asks_for_injection, manifest
 from controller.sources.kube.client import Client
 from tests.controller.sources.kube.cluster import run, serving
 from tests.kubernetes_api import KubernetesApi, Value
@@ -119,6 +120,26 @@ def test_it_stays_as_long_as_there_are_injected_pods(tmp_path: Path) -> None:
             await api.until(lambda: held(api) == {})
 
     run(test())
+
+
+def test_a_namespace_holds_injected_pods_until_the_last_is_gone() -> None:
+    """By the label that injection gives; a Pod that loses it counts as gone, and one that never had it as nothing."""
+
+    def pod(name: str, label: str) -> Object:
+        metadata = {"name": name, "namespace": "shop", "labels": {"tidegate.dev/mesh": label}}
+        return Object.model_validate({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
+
+    told: list[tuple[str, bool]] = []
+    pods = InjectedPods(lambda namespace, are_there: told.append((namespace, are_there)))
+    pods.put(pod("plain", "no"))
+    pods.remove(("Pod", "shop", "plain"))
+    pods.put(pod("one", "sidecar"))
+    pods.put(pod("two", "sidecar"))
+    pods.put(pod("one", "no"))
+    assert set(told) == {("shop", True)}
+    pods.remove(("Pod", "shop", "two"))
+    assert told[-1] == ("shop", False)
+    assert told.count(("shop", False)) == 1
 
 
 def test_what_others_do_to_it_is_put_right(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def refusal(raw: dict[str, Any]) -> str:
         ("tidegate.dev/exclude-inbound-ports", "*", "'*' is no port"),
         ("tidegate.dev/include-inbound-ports", "*,80", "'*' is no port"),
         ("traffic.sidecar.istio.io/excludeOutboundPorts", "-1", "'-1' is no port"),
-        ("tidegate.dev/exclude-outbound-cidrs", "10.0.0.1/8", "has host bits set. Write networks"),
+        ("tidegate.dev/exclude-outbound-cidrs", "10.0.0.0/33", "does not appear to be an IPv4 or IPv6 network. Write networks"),
         ("traffic.sidecar.istio.io/excludeOutboundIPRanges", "*", "Write networks with commas between them, such as 10.0.0.0/8"),
         ("tidegate.dev/sidecar-cpu", "half", "this is no quantity"),
         ("tidegate.dev/sidecar-memory-limit", "-1Gi", "this is no quantity"),

@@ -112,12 +112,12 @@ def test_sidecars_get_into_pods(tmp_path: Path) -> None:
         async with KubernetesApi((*EVERY, *WRITTEN)) as api:
             for raw in (gateway_class(), namespace, configuration):
                 api.put(raw)
-            async with replica(api.kubeconfig(tmp_path), "none", "--no-mesh") as none:
+            async with replica(api.kubeconfig(tmp_path), "none") as none:
                 await none.until("this replica leads")
                 await api.until(lambda: condition(of(api, "gatewayclasses", GATEWAY)["", "tidegate"], "Accepted") == "True")
                 assert "webhook" not in none.places
             assert not of(api, "configmaps")
-            async with replica(api.kubeconfig(tmp_path), "one", "--sidecar-cpu", "7m") as one:
+            async with replica(api.kubeconfig(tmp_path), "one", "--mesh", "--sidecar-cpu", "7m") as one:
                 hooks = of(api, "mutatingwebhookconfigurations", admission)
                 await api.until(lambda: "caBundle" in hooks["", name]["webhooks"][0]["clientConfig"])
                 await api.until(lambda: ("shop", "tidegate-mesh-ca") in of(api, "configmaps"))

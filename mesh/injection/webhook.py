@@ -21,6 +21,8 @@ from mesh.injection.settings import SidecarSettings
 
 MOST_BYTES: Final = 4 << 20
 """Of a review: the API server takes no request of more than 3 MiB, and a review holds little more than the Pod."""
+_LONGEST_LINE: Final = 1_000
+"""Characters of what is logged of a refused Pod."""
 _PAUSE: Final = 0.1
 """Seconds before the next try where a connection could not be accepted, for want of descriptors for example."""
 
@@ -140,8 +142,13 @@ class Webhook:
             self._problem(f"injection failed, which is a fault of Tidegate: {type(fault).__name__}: {fault}")
             return web.Response(status=500, text="injection failed, which is a fault of Tidegate: look into the controller's log\n")
         if found.refused:
-            self._problem(f"a Pod was refused by the webhook: {found.refused}")
+            self._problem(f"a Pod was refused by the webhook: {_one_line(found.refused)}")
         return web.Response(body=found.body, content_type="application/json")
+
+
+def _one_line(text: str) -> str:
+    """Names come from whoever calls: what could pass for another line, or reach a terminal, does not."""
+    return "".join(character if character.isprintable() else " " for character in text)[:_LONGEST_LINE]
 
 
 def webhook_context(_: str) -> ssl.SSLContext:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 
 from controller.api.core import Namespace
+from controller.crowd import Seldom
 from controller.injection.authorities import InjectedPods, MeshAuthorities
 from controller.injection.callers import CallersAuthorities
 from controller.sources.kube.changes import Change
@@ -55,6 +57,6 @@ class Keeping:
 async def serve(
     options: ControllerOptions, authority: Callable[[], Authority], listening: socket.socket, message: Callable[[str], None]
 ) -> None:
-    """The webhook, until cancelled; the API server knows it by the name of our Service."""
+    """The webhook, until cancelled; the API server knows it by the name of our Service. Whoever can reach it cannot fill the log."""
     certificate = ServerCertificate(authority, (options.service,), webhook_context)
-    await Webhook(options.sidecars(), certificate.context, message).serve(listening)
+    await Webhook(options.sidecars(), certificate.context, Seldom(message, time.monotonic)).serve(listening)

@@ -14,7 +14,7 @@ SETTINGS = SidecarSettings("tidegate:1", "tidegate-controller.tidegate-system.sv
 def pod(*containers: dict[str, Any], **metadata: Any) -> dict[str, Any]:
     """A Pod of namespace shop; without containers it has one."""
     plain = [{"name": "app", "image": "cart:1"}]
-    place = {"name": "cart", "namespace": "shop", **metadata}
+    place = {"name": "cart", "namespace": "shop"} | metadata
     return {"apiVersion": "v1", "kind": "Pod", "metadata": place, "spec": {"containers": list(containers) or plain}}
 
 

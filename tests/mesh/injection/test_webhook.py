@@ -93,6 +93,20 @@ def test_a_refused_pod_is_logged() -> None:
     run(test)
 
 
+def test_names_of_strangers_stay_on_their_line() -> None:
+    """Whoever reaches the port may send any name; the log has one short line without control characters for it."""
+
+    async def test() -> None:
+        async with serving() as served, served.client() as client:
+            raw = pod(name="cart\n2026 all is well\x1b[2J" + "x" * 9_999, labels={"tidegate.dev/inject": "maybe"})
+            await client.post("/inject", content=review(raw))
+            (line,) = served.told
+            assert line.isprintable()
+            assert len(line) < 1_100
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [

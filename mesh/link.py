@@ -10,7 +10,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,7 +108,7 @@ class Link:
         """When the identity ends (seconds of the clock), 0 while there is none."""
         return 0.0 if self._held is None else self._held.not_after
 
-    async def identities(self) -> AsyncIterator[tuple[AnyResource, ...]]:
+    async def identities(self) -> AsyncGenerator[tuple[AnyResource, ...], None]:
         """The identity, with its key and the roots, as the resources to serve with: that of now, and each new one. Whoever is slow gets
         the newest alone."""
         last: Identity | None = None

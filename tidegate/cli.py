@@ -220,7 +220,7 @@ def _parameter(option: Option) -> Parameter:
 
 
 _gateway.__signature__ = Signature([_parameter(option) for option in GATEWAY])  # type: ignore[attr-defined]  # what `inspect` asks for
-_sidecar.__signature__ = Signature([_parameter(option) for option in SIDECAR])  # type: ignore[attr-defined]
+_sidecar.__signature__ = Signature([_parameter(option) for option in SIDECAR])  # type: ignore[attr-defined]  # likewise
 app.command("gateway")(_gateway)
 app.command("sidecar")(_sidecar)
 

@@ -167,7 +167,11 @@ def test_what_is_no_answer_is_told() -> None:
 def test_an_application_that_does_not_answer_in_time_has_failed() -> None:
     """Probe.timeoutSeconds."""
     over = Event()
-    with application(lambda handler: over.wait() and None) as server:
+
+    def respond(_: Any) -> None:
+        over.wait()
+
+    with application(respond) as server:
         page = asked(Probe(HttpGet(server.port), timeout_seconds=0.05))
         over.set()
     assert (page.status, page.body) == (504, b"the application did not answer within 0.05 s\n")

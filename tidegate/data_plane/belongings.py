@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
@@ -22,7 +22,7 @@ class Belongings(NamedTuple):
     """All but the connection may be missing, as where there is no TLS on the way to the controller."""
 
     connect: Connect
-    identities: Callable[[], AsyncIterator[tuple[AnyResource, ...]]] | None = None
+    identities: Callable[[], AsyncGenerator[tuple[AnyResource, ...], None]] | None = None
     """See mesh.link.Link."""
     beside: Sequence[Work] = ()
     pod: Following | None = None

@@ -6,6 +6,7 @@ start ─> (snapshot) ─> following the controller ─> SIGTERM, SIGINT: not re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Final, TypeAlias
@@ -152,9 +153,10 @@ class Life:
     async def _identify(self) -> None:
         """The present identity, and each new one. Connections that there are stay under the old one."""
         assert self._belongings.identities is not None
-        async for identity in self._belongings.identities():
-            await self._data_plane.identify(identity)
-            self._tell_ready()
+        async with contextlib.aclosing(self._belongings.identities()) as identities:
+            async for identity in identities:
+                await self._data_plane.identify(identity)
+                self._tell_ready()
 
     async def _leave(self, tasks: asyncio.TaskGroup, background: Sequence[asyncio.Task[None]]) -> bool:
         """Changes are followed as long as new connections are taken; whether all went well."""

@@ -116,9 +116,10 @@ class Proxy:
 async def following(
     found: Replica, api: KubernetesApi, folder: Path, gateway: str = "shop/web", *, account: str = "", anywhere: bool = False
 ) -> AsyncIterator[Proxy]:
-    """A proxy of a Gateway, with the token of its ServiceAccount and the roots that the controller has deployed."""
+    """A proxy of a Gateway, with the token of its Pod and the roots that the controller has deployed."""
     namespace, _, name = gateway.partition("/")
-    user = {"username": f"system:serviceaccount:{namespace}:{account or f'{name}-tidegate'}"}
+    bound = {"authentication.kubernetes.io/pod-name": ["pod"]}
+    user = {"username": f"system:serviceaccount:{namespace}:{account or f'{name}-tidegate'}", "extra": bound}
     api.tokens["a-token"] = {"authenticated": True, "audiences": ["tidegate"], "user": user}
     (folder / "token").write_text("a-token")
     (folder / "ca.crt").write_text(base64.b64decode(api.objects["", "secrets"][SYSTEM, "tidegate-ca"]["data"]["tls.crt"]).decode())

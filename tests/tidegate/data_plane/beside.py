@@ -22,5 +22,5 @@ if __name__ == "__main__":
     values = read(SIDECAR, sys.argv[1:], os.environ)
     assert values is not None
     gateway.runtime.Runtime = Listing  # type: ignore[assignment,misc]  # it does what is needed of one
-    mesh.inbound.INBOUND_PORT = 0  # type: ignore[misc]  # a test may not choose
+    mesh.inbound.INBOUND_PORT = 0  # type: ignore[attr-defined]  # a test may not choose
     sys.exit(main(values))

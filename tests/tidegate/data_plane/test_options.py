@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tests.tidegate.program import ROOT
 from tidegate.cli import app
-from tidegate.data_plane.command_line import GATEWAY, read
+from tidegate.data_plane.command_line import GATEWAY, SIDECAR, Option, read
 from tidegate.data_plane.options import Complaint, DataPlaneOptions
 
 NEEDED = ("--gateway", "default/web", "--controller", "c.svc:15010")
@@ -77,10 +77,47 @@ def test_each_mistake_is_named_with_its_remedy(arguments: tuple[str, ...], said:
     assert said in str(complaint.value)
 
 
-def test_help_tells_every_option() -> None:
+def test_a_sidecar_is_called_as_its_pod_and_subscribes_to_its_namespace() -> None:
+    """The contract of an injected Pod: the Pod's name, its address and its application's probes, by variables."""
+    probes = '{"/app-health/cart/livez": {"tcpSocket": {"port": 5432}}}'
+    environment = {
+        "TIDEGATE_WORKLOAD": "shop/cart-1", "TIDEGATE_CONTROLLER": "c.svc:15010", "TIDEGATE_APP_PROBES": probes, "POD_IP": "10.0.0.7",
+        "POD_NAME": "cart-1",
+    }  # fmt: skip
+    values = read(SIDECAR, (), environment)
+    assert values is not None
+    found = DataPlaneOptions.of(values)
+    assert (found.name, found.scope, found.served, found.command) == (
+        "shop/cart-1", "shop/@mesh", "Workload shop/cart-1", "tidegate sidecar",
+    )  # fmt: skip
+    assert (found.gateway, found.pod_address, found.workers) == ("", "10.0.0.7", 1)
+    assert [path for path, _ in found.app_probes] == ["/app-health/cart/livez"]
+    gateway = options()
+    assert (gateway.scope, gateway.served, gateway.workload, gateway.app_probes) == ("default/web", "Gateway default/web", "", ())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--workload", "cart-1"), "--workload (TIDEGATE_WORKLOAD): 'cart-1' is not NAMESPACE/NAME of a Pod; write for example "),
+        (("--app-probes", "{"), "--app-probes (TIDEGATE_APP_PROBES): is not a JSON object of probes by path: "),
+        (("--pod-address", "cart"), "--pod-address (POD_IP): 'cart' is not an IP address"),
+    ],
+)
+def test_mistakes_in_the_options_of_a_sidecar_are_named(arguments: tuple[str, ...], said: str) -> None:
+    """As those of a gateway."""
+    values = read(SIDECAR, ("--workload", "shop/cart-1", "--controller", "c.svc:15010", *arguments), {})
+    assert values is not None
+    with pytest.raises(Complaint) as complaint:
+        DataPlaneOptions.of(values)
+    assert said in str(complaint.value)
+
+
+@pytest.mark.parametrize(("command", "table"), [("gateway", GATEWAY), ("sidecar", SIDECAR)])
+def test_help_tells_every_option(command: str, table: tuple[Option, ...]) -> None:
     """`tidegate gateway --help` is made from the same table."""
-    shown = CliRunner().invoke(app, ["gateway", "--help"], env={"COLUMNS": "250", "TERMINAL_WIDTH": "250"}).output
-    for option in GATEWAY:
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "250", "TERMINAL_WIDTH": "250"}).output
+    for option in table:
         assert option.name in shown
         assert option.environment in shown
 
@@ -96,7 +133,8 @@ def test_reading_options_loads_no_library_of_the_command_line() -> None:
     """Design 3: what a data plane loads is half of its memory."""
     heavy = ["click", "kubernetes_asyncio", "prometheus_client", "pydantic", "rich", "typer", "yaml"]
     program = (
-        "import sys, tidegate.__main__, tidegate.data_plane.program, tidegate.data_plane.worker_processes, gateway.runtime, mesh.link\n"
+        "import sys, tidegate.__main__, tidegate.data_plane.program, tidegate.data_plane.worker_processes, gateway.runtime\n"
+        "import mesh.link, mesh.own_pod, mesh.prober\n"
         f"print(sorted({heavy} & sys.modules.keys()))"
     ).replace(str(heavy), "set(" + str(heavy) + ")")
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, cwd=ROOT)

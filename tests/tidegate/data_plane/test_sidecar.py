@@ -17,6 +17,7 @@ from gateway.ir.listener import Gateway
 from gateway.ir.value import Source
 from gateway.ir.workload import Workload, WorkloadPort
 from tests.controller.streaming import Account, Cluster, Running, controller
+from tests.mesh.test_prober import answering, application
 from tests.running import run
 from tests.tidegate.data_plane.pod import Pod, listener, pod, redirecting
 from tests.tidegate.data_plane.test_program import FORBIDDEN, credentials, imported
@@ -199,6 +200,20 @@ def test_it_serves_on_while_somebody_is_left(tmp_path: Path) -> None:
                 assert await answered(other, port) == 302
                 assert await answered(other, port) == 302
             assert await started.ended() == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 599])
+def test_the_application_answers_kubelet_through_its_sidecar(tmp_path: Path, status: int) -> None:
+    """Whatever status it gives, known to an RFC or not."""
+
+    async def test() -> None:
+        with application(answering(status)) as server:
+            probes = {"/app-health/cart/livez": {"httpGet": {"port": server.port}, "timeoutSeconds": 10}}
+            environment = ("--app-probes", json.dumps(probes))
+            async with controller(cluster()) as running, sidecar(running, tmp_path, *environment) as started:
+                assert (await started.get("health", "/app-health/cart/livez")).status_code == status
 
     run(test)
 

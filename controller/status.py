@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from msgspec.structs import replace
 
@@ -110,12 +110,17 @@ def _gateway(status: GatewayStatus, live: Live) -> GatewayStatus:
     return replace(status, conditions=tuple(conditions.values()), listeners=listeners, listener_sets=sets)
 
 
+_UNBUILT: Final = {"RequestAuthentication": "a proxy has no keys for tokens of an issuer, and believes none of them"}
+"""What a proxy makes of a policy that it rejects, where it is something else than to deny everything."""
+
+
 def _selecting(status: SelectingStatus, live_of: LiveOf) -> SelectingStatus:
     reasons = dict.fromkeys(reason for gateway in status.gateways if (reason := live_of(gateway).rejection(*status.resource)))
     if not reasons:
         return status
     conditions = {condition.type: condition for condition in status.conditions}
-    message = f"a proxy cannot build it, and denies everything: {'; '.join(reasons)}"
+    effect = _UNBUILT.get(status.object[0], "a proxy cannot build it, and denies everything")
+    message = f"{effect}: {'; '.join(reasons)}"
     _worsen(conditions, "Accepted", status.generation, Problem("Invalid", message))
     return replace(status, conditions=tuple(conditions.values()))
 

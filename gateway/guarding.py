@@ -81,6 +81,16 @@ def load_token_keys() -> None:
     import gateway.policies.token_keys  # noqa: F401, PLC0415  # see there
 
 
+def missing_keys(live: Live) -> Iterator[tuple[Identity, str]]:
+    """The policies about tokens with keys that could not be fetched, and none from before."""
+    for identity, policy in live.policies.items():
+        if isinstance(policy, RequestAuthentication):
+            faults = [(index, live.core.issuer_keys.fault_of(rule)) for index, rule in enumerate(policy.rules) if rule.url]
+            reason = "; ".join(f"jwtRules[{index}]: {fault}" for index, fault in faults if fault)
+            if reason:
+                yield identity, reason
+
+
 def _keys_fault(policy: RequestAuthentication) -> str:
     """What is wrong with keys that stand in it, '' for nothing."""
     faults = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -18,7 +18,7 @@ import msgspec
 
 from gateway.descriptors import ListeningSockets, Place, place_of
 from gateway.explain import explain_in_steps
-from gateway.guarding import has_tokens, load_token_keys
+from gateway.guarding import has_tokens, load_token_keys, missing_keys
 from gateway.ir.batch import Batch, Rejection
 from gateway.ir.listener import Listener
 from gateway.live import Live
@@ -106,7 +106,16 @@ class Runtime:
         self._core.issuer_keys.begin()
         await asyncio.sleep(0)  # the swap was work enough for one turn
         await self._in_slices(preparation.release())
-        return tuple([Rejection(kind, key, reason) for (kind, key), reason in sorted(self._live.rejections.items())])
+        return self.rejections()
+
+    def rejections(self) -> tuple[Rejection, ...]:
+        """What stands now of what could not be built, and of policies whose keys could not be fetched."""
+        standing = {**dict(missing_keys(self._live)), **self._live.rejections}
+        return tuple([Rejection(kind, key, reason) for (kind, key), reason in sorted(standing.items())])
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Has `changed` called whenever rejections may have become others without a batch."""
+        self._core.issuer_keys.changed = changed
 
     async def _in_slices(self, steps: Generator[None, None, Result]) -> Result:
         """Lets the loop serve requests in between; returns what the steps return."""

@@ -33,6 +33,12 @@ class Runtime(Protocol):
     async def apply(self, batch: Batch) -> tuple[Rejection, ...]:
         """Puts a batch in place; returns all rejections that stand after it."""
 
+    def rejections(self) -> tuple[Rejection, ...]:
+        """What stands now of what could not be built."""
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Has `changed` called whenever rejections may have become others without a batch."""
+
     async def statistics(self) -> msgspec.Raw:
         """Statistics, in JSON."""
 
@@ -126,6 +132,12 @@ class Worker:
         self._started = False
         self._hurry = asyncio.Event()
         self._drained: asyncio.Future[None] | None = None
+        runtime.watch(self._report)
+
+    def _report(self) -> None:
+        """What the parent is told between two batches."""
+        if self._started:
+            self._subscription.report(self._runtime.rejections())
 
     async def beat(self) -> None:
         """Shows the parent, for ever, that the loop runs."""

@@ -22,6 +22,8 @@ class Runtime(Protocol):
 
     async def apply(self, batch: Batch) -> tuple[Rejection, ...]: ...
 
+    def rejections(self) -> tuple[Rejection, ...]: ...
+
     async def numbers(self) -> Statistics: ...
 
     async def explain(self, argument: dict[str, Any]) -> msgspec.Raw: ...
@@ -45,7 +47,6 @@ class OneProcess:
         self._name = name
         self._runtime = runtime
         self._sockets = sockets
-        self._rejected: tuple[Rejection, ...] = ()
         self._outstanding: dict[Identity, AnyResource | None] = {}
         """What is not in place yet, None for what is to go; after a fault it comes with the next change."""
         self._ended = asyncio.Event()
@@ -72,12 +73,12 @@ class OneProcess:
         wanted = tuple([resource for resource in self._outstanding.values() if resource is not None])
         gone = tuple([identity for identity, resource in self._outstanding.items() if resource is None])
         with making_for_good(len(self._outstanding), first=not self.revision):
-            self._rejected = await self._runtime.apply(Batch(self.revision + 1, wanted, gone))
+            await self._runtime.apply(Batch(self.revision + 1, wanted, gone))
         self._outstanding.clear()
         self.revision += 1
 
     def rejections(self) -> tuple[Rejection, ...]:
-        return self._rejected
+        return self._runtime.rejections()
 
     async def statistics(self) -> tuple[Statistics, ...]:
         return (await self._runtime.numbers(),)

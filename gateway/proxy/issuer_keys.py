@@ -39,11 +39,13 @@ _KINDS_OF_URL: Final = {False: "", True: "discovery "}
 class IssuerKeys:
     """One per worker. A URL is fetched as long as a policy that is live names it."""
 
-    __slots__ = ("_core", "_held", "failures", "folder")
+    __slots__ = ("_core", "_held", "changed", "failures", "folder")
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._held: WeakValueDictionary[tuple[str, bool, int], FetchedKeys] = WeakValueDictionary()
+        self.changed: Callable[[], None] = _nobody_asks
+        """Called when an issuer whose keys are not there fails in another way, or has them; `Runtime.watch` puts it in place."""
         self.failures: dict[str, int] = {}
         """How many attempts have failed, by URL."""
         self.folder: KeyFolder | None = None
@@ -59,6 +61,11 @@ class IssuerKeys:
             keys = self._held[place] = FetchedKeys(self._core, self, place)
         return keys
 
+    def fault_of(self, rule: TokenRule) -> str:
+        """Why there are no keys for a rule with a URL, '' where there are, or where it is not known yet."""
+        keys = self._held.get((rule.url, rule.discovery, rule.timeout))
+        return keys.fault if keys is not None and keys.is_empty else ""
+
     def failed(self, url: str) -> None:
         """One attempt more."""
         url = url if url in self.failures or len(self.failures) < _MOST_URLS else _OTHER
@@ -70,6 +77,10 @@ class IssuerKeys:
         for keys in list(self._held.values()):
             if keys.due <= now:
                 keys.fetch()
+
+
+def _nobody_asks() -> None:
+    pass
 
 
 class FetchedKeys:
@@ -89,6 +100,11 @@ class FetchedKeys:
         self._waiting: list[Callable[[], None]] = []
         self.due = 0.0
         self._ended = -AGAIN
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there have never been keys."""
+        return self._set is None
 
     def held(self) -> KeySet | None:
         if self._set is None and self._fetching is None and self.fault and monotonic() < self.due:
@@ -112,9 +128,12 @@ class FetchedKeys:
         try:
             if not self._failures and self._set is None:
                 await self._restore()
+            lacking = self.is_empty and self.fault
             await self._renew()
             self._failures, self.fault = 0, ""
             self.due = monotonic() + REFRESH
+            if lacking:
+                self._owner.changed()
         except asyncio.CancelledError:
             raise
         except Exception as fault:  # whatever it is, those who wait must be told
@@ -132,7 +151,9 @@ class FetchedKeys:
         if fault != self.fault:
             kept = "those that there were go on" if self._set is not None else "tokens of the issuer are refused"
             print(f"keys of an issuer: {fault}; {kept}", file=sys.stderr, flush=True)
-        self.fault = fault
+        before, self.fault = self.fault, fault
+        if self.is_empty and fault != before:
+            self._owner.changed()
 
     async def _renew(self) -> None:
         """Raises FetchFailed, and ValueError for what is no JWK Set of use."""

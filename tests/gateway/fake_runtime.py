@@ -56,6 +56,12 @@ class FakeRuntime:
                     rejected.append(Rejection("Listener", resource.key, str(error)))
         return tuple(rejected)
 
+    def rejections(self) -> tuple[Rejection, ...]:
+        return ()
+
+    def watch(self, changed: object) -> None:
+        """Nothing changes here without a batch."""
+
     def listen(self, listener: Listener) -> None:
         bound = self.listening[listener.key] = self.sockets.take(place_of(listener))
         self.loop.add_reader(bound.fileno(), self.accept, bound)

@@ -169,6 +169,8 @@ def test_an_issuer_that_fails_from_the_start_harms_only_its_tokens(
     assert why in reason
     assert [site.ask().status, site.ask(headers=bearer(token({"iss": OTHER}))).status] == [200, 200]
     assert f"keys of an issuer: {url}" in capfd.readouterr().err
+    ((kind, key, told),) = rejected(site)
+    assert (kind, key, told.startswith("jwtRules[0]: "), why in told) == ("RequestAuthentication", "default/tokens", True, True)
 
 
 @every_pairing
@@ -176,9 +178,19 @@ def test_keys_that_come_later_work_at_once(serve: Serve, issuer: Issuer, monkeyp
     """When the time of the next attempt has come the request waits for it."""
     monkeypatch.setattr(issuer_keys, "_PATIENCE", (0.0,))
     site = serve(TO_BLUE, rule(f"{issuer.url}/keys"))
+    changed: list[int] = []
+    site._thread.call(lambda: site.runtime.watch(lambda: changed.append(len(site.runtime.rejections()))))
     assert ask(site, BY_OLD)[0] == 401
+    assert len(rejected(site)) == 1
     issuer.publish(jwks(OLD))
     assert ask(site, BY_OLD)[0] == 200
+    assert rejected(site) == []
+    assert changed[-1:] == [0]
+
+
+def rejected(site: Site) -> list[tuple[str, str, str]]:
+    """What the object's status is made of."""
+    return [(each.kind, each.key, each.reason) for each in site._thread.call(site.runtime.rejections)]
 
 
 def test_an_issuer_that_is_too_slow(serve: Serve, issuer: Issuer) -> None:

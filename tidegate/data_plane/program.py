@@ -119,6 +119,7 @@ def _one_process(options: DataPlaneOptions, admin: Place, message: Message, move
     sys.setswitchinterval(_SWITCH_INTERVAL)
     sockets = BoundSockets()
     runtime = Runtime(asyncio.get_running_loop(), sockets, _runtime_options(options, admin))
+    runtime.watch(moved)
     return OneProcess(options.name, runtime, sockets)
 
 

@@ -37,6 +37,9 @@ class Fake:
         if self.fault is not None:
             raise self.fault
         self.batches.append(batch)
+        return self.rejections()
+
+    def rejections(self) -> tuple[Rejection, ...]:
         return (Rejection("Backend", "default/a:80", "no"),)
 
     async def numbers(self) -> Statistics:

@@ -28,6 +28,8 @@ LEEWAY: Final = 60
 _is_field_value: Final = re.compile(rb"[!-~\x80-\xff](?:[ -~\t\x80-\xff]*[!-~\x80-\xff])?").fullmatch
 MOST_KEPT: Final = 512
 """Tokens of a rule that are not verified again while they are good."""
+LONGEST_KEPT: Final = 4 << 10
+"""Bytes of such a token: the claims of a longer one take more memory than verifying it is worth."""
 
 
 class Keys(Protocol):
@@ -142,6 +144,8 @@ class Rule:
             return kept
         self._verify(keys, token)
         found = self.assumed(token, now)
+        if len(written) > LONGEST_KEPT:
+            return found
         if len(self._kept) >= MOST_KEPT:
             del self._kept[next(iter(self._kept))]
         self._kept[digest] = found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from tests.gateway.policies.tokens import ISSUER, hmac_token, jwk, jwks, token
 from tests.wire.backends import Echo
 from tests.wire.conftest import Serve
+from tests.wire.grpc_peers import GrpcClient, GrpcEcho
 from tests.wire.issuers import authentication
 from tests.wire.pairings import any_client, every_pairing
-from tests.wire.serving import Site
+from tests.wire.serving import Site, service
 from tests.wire.test_authorization_policies import TO_BLUE, explained, operation, policy, source, when
 
 OTHER = "https://other.test"
@@ -186,6 +188,18 @@ def test_only_authorization_policies_merge_slashes(serve: Serve) -> None:
     assert site.ask("//shop").request.target == "//shop"
     site.change(TO_BLUE, authentication(RULE), policy("p", "DENY", operation(paths=["/no"])))
     assert site.ask("//shop").request.target == "/shop"
+
+
+def test_a_call_with_a_bad_token_is_unauthenticated(
+    serve: Serve, grpc_echo: Callable[..., GrpcEcho], grpc_client: Callable[..., GrpcClient]
+) -> None:
+    """A gRPC call has status 16, which is what 401 is there."""
+    one = grpc_echo("one")
+    route = 'kind: GRPCRoute\nmetadata: {name: route}\nspec: {rules: [{backendRefs: [{name: one, port: 80}]}]}'
+    site = serve(service("one", one.port), route, authentication(RULE))
+    client = grpc_client(site.address())
+    metadata = [(("authorization", f"Bearer {written.decode()}"),) for written in (b"x.y.z", good())]
+    assert [client.unary(b"", each).status for each in metadata] == [16, 0]
 
 
 def test_keys_that_are_of_no_use_refuse_their_tokens_alone(serve: Serve, blue: Echo) -> None:

@@ -114,6 +114,16 @@ def test_as_many_tokens_are_kept_as_there_is_room(monkeypatch: pytest.MonkeyPatc
     assert (keys.count, len(held.rules[0]._kept)) == (4, 2)
 
 
+def test_a_long_token_is_not_kept() -> None:
+    """Its claims would take memory that nobody has set aside."""
+    keys = Counted(jwks())
+    held = rules(Changing(keys))
+    written = token(claims(groups=["g" * 10] * 500))
+    for _ in range(2):
+        assert len(held.judge(bearer(written), NOW)) == 1
+    assert (keys.count, held.rules[0]._kept) == (2, {})
+
+
 def test_a_request_waits_for_keys_that_may_come() -> None:
     """For the first ones, and for one that is not among them; with others nothing is to be waited for."""
     with pytest.raises(WaitingForKeys) as waiting:

@@ -126,7 +126,14 @@ class Rule:
         self._last: KeySet | None = None
         """The keys that the kept tokens were verified with."""
 
-    def verified(self, written: bytes, token: Token, now: float) -> Verified:
+    def recalled(self, digest: bytes, now: float) -> Verified | None:
+        """A token that was good, by its digest, and still is: the issuer has the same keys, and it has not expired."""
+        kept = self._kept.get(digest)
+        if kept is None or (kept.expires is not None and now >= kept.expires) or self._keys.held() is not self._last:
+            return None
+        return kept
+
+    def verified(self, written: bytes, digest: bytes, token: Token, now: float) -> Verified:
         """Raises BadToken, and WaitingForKeys where keys are on their way."""
         self._check_error()
         keys = self._keys.held()
@@ -135,20 +142,13 @@ class Rule:
         if keys is not self._last:
             self._kept.clear()
             self._last = keys
-        digest = sha256(written).digest()
-        kept = self._kept.get(digest)
-        if kept is not None:
-            if kept.expires is not None and now >= kept.expires:
-                del self._kept[digest]
-                raise BadToken("the token has expired")
-            return kept
+        self._kept.pop(digest, None)
         self._verify(keys, token)
         found = self.assumed(token, now)
-        if len(written) > LONGEST_KEPT:
-            return found
-        if len(self._kept) >= MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
-        self._kept[digest] = found
+        if len(written) <= LONGEST_KEPT:
+            if len(self._kept) >= MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[digest] = found
         return found
 
     def assumed(self, token: Token, now: float) -> Verified:
@@ -231,13 +231,18 @@ def disbelieving(policy: RequestAuthentication, why: str) -> RequestAuthenticati
 
 
 def _one(place: Place, written: bytes, rules: list[Rule], now: float, *, assuming: bool = False) -> Found:
+    digest = sha256(written).digest()
+    for rule in rules:
+        kept = rule.recalled(digest, now)
+        if kept is not None:
+            return Found(place, kept, rule.resource.forward)
     token = read_token(written)
     issuer = token.claims.get("iss")
     fault = BadToken("the token's issuer is none of those that are configured")
     for rule in rules:
         if rule.issuer == issuer:
             try:
-                verified = rule.assumed(token, now) if assuming else rule.verified(written, token, now)
+                verified = rule.assumed(token, now) if assuming else rule.verified(written, digest, token, now)
                 return Found(place, verified, rule.resource.forward)
             except BadToken as refusal:
                 fault = refusal

@@ -73,10 +73,10 @@ class KeySet:
         """Raises UnknownKey, and BadToken for a signature that none of the keys made."""
         algorithm = _ALGORITHMS.get(token.algorithm)
         if algorithm is None:
-            raise BadToken(f"the token's algorithm {token.algorithm[:32]!r} is not supported; {', '.join(sorted(_ALGORITHMS))} are")
+            raise BadToken(f"the token's algorithm {token.algorithm[:32]!a} is not supported; {', '.join(sorted(_ALGORITHMS))} are")
         named = [key for key in self._keys if token.key_id is None or key.key_id in (None, token.key_id)]
         if not named:
-            raise UnknownKey(f"the token is signed with key {(token.key_id or '')[:64]!r}, which is none of the issuer's")
+            raise UnknownKey(f"the token is signed with key {(token.key_id or '')[:64]!a}, which is none of the issuer's")
         fitting = [key for key in named if token.algorithm in key.algorithms]
         if not fitting:
             raise BadToken(f"the issuer's key is not for algorithm {token.algorithm}")

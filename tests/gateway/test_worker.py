@@ -17,6 +17,7 @@ from controller.publish import Publisher
 from gateway.descriptors import Place
 from gateway.ir.filters import RequestRedirect
 from gateway.ir.listener import Listener
+from gateway.ir.policy import RequestAuthentication, TokenRule
 from gateway.ir.rule import Binding, HttpRule
 from gateway.ir.value import Source
 from gateway.options import RuntimeOptions
@@ -62,7 +63,8 @@ class Parent:
 
     def __init__(self, program: tuple[str, ...], count: int = 1) -> None:
         self.messages: list[str] = []
-        self.publisher = Publisher(self.messages.append)
+        self.moved = asyncio.Event()
+        self.publisher = Publisher(self.messages.append, self.moved.set)
         self.workers = Workers(count, self.publisher, self, RuntimeOptions(access_log="off"), program)
 
     def message(self, text: str) -> None:
@@ -96,6 +98,34 @@ def test_a_worker_under_a_parent_imports_little() -> None:
                 assert (await client.get(url)).status_code == 302
         loaded = {name.partition(".")[0] for name in (await parent.ask("explain", {"what": "modules"}))["modules"]}
         assert loaded & FORBIDDEN == set()
+        assert await parent.workers.drain(0, 1)
+        await running
+        assert parent.messages == []
+
+    run(test)
+
+
+def test_a_worker_tells_between_batches_which_policy_has_no_keys() -> None:
+    """It loads what verifies tokens with the first policy about them, and reports an issuer that cannot be reached."""
+
+    async def test() -> None:
+        port, nobody = free_port(), free_port()
+        parent = Parent(LISTING)
+        running = asyncio.create_task(parent.workers.run())
+        assert parent.workers.open(Place("127.0.0.1", port)) is None
+        source = Source("RequestAuthentication", "default", "p")
+        rule = TokenRule("a", url=f"http://127.0.0.1:{nobody}/keys")
+        await parent.publisher.acknowledged(parent.publisher.publish((listener(port),), ()))
+        loaded = (await parent.ask("explain", {"what": "modules"}))["modules"]
+        assert "jwt" not in loaded
+        parent.publisher.publish((RequestAuthentication("default/p", source, ("default/g",), (rule,)),), ())
+        while not parent.publisher.rejections():
+            parent.moved.clear()
+            await asyncio.wait_for(parent.moved.wait(), 30)
+        ((identity, (reason,)),) = parent.publisher.rejections().items()
+        assert identity == ("RequestAuthentication", "default/p")
+        assert reason.startswith(f"jwtRules[0]: http://127.0.0.1:{nobody}/keys cannot be reached: ")
+        assert {"jwt", "h11"} <= set((await parent.ask("explain", {"what": "modules"}))["modules"])
         assert await parent.workers.drain(0, 1)
         await running
         assert parent.messages == []

@@ -151,7 +151,7 @@ def begin(exchange: Exchange) -> None:
         try:
             assert exchange.listener is not None
             assert exchange.client is not None
-            pool = backend.pool(endpoint, exchange.listener, exchange.client)
+            pool = backend.pool(endpoint, exchange.listener, exchange.client, exchange.head.version)
         except ValueError as reason:
             exchange.reply(LocalReply(500, str(reason), flag="NC"))
             return

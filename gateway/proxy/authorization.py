@@ -173,7 +173,8 @@ class Authorization:
         self._began = monotonic()
         try:
             assert self._exchange.client is not None
-            pool = backend.pool(endpoint, listener, self._exchange.client)
+            assert self._asked is not None
+            pool = backend.pool(endpoint, listener, self._exchange.client, b"2" if self._asked.grpc else b"1.1")
         except ValueError as refusal:
             self._fail(f"cannot be used: {refusal}", 500)
             return

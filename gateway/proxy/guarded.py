@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gateway.http.head import LocalReply, ResponseHead
 from gateway.net.deadlines import NEVER
 from gateway.upstream.lease import Lease
+from gateway.upstream.original_destination import NoDestination
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,9 +38,13 @@ def choose(exchange: Exchange, rule: Rule, backend: Backend) -> Endpoint | None:
             return None
         if backend.sessions is not None and rule.sessions is None and not exchange.attempt and exchange.pinned is None:
             exchange.pinned = _session(exchange, backend.sessions, backend.usable)
-    endpoint = _endpoint(exchange, backend)
+    reason = f"backend {backend.key} has no ready endpoint"
+    try:
+        endpoint = _endpoint(exchange, backend)
+    except NoDestination as nowhere:
+        endpoint, reason = None, str(nowhere)
     if endpoint is None:
-        exchange.reply(LocalReply(503, f"backend {backend.key} has no ready endpoint", flag="UH"))
+        exchange.reply(LocalReply(503, reason, flag="UH"))
         return None
     if backend.guarded:
         lease(exchange, backend, endpoint)
@@ -56,7 +61,10 @@ def lease(exchange: Exchange, backend: Backend, endpoint: Endpoint) -> None:
 
 
 def _endpoint(exchange: Exchange, backend: Backend) -> Endpoint | None:
-    """Where the session leads while that endpoint is healthy, else one not tried yet, else one of those again."""
+    """Where the session leads while that endpoint is healthy, else one not tried yet, else one of those again. Raises NoDestination."""
+    if backend.destinations is not None:
+        assert exchange.client is not None
+        return backend.destinations.of(exchange.listener, exchange.client.origin)
     pinned, tried, balancer = exchange.pinned, exchange.tried, backend.balancer
     if pinned is not None and pinned not in tried and (pinned.health.healthy or pinned in balancer.candidates):
         return pinned
@@ -180,14 +188,18 @@ class InLine:
         self.deadline, self.slot = NEVER, 0
 
     def takes(self, connection: Speaking) -> bool:
-        """Any endpoint will do, unless a session or a hash leads to one; and no used connection in place of one that had ended."""
+        """Any endpoint will do, unless a session, a hash or the client's own way leads to one; and no used connection in place of one that
+        had ended."""
         pool = connection.pool
         if self._exchange.fresh and connection.used:
             return False
         if pool is self._pool:
             return True
-        bound = self._exchange.pinned is not None or self._backend.hashing is not None
-        return not bound and pool.settings is self._pool.settings and pool.preface == self._pool.preface
+        backend = self._backend
+        if self._exchange.pinned is not None or backend.hashing is not None or backend.destinations is not None:
+            return False
+        wanted = self._pool
+        return pool.settings is wanted.settings and pool.preface == wanted.preface and pool.protocol == wanted.protocol
 
     def given(self, connection: Speaking) -> None:
         """Used when whoever had it before is through with it."""

@@ -56,7 +56,7 @@ class Mirror:
             self._drop("unavailable")
             return
         try:
-            pool = backend.pool(endpoint, listener, client)
+            pool = backend.pool(endpoint, listener, client, head.version)
         except ValueError:
             self._drop("unavailable")
             return

@@ -16,6 +16,7 @@ from gateway.relay.rule import NO_ROUTE, NO_WEIGHT
 from gateway.relay.side import BackendSide
 from gateway.upstream.connect import ConnectFailed, reach
 from gateway.upstream.lease import Lease
+from gateway.upstream.original_destination import NoDestination
 from gateway.upstream.request_hash import client_key
 
 if TYPE_CHECKING:
@@ -64,10 +65,13 @@ def _attempt(relay: Relay, backend: Backend, failure: str = "") -> None:
     if most and backend.active >= most:
         _overflow(relay, backend, "requests", f"backend {backend.key} has {most} requests under way, which is its limit")
         return
-    key = client_key(relay.address) if backend.hashing is not None else None
-    endpoint = backend.balancer.pick(relay.tried, key) if len(relay.tried) < MOST_TRIES else None
+    reason = f"backend {backend.key} has no ready endpoint"
+    try:
+        endpoint = _endpoint(relay, backend)
+    except NoDestination as nowhere:
+        endpoint, reason = None, str(nowhere)
     if endpoint is None:
-        relay.refuse(*(("UF", failure) if failure else ("UH", f"backend {backend.key} has no ready endpoint")))
+        relay.refuse(*(("UF", failure) if failure else ("UH", reason)))
         return
     relay.endpoint = endpoint
     try:
@@ -88,6 +92,14 @@ def _attempt(relay: Relay, backend: Backend, failure: str = "") -> None:
         most = backend.connections.limit
         reason = f"all {most} connections of backend {backend.key} are in use, and {backend.connections.waiting} wait for one"
         _overflow(relay, backend, "pendingRequests", reason)
+
+
+def _endpoint(relay: Relay, backend: Backend) -> Endpoint | None:
+    """One that was not tried; None when there is none, or enough were. Raises NoDestination."""
+    if backend.destinations is not None:
+        return None if relay.tried else backend.destinations.of(relay.listener, relay.origin)
+    key = client_key(relay.address) if backend.hashing is not None else None
+    return backend.balancer.pick(relay.tried, key) if len(relay.tried) < MOST_TRIES else None
 
 
 def _settings(relay: Relay, backend: Backend) -> BackendTlsSettings | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isqrt
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakMethod
 
 from gateway.ir.backend import Backend as BackendResource
-from gateway.ir.backend import BackendOptions, Balancing, EndpointSet
+from gateway.ir.backend import BackendOptions, Balancing, Ejection, EndpointSet
 from gateway.net.proxy_protocol import write_header
 from gateway.policies.persistence import Sessions
 from gateway.policies.retry_budget import RetryBudget
@@ -18,6 +18,7 @@ from gateway.upstream.connections import Connections
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.hash_balancing import LARGE_TABLE, SMALLEST_TABLE, HashBalancer, build_maglev, build_ring
 from gateway.upstream.health import candidates_of, members_of
+from gateway.upstream.original_destination import Destinations
 from gateway.upstream.protection import Protection
 from gateway.upstream.request_hash import RequestHash
 
@@ -36,6 +37,7 @@ SettingsFor = Callable[[str | None, bool], "BackendTlsSettings"]
 """TLS settings by the key of the client certificate that the Gateway presents, if any, and whether bytes are relayed as they are."""
 
 _DEFAULTS: Final = BackendOptions()
+_UNPROTECTED: Final = Ejection(consecutive_errors=0, connect_failures=False)
 
 
 class Backend:
@@ -48,6 +50,7 @@ class Backend:
     budget    of its retries, None for no limit
     sessions  of requests through rules without sessions of their own
     usable    endpoints that a session may stay with
+    destinations  of one that is wherever a captured connection was going, None for one that has a set of endpoints
     """
 
     __slots__ = (
@@ -61,6 +64,7 @@ class Backend:
         "budget",
         "connect_timeout",
         "connections",
+        "destinations",
         "endpoints",
         "error",
         "guarded",
@@ -92,6 +96,7 @@ class Backend:
         self.protection = Protection(core, key, arrange, WeakMethod(self._guard))
         self.budget: RetryBudget | None = None
         self.sessions: Sessions[Endpoint] | None = None
+        self.destinations: Destinations | None = None
         self.settings_for: SettingsFor | None = None
         self._settings: dict[tuple[str | None, bool], BackendTlsSettings] = {}
         self._certificate: str | None = None
@@ -113,6 +118,7 @@ class Backend:
         else:
             self.error = resource.error
             self._follow(resource.options)
+        self._go_where(resource.original_destination if resource is not None else "")
         for endpoint in self.endpoints.values():
             if renewed:
                 endpoint.renew()
@@ -120,6 +126,14 @@ class Backend:
                 endpoint.close_secure()
         self._check()
         self._arrange()
+
+    def _go_where(self, kind: Literal["", "Elsewhere", "OwnPod"]) -> None:
+        """Whether it has endpoints of its own, or is where its clients were going: health is no matter then, since there is no choice."""
+        if kind != ("" if self.destinations is None else self.destinations.kind):
+            self.place(None)
+            self.destinations = Destinations(kind, self.key, self.endpoints, self.connections, self.protection) if kind else None
+        if kind:
+            self.protection.options = _UNPROTECTED
 
     def _follow(self, options: BackendOptions) -> None:
         """What has not changed keeps its state."""
@@ -154,7 +168,10 @@ class Backend:
                 return HashBalancer(build_maglev, balancing.table_size, draw, self._core.slices.add)
 
     def place(self, resource: EndpointSet | None) -> None:
-        """Takes a new set of endpoints; those that stay keep their connections, those that go keep only what is in flight."""
+        """Takes a new set of endpoints; those that stay keep their connections, those that go keep only what is in flight. One that
+        is where its clients were going has none."""
+        if self.destinations is not None and resource is not None:
+            return
         wanted = {} if resource is None else {(endpoint.address, endpoint.port): endpoint for endpoint in resource.endpoints}
         for place in [place for place in self.endpoints if place not in wanted]:
             endpoint = self.endpoints.pop(place)
@@ -182,7 +199,7 @@ class Backend:
 
     def _arrange(self) -> None:
         """After any change of endpoints, options or health."""
-        members = members_of(tuple(self.endpoints.values()))
+        members = members_of(tuple(self.endpoints.values())) if self.destinations is None else ()
         candidates = candidates_of(members, self.options.panic_threshold)
         if self.options.balancing.type == "RoundRobin":
             even = all(endpoint.weight == candidates[0].weight for endpoint in candidates)
@@ -196,12 +213,13 @@ class Backend:
     def _guard(self) -> None:
         """After any change of what a request costs: options, and whether there are suspects."""
         counted = self.balancer.counted or self.options.limits.requests or self.budget is not None
-        special = self.sessions is not None or self.options.proxy_protocol
+        chosen_for = self.destinations is not None or self.connections.protocol == "client"
+        special = self.sessions is not None or self.options.proxy_protocol or chosen_for
         self.guarded = bool(self.balancer.keyed or counted or special or self.protection.suspects)
 
     def _check(self) -> None:
         """An endpoint of UDP has nothing to connect to."""
-        usable = self.resource is not None and self.error is None and self.resource.protocol != "udp"
+        usable = self.resource is not None and self.error is None and self.resource.protocol != "udp" and self.destinations is None
         version = self.options.proxy_protocol
         preface = write_header(version, None) if version else b""
         self._checks.follow(self.options.health_check if usable else None, self.endpoints.values(), self.connections.protocol, preface)
@@ -221,15 +239,23 @@ class Backend:
 
     # connections
 
+    def age(self, turns: int) -> None:
+        """Called at regular intervals: closes what has been idle for more than so many of them."""
+        for endpoint in self.endpoints.values():
+            endpoint.age(turns)
+        if self.destinations is not None:
+            self.destinations.forget_unused()
+
     def preface(self, origin: Origin, transport: asyncio.BaseTransport) -> bytes:
         """What a connection for the client at the other end of a transport begins with (BackendPolicy.proxyProtocol); b'' for nothing."""
         version = self.options.proxy_protocol
         return write_header(version, origin.ends(transport)) if version else b""
 
-    def pool(self, endpoint: Endpoint, listener: LiveListener, client: ClientStream) -> Pool:
-        """Of connections to one of its endpoints, for requests of this client through this listener: with the certificate that the
-        listener's Gateway presents. Raises ValueError when it cannot be presented."""
-        return endpoint.pool(self.settings(listener.client_certificate), self.preface(client.origin, client.transport))
+    def pool(self, endpoint: Endpoint, listener: LiveListener, client: ClientStream, version: bytes) -> Pool:
+        """Of connections to one of its endpoints, for requests of this client through this listener, and of this version of HTTP: with the
+        certificate that the listener's Gateway presents. Raises ValueError when it cannot be presented."""
+        settings, preface = self.settings(listener.client_certificate), self.preface(client.origin, client.transport)
+        return endpoint.pool(settings, preface, multiplexed=version == b"2" and self.connections.protocol == "client")
 
     def settings(self, client_certificate: str | None, relayed: bool = False) -> BackendTlsSettings | None:
         """How to do TLS with it for a Gateway with that client certificate; None for plain text. What is relayed has no protocol that could

@@ -120,7 +120,7 @@ class Undecided:
 
     def _speaks_http2(self, transport: asyncio.BaseTransport) -> bool:
         """By prior knowledge, or because the endpoint chose it (RFC 7301)."""
-        spoken = self.pool.connections.protocol
+        spoken = self.pool.protocol
         tls = transport.get_extra_info("ssl_object")
         return spoken == "h2c" or (spoken == "auto" and tls is not None and tls.selected_alpn_protocol() == "h2")
 
@@ -146,14 +146,14 @@ async def reach(
     """Connects a protocol to an endpoint; `preface` goes out first, before the TLS handshake. Raises ConnectFailed, and tells the
     endpoint's protection of what is the endpoint's fault."""
     where = endpoint.label.decode()
-    if (endpoint.address, endpoint.port) in core.forbidden:
+    if is_own(endpoint.address, endpoint.port, endpoint.source, core.forbidden):
         raise ConnectFailed(f"{where} is an address of this proxy itself")
     try:
         async with asyncio.timeout(limit):
             address = await core.resolver.address(endpoint.address)
             if address != endpoint.address and (address, endpoint.port) in core.forbidden:
                 raise ConnectFailed(f"{where} is {address}, an address of this proxy itself")
-            reached = await whereto(core.loop, address, endpoint.port, preface)
+            reached = await whereto(core.loop, address, endpoint.port, preface, endpoint.source)
             transport = await open_connection(core.loop, protocol, reached, settings, limit)
             notice_vanished_backend(transport.get_extra_info("socket"))
             if isinstance(protocol, Undecided) and protocol.made is not None:
@@ -169,6 +169,11 @@ async def reach(
             raise ConnectFailed(reason) from None
     endpoint.protection.connect_failed(endpoint, reason)
     raise ConnectFailed(reason)
+
+
+def is_own(address: str, port: int, source: str, forbidden: frozenset[tuple[str, int]]) -> bool:
+    """Whether it is an address of this proxy itself. What comes from a source of ours stays on this host, whatever the address."""
+    return (address, port) in forbidden or (source != "" and ("0.0.0.0", port) in forbidden)  # noqa: S104  # a comparison
 
 
 async def greeted(connection: Http2BackendConnection) -> None:

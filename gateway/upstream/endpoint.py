@@ -25,18 +25,33 @@ class Pool:
     """Idle connections to one endpoint with the same TLS settings; the one used last is taken first, so that the rest can age.
 
     `most` is how many may be idle: none once nobody will take one out again, so that what is in flight then ends with its exchange,
-    and NONE_RESTS while others wait for one. `connections` counts them all. `shared` holds those that speak HTTP/2, where the backend
-    may be spoken to in it. `preface` is what each begins with, before anything else: a PROXY header, which makes them one client's.
+    and NONE_RESTS while others wait for one. `connections` counts them all. `shared` holds those that speak HTTP/2, where the endpoint
+    may be spoken to in it: by the backend's protocol or, where that leaves it to the client, by `multiplexed`. `preface` is what each
+    begins with, before anything else: a PROXY header, which makes them one client's.
     """
 
-    __slots__ = ("connections", "idle", "most", "preface", "settings", "shared")
+    __slots__ = ("connections", "idle", "most", "preface", "protocol", "settings", "shared")
 
     def __init__(
-        self, settings: BackendTlsSettings | None, connections: Connections, most: int = MOST_IDLE, preface: bytes = b""
+        self,
+        settings: BackendTlsSettings | None,
+        connections: Connections,
+        most: int = MOST_IDLE,
+        preface: bytes = b"",
+        *,
+        multiplexed: bool = False,
     ) -> None:
         self.settings, self.connections, self.most, self.preface = settings, connections, most, preface
         self.idle: deque[BackendConnection] = deque()
-        self.shared = Shared() if connections.protocol in ("h2c", "auto") else None
+        self.protocol = connections.protocol
+        if self.protocol == "client":
+            self.protocol = "h2c" if multiplexed else "http/1.1"
+        self.shared = Shared() if self.protocol in ("h2c", "auto") else None
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether there is a connection that somebody may take."""
+        return bool(self.idle) or (self.shared is not None and bool(self.shared.connections))
 
     def take(self) -> BackendConnection | Http2BackendStream | None:
         """A connection that is there already, or a stream on one; None when one has to be made."""
@@ -89,12 +104,15 @@ class Endpoint:
 
     plain   the pool of connections without TLS
     secure  those by TLS settings
+    prior   those of HTTP/2 by prior knowledge, by TLS settings, of a backend where that is for the client to say
     active  exchanges it has, of those that are counted (upstream.lease)
     health  what this worker knows of it; `protection` is to be told what happens with it
+    source  the address of this host that connections come from; '' for any
     """
 
     __slots__ = (
-        "active", "address", "connections", "health", "label", "plain", "port", "protection", "ready", "secure", "terminating", "weight",
+        "active", "address", "connections", "health", "label", "plain", "port", "prior", "protection", "ready", "secure", "source",
+        "terminating", "weight",
     )  # fmt: skip
 
     def __init__(self, address: str, port: int, connections: Connections, protection: Protection) -> None:
@@ -105,16 +123,26 @@ class Endpoint:
         self.ready, self.terminating, self.weight = True, False, 1
         self.plain = Pool(None, connections)
         self.secure: dict[BackendTlsSettings, Pool] = {}
+        self.prior: dict[BackendTlsSettings | None, Pool] | None = None
+        self.source = ""
 
     @property
     def retired(self) -> bool:
         """Whether its backend has it no longer."""
         return not self.plain.most
 
-    def pool(self, settings: BackendTlsSettings | None, preface: bytes = b"") -> Pool:
-        """With a preface one that is for this time alone, and where nothing rests."""
+    @property
+    def unused(self) -> bool:
+        """Whether nothing is under way to it, and nothing rests. Of one whose exchanges are counted."""
+        return not self.active and not any(pool.holds_any for pool in self.pools())
+
+    def pool(self, settings: BackendTlsSettings | None, preface: bytes = b"", *, multiplexed: bool = False) -> Pool:
+        """With a preface one that is for this time alone, and where nothing rests. `multiplexed` asks for HTTP/2, of a backend that leaves
+        that to the client."""
         if preface:
-            return Pool(settings, self.connections, NONE_RESTS, preface)
+            return Pool(settings, self.connections, NONE_RESTS, preface, multiplexed=multiplexed)
+        if multiplexed:
+            return self._prior(settings)
         if settings is None:
             return self.plain
         pool = self.secure.get(settings)
@@ -122,8 +150,16 @@ class Endpoint:
             pool = self.secure[settings] = Pool(settings, self.connections, self.plain.most)
         return pool
 
+    def _prior(self, settings: BackendTlsSettings | None) -> Pool:
+        if self.prior is None:
+            self.prior = {}
+        pool = self.prior.get(settings)
+        if pool is None:
+            pool = self.prior[settings] = Pool(settings, self.connections, self.plain.most, multiplexed=True)
+        return pool
+
     def pools(self) -> tuple[Pool, ...]:
-        return (self.plain, *self.secure.values())
+        return (self.plain, *self.secure.values(), *(self.prior or {}).values())
 
     def let_rest(self, allowed: bool) -> None:
         """Whether connections may become idle."""
@@ -135,21 +171,30 @@ class Endpoint:
         for pool in self.secure.values():
             pool.retire()
         self.secure.clear()
+        for settings in [settings for settings in self.prior or () if settings is not None]:
+            self._leave_prior(settings)
+
+    def _leave_prior(self, settings: BackendTlsSettings | None) -> None:
+        pool = self.prior.pop(settings, None) if self.prior is not None else None
+        if pool is not None:
+            pool.retire()
 
     def renew(self) -> None:
         """Its backend is spoken to in another way from now on: connections there are end with what they carry."""
         self.plain.retire()
         self.plain = Pool(None, self.connections)
+        self._leave_prior(None)
         self.close_secure()
 
     def retire(self) -> None:
         """Its backend no longer has it: what is in flight ends with its exchange."""
         self.plain.retire()
+        self._leave_prior(None)
         self.close_secure()
 
     def age(self, limit: int) -> None:
         self.plain.age(limit)
-        for pool in self.secure.values():
+        for pool in (*self.secure.values(), *(self.prior or {}).values()):
             pool.age(limit)
 
     def __repr__(self) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.proxy.port import LiveListener, Port
     from gateway.proxy.rule import Rule
     from gateway.relay.rule import LiveStreamRule
+    from gateway.routing.destinations import DestinationTable
     from gateway.upstream.backend import Backend
 
 
@@ -33,6 +34,7 @@ class Live:
     __slots__ = (
         "backends",
         "bundles",
+        "captures",
         "certificates",
         "core",
         "described",
@@ -66,3 +68,5 @@ class Live:
         self.rules: dict[str, Rule] = {}
         self.streams: dict[Identity, LiveStreamRule] = {}
         self.ports: dict[Place, Port] = {}
+        self.captures: dict[Place, DestinationTable[LiveListener]] = {}
+        """Of the ports that are shared by captured listeners, which stand in `ports` no more than those."""

@@ -11,9 +11,11 @@ from gateway.explain import explain
 from gateway.ir.batch import AnyResource, Batch, Rejection
 from gateway.live import Live
 from gateway.preparation import Preparation
+from gateway.proxy.capture_port import destinations_of
 from gateway.proxy.core import Core
-from gateway.proxy.port import Port, kind_of
+from gateway.proxy.port import LiveListener, Port, kind_of
 from gateway.proxy.rule import Account
+from gateway.routing.destinations import DestinationTable
 from gateway.telemetry.counters import NO_LABELS
 
 
@@ -30,8 +32,8 @@ class Offline:
         preparation.commit()
         self.rejections = tuple(Rejection(kind, key, reason) for (kind, key), reason in sorted(live.rejections.items()))
         """The resources that a proxy could not build."""
-        self._ports = self._share_ports(live)
-        self._core.forbid(self._ports, admin)
+        self._ports, self._captures = self._share_ports(live), self._share_captures(live)
+        self._core.forbid([*self._ports, *self._captures], admin)
 
     def __enter__(self) -> Self:
         return self
@@ -41,7 +43,7 @@ class Offline:
 
     def explain(self, argument: Any) -> dict[str, Any]:
         """As gateway.explain.explain. Raises ValueError for a bad argument."""
-        return explain(self._core, self._ports, argument)
+        return explain(self._core, self._ports, argument, self._captures)
 
     def _share_ports(self, live: Live) -> dict[Place, Port]:
         account = Account(self._core.counters_for(NO_LABELS), NO_LABELS)
@@ -49,9 +51,18 @@ class Offline:
         sharing: dict[Place, dict[bytes, Any]] = {}
         for listener in live.listeners.values():
             resource = listener.resource
-            place = place_of(resource)
-            ports.setdefault(place, Port(place.address, place.port, kind_of(resource), account))
+            place, kind = place_of(resource), kind_of(resource)
+            if kind == "captured":
+                continue
+            ports.setdefault(place, Port(place.address, place.port, kind, account))
             sharing.setdefault(place, {})[resource.hostname.encode("ascii")] = listener
         for place, listeners in sharing.items():
             ports[place].listen(listeners)
         return ports
+
+    def _share_captures(self, live: Live) -> dict[Place, DestinationTable[LiveListener]]:
+        sharing: dict[Place, list[LiveListener]] = {}
+        for listener in live.listeners.values():
+            if kind_of(listener.resource) == "captured":
+                sharing.setdefault(place_of(listener.resource), []).append(listener)
+        return {place: destinations_of(listeners) for place, listeners in sharing.items()}

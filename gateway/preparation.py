@@ -28,8 +28,9 @@ from gateway.ir.rule import HttpRule
 from gateway.ir.value import Identity
 from gateway.live import Live
 from gateway.net.backend_context import ALPN, BackendTlsSettings, backend_context
-from gateway.net.contexts import HTTP, ServerContexts, server_contexts
+from gateway.net.contexts import HTTP, ServerContexts, mesh_contexts, server_contexts
 from gateway.net.key_material import TlsConfigurationError
+from gateway.proxy.capture_port import check_capture
 from gateway.proxy.core import secret_of
 from gateway.proxy.port import LiveListener, terminates
 from gateway.proxy.request_limits import RequestLimits
@@ -277,6 +278,7 @@ class Preparation:
 
     def _build_listener(self, resource: Listener) -> None:
         """Raises ValueError (TlsConfigurationError among them); the previous version then stays."""
+        check_capture(resource)
         previous = self.listeners.get(resource.key)
         labels = CounterLabels(resource.gateway, resource.name)
         account = Account(self._live.core.counters_for(labels), labels)
@@ -305,19 +307,21 @@ class Preparation:
 
     def _demands(self, resource: Listener) -> tuple[str, ...]:
         """LiveListener.demands. Raises TlsConfigurationError if no authority is known."""
-        validation = resource.client_validation
+        validation, capture = resource.client_validation, resource.capture
         if validation is None:
             return ()
         bundles = [bundle.certificates for key in validation.trust_bundles if (bundle := self._bundles.get(key)) is not None]
         if not bundles:
             raise TlsConfigurationError("none of the trust bundles for client certificates is known to the proxy")
-        return (validation.mode, *bundles)
+        return (validation.mode if capture is None else capture.mutual_tls, *bundles)
 
     def _contexts(self, resource: Listener, demands: tuple[str, ...]) -> ServerContexts:
         certificates = [certificate for key in resource.certificates if (certificate := self._certificates.get(key)) is not None]
         if not certificates:
             raise TlsConfigurationError("none of its certificates is usable")
         validation = resource.client_validation
+        if resource.capture is not None:
+            return mesh_contexts(certificates, "\n".join(demands[1:]))
         alpn = HTTP if resource.protocol == "HTTPS" else ()
         if validation is None:
             return server_contexts(certificates, alpn=alpn)

@@ -30,6 +30,7 @@ from gateway.overload.ladder import Stage
 from gateway.overload.overload import TICK
 from gateway.policies.rate_limit import Buckets
 from gateway.preparation import Preparation
+from gateway.proxy.capture_port import CapturePort
 from gateway.proxy.core import Core
 from gateway.proxy.key_folder import KeyFolder
 from gateway.proxy.open_port import OpenPort
@@ -50,7 +51,7 @@ AGING: Final = 5.0
 _ROUNDING: Final = 0.001
 """Seconds by which a timer of the loop may be early."""
 
-AnyOpenPort: TypeAlias = OpenPort | OpenUdpPort
+AnyOpenPort: TypeAlias = OpenPort | OpenUdpPort | CapturePort
 Result = TypeVar("Result")
 
 
@@ -140,7 +141,7 @@ class Runtime:
         for place, keys in list(wanted.items()):
             kind = kind_of(preparation.listeners[keys[0]].resource)
             opened = self._open.get(place)
-            if opened is not None and opened.port.kind == kind:
+            if opened is not None and opened.kind == kind:
                 continue
             try:
                 listening = self._sockets.take(place)
@@ -152,6 +153,8 @@ class Runtime:
                 self._outdated.append(opened)  # the port changes its protocol
             if kind == "udp":
                 self._open[place] = OpenUdpPort(self._core, place, listening)
+            elif kind == "captured":
+                self._open[place] = CapturePort(self._core, place, listening)
             else:
                 self._open[place] = OpenPort(self._core, place, listening, kind)
         return wanted
@@ -163,20 +166,23 @@ class Runtime:
             self._shut(self._outdated.pop())
         for place, keys in wanted.items():
             opened = self._open[place]
-            opened.listen({listeners[key].resource.hostname.encode("ascii"): listeners[key] for key in keys})
+            opened.listen([listeners[key] for key in keys])
         for place in [place for place in self._open if place not in wanted]:
             self._shut(self._open.pop(place))
-        self._live.ports = {place: opened.port for place, opened in self._open.items()}
+        self._live.ports = {place: opened.port for place, opened in self._open.items() if not isinstance(opened, CapturePort)}
+        self._live.captures = {place: opened.table for place, opened in self._open.items() if isinstance(opened, CapturePort)}
         self._core.forbid(self._open, self._admin)
 
     def _shut(self, opened: AnyOpenPort) -> None:
-        opened.listen({})
+        opened.listen(())
         opened.close()
-        opened.port.drain()
+        for port in opened.ports:
+            port.drain()
         self._closing.append(opened)
 
     def _end_replaced(self, preparation: Preparation) -> None:
-        """Connections that a listener accepted under demands that no longer hold end after the exchange that runs."""
+        """Connections that a listener accepted under demands that no longer hold end after the exchange that runs; a capture port sees to
+        its own."""
         if not preparation.replaced:
             return
         listeners = self._live.listeners
@@ -212,9 +218,10 @@ class Runtime:
             self._core.issuer_keys.begin()
             self._closing = [opened for opened in self._closing if opened.busy]
             turns = 0 if self._overload.stage else IDLE_TURNS  # under pressure what is idle is let go, for its descriptors
+            for opened in self._closing:
+                opened.tend()
             for backend in self._live.described.values():
-                for endpoint in backend.endpoints.values():
-                    endpoint.age(turns)
+                backend.age(turns)
 
     def _tick_at(self, due: float) -> None:
         self._tick_handle.cancel()
@@ -247,7 +254,7 @@ class Runtime:
     async def explain(self, argument: dict[str, Any]) -> msgspec.Raw:
         """What would happen to a request, and why, in JSON. Raises ValueError for a bad argument."""
         async with self._explaining:
-            return await self._in_slices(explain_in_steps(self._core, self._live.ports, argument))
+            return await self._in_slices(explain_in_steps(self._core, self._live.ports, argument, self._live.captures))
 
     def listeners(self) -> tuple[Listener, ...]:
         """Those that serve."""
@@ -256,7 +263,7 @@ class Runtime:
     def adopt(self, place: Place, connection: socket.socket) -> bool:
         """Serves a connection as if it had been accepted here; False if this port is not open, and the connection still the caller's."""
         opened = self._open.get(place)
-        if not isinstance(opened, OpenPort):
+        if opened is None or isinstance(opened, OpenUdpPort):
             return False
         opened.adopt(connection)
         return True
@@ -276,13 +283,13 @@ class Runtime:
     def stop_accepting(self) -> None:
         """For somebody else has the sockets now. Connections go on, each until its next answer."""
         for opened in self._open.values():
-            opened.port.close_kept()
+            opened.close_kept()
             opened.close()
 
     async def drain(self, delay: float, timeout: float) -> None:
         """Accepts for `delay` seconds more while telling clients to go, then ends what is idle and waits `timeout` seconds for the rest."""
         for opened in self._open.values():
-            opened.port.close_kept()
+            opened.close_kept()
         if self._leaves_early:
             await self._fall_quiet(delay)
         elif delay:

@@ -11,6 +11,7 @@ from time import time
 import msgspec
 
 from gateway.explain.authorization import permit, question_of, refusal_of
+from gateway.explain.captured import whither
 from gateway.explain.endpoints import balancing_of, reachable
 from gateway.explain.explanation import Forwarded, Portion
 from gateway.explain.replies import filtered, finished, shown, shown_fields
@@ -67,6 +68,8 @@ class Way:
     listener: LiveListener
     matched: Matched
     pinned: Endpoint | None
+    destination: tuple[str, int] | None = None
+    """Where a captured connection was going."""
 
 
 def portions_of(way: Way) -> tuple[Portion, ...]:
@@ -96,7 +99,8 @@ def _portion(way: Way, share: Share, percent: float) -> Portion:
     if reply is None:
         backend = _backend(way, share)
         if not isinstance(backend, LocalReply):
-            endpoints = reachable(backend, head, way.pinned, way.rule.core.forbidden)
+            forbidden = way.rule.core.forbidden
+            endpoints = whither(backend, way.destination, forbidden) or reachable(backend, head, way.pinned, forbidden)
             tls = backend.resource.tls if backend.resource is not None else None
             if translates(head, way.rule):
                 head = call_head(head)
@@ -115,7 +119,9 @@ def _backend(way: Way, share: Share) -> Backend | LocalReply:
         return LocalReply(500, share.error or "invalid backend", flag="NC")
     if backend.error is not None:
         return LocalReply(500, backend.error, flag="NC")
-    if way.pinned is None and not backend.balancer.candidates:
+    if backend.destinations is not None and (way.destination is None or way.listener.resource.capture is None):
+        return LocalReply(503, f"backend {backend.key} is where a captured connection was going: name its destination", flag="UH")
+    if way.pinned is None and not backend.balancer.candidates and backend.destinations is None:
         return LocalReply(503, f"backend {backend.key} has no ready endpoint", flag="UH")
     try:
         backend.settings(way.listener.client_certificate)

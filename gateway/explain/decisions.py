@@ -14,8 +14,9 @@ import msgspec
 from gateway.descriptors import Place
 from gateway.explain.authorization import permit, question_of, refusal_of
 from gateway.explain.backends import Matched, Way, portions_of, session_of
+from gateway.explain.captured import NOTHING, Captures, find_captured, notes_of
 from gateway.explain.explanation import Asked, Considered, Copy, Explanation, Listening, Taken
-from gateway.explain.policies import caller_in, judge_request
+from gateway.explain.policies import caller_in, judge_request, port_in
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
 from gateway.explain.question import Question, StreamQuestion, read_question
 from gateway.explain.replies import filtered, finished
@@ -45,9 +46,9 @@ from gateway.routing import explain_in_steps as explain_routes
 from gateway.routing.entry import Entry
 
 
-def explain(core: Core, ports: Mapping[Place, Port], argument: Any) -> dict[str, Any]:
+def explain(core: Core, ports: Mapping[Place, Port], argument: Any, captures: Captures = NOTHING) -> dict[str, Any]:
     """`argument` has the form of question.Argument, the answer that of explanation.Explanation. Raises ValueError for a bad argument."""
-    steps = explain_in_steps(core, ports, argument)
+    steps = explain_in_steps(core, ports, argument, captures)
     while True:
         try:
             next(steps)
@@ -56,13 +57,16 @@ def explain(core: Core, ports: Mapping[Place, Port], argument: Any) -> dict[str,
             return answer
 
 
-def explain_in_steps(core: Core, ports: Mapping[Place, Port], argument: Any) -> Generator[None, None, msgspec.Raw]:
-    """As `explain`, but the answer is JSON. All is decided in the first step; the others only say why, rule by rule."""
+def explain_in_steps(
+    core: Core, ports: Mapping[Place, Port], argument: Any, captures: Captures = NOTHING
+) -> Generator[None, None, msgspec.Raw]:
+    """As `explain`, but the answer is JSON. All is decided in the first step; the others only say why, rule by rule. `captures` are what
+    captured listeners serve."""
     question = read_question(argument)
     if isinstance(question, StreamQuestion):
-        return msgspec.Raw(msgspec.json.encode(explain_stream(core, ports, question)))
+        return msgspec.Raw(msgspec.json.encode(explain_stream(core, ports, captures, question)))
     explaining = _Explaining(question)
-    said = explaining.run(ports)
+    said = explaining.run(core, ports, captures)
     considered = yield from explaining.consider()
     return msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(said, considered=considered)))
 
@@ -90,10 +94,14 @@ class _Explaining:
     def _reply(self, reply: LocalReply) -> None:
         self._say(reply=finished(reply, self._listener, self._passage, self._grpc))
 
-    def run(self, ports: Mapping[Place, Port]) -> Explanation:
-        found = find_port(ports, self._question.host, self._question.port)
-        if found is None:
-            self._say(closed=f"nothing listens on port {self._question.port}; {open_ports(ports)}")
+    def run(self, core: Core, ports: Mapping[Place, Port], captures: Captures) -> Explanation:
+        question = self._question
+        if question.argument.destination is not None:
+            found = find_captured(core, captures, question.argument, "http")
+        else:
+            found = find_port(ports, question.host, question.port) or f"nothing listens on port {question.port}; {open_ports(ports)}"
+        if isinstance(found, str):
+            self._say(closed=found)
         else:
             try:
                 self._connect(*found)
@@ -122,6 +130,9 @@ class _Explaining:
         shown = None
         if port.kind == "tcp":
             self._say(closed=f"port {port.number} passes connections on without looking for requests; write CONNECT {self._place('tcp')}")
+            return
+        if self._question.tls and port.captured:
+            self._say(closed=f"TLS of the client's own is passed on as it is; write CONNECT {self._place('tcp')}")
             return
         if self._question.tls and not port.tls:
             self._say(closed=f"port {port.number} speaks plain HTTP, so that no TLS handshake comes about; write http://")
@@ -173,9 +184,9 @@ class _Explaining:
             return None
         self._listener = best
         resource = best.resource
-        self._say(notes=(*greeting_in_words(resource.options), *self._said.notes))
+        self._say(notes=(*greeting_in_words(resource.options), *notes_of(best), *self._said.notes))
         bound = readable(port.address, port.number)
-        chosen = f"{why}; {why_listener(head.host, best, port)}"
+        chosen = why if port.captured else f"{why}; {why_listener(head.host, best, port)}"
         self._say(listener=Listening(resource.gateway, resource.name, resource.protocol, resource.hostname, resource.port, bound, chosen))
         if shown is not None and best is not shown:
             made = f"the connection was made with listener {shown.resource.name} of Gateway {shown.resource.gateway}"
@@ -185,7 +196,7 @@ class _Explaining:
 
     def _route(self, head: RequestHead, listener: LiveListener) -> None:
         """What policies say, the rule, and what the listener takes of its requests."""
-        judged, denied = judge_request(listener, self._caller, head)
+        judged, denied = judge_request(listener, self._caller, head, port_in(self._question.argument, listener))
         self._say(policies=judged)
         if denied is not None:
             self._reply(denied)
@@ -231,7 +242,7 @@ class _Explaining:
             self._reply(LocalReply(500, "no backend with a weight above zero", flag="NC"))
             return
         mirrors = tuple(Copy(mirror.backend, 100 * mirror.numerator / mirror.denominator) for mirror, _ in rule.mirrors)
-        self._say(mirrors=mirrors, portions=portions_of(Way(rule, head, listener, matched, pinned)))
+        self._say(mirrors=mirrors, portions=portions_of(Way(rule, head, listener, matched, pinned, self._question.argument.destination)))
 
 
 def _with_reason(reply: LocalReply, details: str) -> LocalReply:

@@ -9,6 +9,7 @@ from gateway.ir.backend import HashOn
 from gateway.upstream.backend import Backend
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import State, members_of
+from gateway.upstream.original_destination import OWN_SOURCES
 
 _WAYS = {
     "RoundRobin": "each in turn",
@@ -25,6 +26,9 @@ _STATES = {
 
 def balancing_of(backend: Backend) -> str:
     """How one of several is chosen, in words; '' where there is no choice."""
+    if backend.destinations is not None:
+        own = f", from {' or '.join(OWN_SOURCES)}" if backend.destinations.kind == "OwnPod" else ""
+        return f"where the connection was going{own}"
     if len(backend.endpoints) < 2:
         return ""
     balancing = backend.options.balancing

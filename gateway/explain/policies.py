@@ -34,12 +34,20 @@ def caller_in(asked: Argument, port: Port, server_name: bytes) -> Caller:
         principal, namespace = principal_of((f"spiffe://{whole}",))
         if not principal:
             raise ValueError(f"{asked.caller!r} is no identity: write NAMESPACE/ACCOUNT, or TRUSTDOMAIN/ns/NAMESPACE/sa/ACCOUNT")
-    return Caller(principal, namespace, address.encode(), port.address.encode(), server_name)
+    destination = port.address if asked.destination is None else asked.destination[0]
+    return Caller(principal, namespace, address.encode(), destination.encode(), server_name)
 
 
-def judge_request(listener: LiveListener, caller: Caller, head: RequestHead) -> tuple[tuple[Judged, ...], LocalReply | None]:
-    """What each policy says of a request, and the answer to one that is denied. `head` is as it is matched, and afterwards as what
-    tokens say makes it."""
+def port_in(asked: Argument, listener: LiveListener) -> int:
+    """The listener's port, as the user wrote it, or the destination's where a listener serves every port."""
+    return listener.resource.port or (0 if asked.destination is None else asked.destination[1])
+
+
+def judge_request(
+    listener: LiveListener, caller: Caller, head: RequestHead, port: int
+) -> tuple[tuple[Judged, ...], LocalReply | None]:
+    """What each policy says of a request to a port, and the answer to one that is denied. `head` is as it is matched, and afterwards as
+    what tokens say makes it."""
     guard = listener.guard
     if guard is None:
         return (), None
@@ -47,20 +55,20 @@ def judge_request(listener: LiveListener, caller: Caller, head: RequestHead) -> 
     if refusal is not None:
         return said, refusal
     remote, seen = caller.address, head.copy()
-    seen.forwarded = forwarded_lines(constant_lines(listener.scheme, listener.resource.port, None), head, remote, b"-")
+    seen.forwarded = forwarded_lines(constant_lines(listener.scheme, port, None), head, remote, b"-")
     if listener.trust is not None and listener.trust.believes(remote):
         remote = listener.trust.client(remote, head.forwarded_for)
-    asked = Asked(caller, remote, listener.resource.port, seen, claims)
+    asked = Asked(caller, remote, port, seen, claims)
     verdict = guard.requests.judge(asked)
     return (*said, *_said(guard.requests, asked)), denial(verdict) if verdict.reason else None
 
 
-def judge_stream(listener: LiveListener, caller: Caller) -> tuple[tuple[Judged, ...], str]:
+def judge_stream(listener: LiveListener, caller: Caller, port: int) -> tuple[tuple[Judged, ...], str]:
     """The same of what is passed on, and why it is not, '' if it is."""
     guard = listener.guard
     if guard is None:
         return (), ""
-    asked = Asked(caller, caller.address, listener.resource.port)
+    asked = Asked(caller, caller.address, port)
     return _said(guard.streams, asked), guard.streams.judge(asked).reason
 
 

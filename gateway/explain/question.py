@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -32,6 +32,10 @@ class Argument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The address that the connection comes from; a local one unless it is given."""
     caller: str = ""
     """The verified identity of the client, namespace/account or a SPIFFE ID without its scheme; none unless it is given."""
+    destination: tuple[str, int] | None = None
+    """Address and port where a captured connection was going. Without it the URL's port is asked about."""
+    direction: Literal["Outbound", "Inbound"] = "Outbound"
+    """Of that connection."""
 
 
 class Question(msgspec.Struct, frozen=True):

@@ -11,9 +11,10 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from gateway.descriptors import Place
+from gateway.explain.captured import Captures, find_captured, notes_of, whither
 from gateway.explain.endpoints import balancing_of, reachable
 from gateway.explain.explanation import Asked, Considered, Explanation, Listening, Portion, Taken
-from gateway.explain.policies import caller_in, judge_stream
+from gateway.explain.policies import caller_in, judge_stream, port_in
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
 from gateway.explain.question import StreamQuestion
 from gateway.explain.words import CLIENT_CERTIFICATE, greeting_in_words, time_in_words
@@ -24,14 +25,14 @@ from gateway.proxy.port import LiveListener, Port, passes_tls, terminates
 from gateway.relay.rule import NO_ROUTE, NO_WEIGHT, LiveStreamRule, StreamShare
 from gateway.upstream.backend import Backend
 
-_TAKES: Final = {"TCP": "any connection", "TLS": "any connection", "UDP": "any datagram"}
+_TAKES: Final = {"TCP": "any connection", "TLS": "any connection", "Detect": "any connection", "UDP": "any datagram"}
 """What the rules of a listener take, by its protocol; those of TLS by server name."""
 
 
-def explain_stream(core: Core, ports: Mapping[Place, Port], question: StreamQuestion) -> Explanation:
+def explain_stream(core: Core, ports: Mapping[Place, Port], captures: Captures, question: StreamQuestion) -> Explanation:
     """Ends early, with `closed`, where nothing is passed on."""
     explaining = _Explaining(core, question)
-    explaining.run(ports)
+    explaining.run(ports, captures)
     return explaining.said
 
 
@@ -48,24 +49,34 @@ class _Explaining:
     def _say(self, **fields: Any) -> None:
         self.said = msgspec.structs.replace(self.said, **fields)
 
-    def run(self, ports: Mapping[Place, Port]) -> None:
+    def run(self, ports: Mapping[Place, Port], captures: Captures) -> None:
         question = self._question
-        found = find_port(ports, question.host, question.port, "udp" if question.scheme == "udp" else "tcp")
-        if found is None:
-            transport = " of UDP" if question.scheme == "udp" else ""
-            self._say(closed=f"nothing listens on port {question.port}{transport}; {open_ports(ports)}")
+        found = self._find(ports, captures)
+        if isinstance(found, str):
+            self._say(closed=found)
             return
         port, why = found
         listener = self._listener(port)
         if listener is not None:
             self._listening(port, listener, why)
             caller = caller_in(question.argument, port, question.server_name if port.kind == "tls" else b"")
-            judged, denied = judge_stream(listener, caller)
+            judged, denied = judge_stream(listener, caller, port_in(question.argument, listener))
             self._say(policies=judged)
             if denied:
                 self._say(closed=f"{denied} [{FLAG}]")
             else:
                 self._route(listener)
+
+    def _find(self, ports: Mapping[Place, Port], captures: Captures) -> tuple[Port, str] | str:
+        """The port, and why it is that one; else why there is none."""
+        question = self._question
+        if question.argument.destination is not None:
+            if question.scheme == "udp":
+                return "datagrams are not captured"
+            return find_captured(self._core, captures, question.argument, "tcp")
+        found = find_port(ports, question.host, question.port, "udp" if question.scheme == "udp" else "tcp")
+        transport = " of UDP" if question.scheme == "udp" else ""
+        return found or f"nothing listens on port {question.port}{transport}; {open_ports(ports)}"
 
     def _listener(self, port: Port) -> LiveListener | None:
         """None where another protocol is spoken, which `closed` says then."""
@@ -95,7 +106,7 @@ class _Explaining:
         chosen = f"{why}; {why_listener(self._question.server_name, listener, port)}" if port.kind == "tls" else why
         bound = readable(port.address, port.number)
         self._say(listener=Listening(resource.gateway, resource.name, resource.protocol, resource.hostname, resource.port, bound, chosen))
-        notes = [*greeting_in_words(resource.options)] if port.kind != "udp" else []
+        notes = [*greeting_in_words(resource.options), *notes_of(listener)] if port.kind != "udp" else []
         if port.kind == "tls":
             notes.append("TLS ends here, and the backend gets what was in it" if terminates(resource) else "TLS is left to the backend")
             if resource.client_validation is not None:
@@ -131,7 +142,7 @@ class _Explaining:
         tls = backend.resource.tls if backend.resource is not None and not passes_tls(listener.resource) else None
         return msgspec.structs.replace(
             said,
-            endpoints=reachable(backend, None, None, forbidden),
+            endpoints=whither(backend, self._question.argument.destination, forbidden) or reachable(backend, None, None, forbidden),
             tls="" if tls is None else tls.hostname,
             balancing=balancing_of(backend),
         )
@@ -148,6 +159,9 @@ def _fault(backend: Backend, listener: LiveListener) -> str:
     """Why nothing that falls to a backend is passed on, '' where it is."""
     if backend.error is not None:
         return f"{backend.error} [NC]"
+    if backend.destinations is not None:
+        captured = listener.resource.capture is not None
+        return "" if captured else f"backend {backend.key} is where a captured connection was going, and this one is not captured [UH]"
     if not backend.balancer.candidates:
         return f"backend {backend.key} has no ready endpoint [UH]"
     if not passes_tls(listener.resource):

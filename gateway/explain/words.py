@@ -55,7 +55,12 @@ CLIENT_CERTIFICATE: Final = {
 }
 
 
-PROTOCOLS: Final[dict[BackendProtocol, str]] = {"http/1.1": "HTTP/1.1", "h2c": "HTTP/2", "auto": "HTTP/2 or HTTP/1.1"}
+PROTOCOLS: Final[dict[BackendProtocol, str]] = {
+    "http/1.1": "HTTP/1.1",
+    "h2c": "HTTP/2",
+    "auto": "HTTP/2 or HTTP/1.1",
+    "client": "what the client speaks, HTTP/2 or HTTP/1.1",
+}
 """What requests to a backend are written in."""
 
 

@@ -1,6 +1,8 @@
 """Accepts TLS connections: peeks at the ClientHello, has the listener chosen by it, and only then begins the handshake, or passes the
 connection on with nothing of it read.
 
+Where something else than TLS may come too, it is passed on likewise as soon as it shows, or when nothing comes for a while.
+
 Everything before a protocol is connected has one deadline, counted from accept and kept by one timer for all; connections
 that wait are few, oldest first out when they are not. A failed connection is counted by its reason, told to the owner, and
 answered as far as the client can understand: an alert, or a plain 400 to plain HTTP.
@@ -15,6 +17,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Generic, TypeVar
 
 from gateway.net import alerts, failures
@@ -70,6 +73,11 @@ class AcceptorOptions:
     """Gives a connection whose header is read the seat of its client, in place of the one from accept, or None: then it is closed."""
     answers_strangers: bool = True
     """Whether a client that no listener is for gets an alert, or no word of TLS at all."""
+    plain: Callable[[Seat | None], asyncio.Protocol] | None = None
+    """Makes the protocol of a connection that does not begin with a ClientHello, which gets it with nothing of it read. Without it such a
+    connection is refused."""
+    silence: float = inf
+    """Seconds without a byte after which a connection counts as one that begins with something else, where `plain` takes those."""
 
 
 class _Pending:
@@ -94,7 +102,7 @@ class _Pending:
 
 
 class TlsAcceptor(Generic[ListenerType]):
-    """Starts at once, and owns the listening socket.
+    """Starts at once, and owns the listening socket; without one it has only what it adopts.
 
     `choose` finds the listener for a ClientHello, None where it is for none (AcceptorOptions.answers_strangers). `connected` makes the
     protocol of a connection when its handshake begins, and gives it the connection's seat; `connection_made` follows at its end, or
@@ -103,7 +111,7 @@ class TlsAcceptor(Generic[ListenerType]):
 
     def __init__(
         self,
-        listening: socket.socket,
+        listening: socket.socket | None,
         loop: asyncio.AbstractEventLoop,
         choose: Callable[[ClientHello], Chosen[ListenerType] | None],
         connected: Callable[[ListenerType, ClientHello, Seat | None], asyncio.Protocol],
@@ -119,7 +127,7 @@ class TlsAcceptor(Generic[ListenerType]):
         """Handshakes that succeeded."""
         self.failures: dict[str, int] = dict.fromkeys(failures.REASONS, 0)
         """Connections that ended before, by reason."""
-        self._acceptor = Acceptor(listening, loop, self._accepted)
+        self._acceptor = Acceptor(listening, loop, self._accepted) if listening is not None else None
 
     @property
     def pending(self) -> int:
@@ -129,15 +137,16 @@ class TlsAcceptor(Generic[ListenerType]):
     @property
     def errors(self) -> dict[str, int]:
         """How often accepting failed, by the name of the error."""
-        return self._acceptor.errors
+        return self._acceptor.errors if self._acceptor is not None else {}
 
     def close(self) -> None:
         """Accepts what is queued, then listens no more. What is pending goes on, within its deadline."""
-        self._acceptor.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
 
     def abort(self) -> None:
         """Closes, and ends all that is pending."""
-        self._acceptor.close()
+        self.close()
         for pending in tuple(self._pending):
             self._end(pending, failures.ABORTED)
         if self._timer is not None:
@@ -146,14 +155,19 @@ class TlsAcceptor(Generic[ListenerType]):
 
     def pause(self) -> None:
         """Accepts nothing until `resume`; who connects meanwhile waits in the system's queue."""
-        self._acceptor.pause()
+        if self._acceptor is not None:
+            self._acceptor.pause()
 
     def resume(self) -> None:
-        self._acceptor.resume()
+        if self._acceptor is not None:
+            self._acceptor.resume()
 
-    def adopt(self, connection: socket.socket, address: Address) -> None:
-        """Takes over a connection that was accepted elsewhere, non-blocking, nothing of it read."""
-        self._accepted(connection, address)
+    def adopt(self, connection: socket.socket, address: Address, seat: Seat | None = None) -> None:
+        """Takes over a connection that was accepted elsewhere, non-blocking, nothing of it read. With a seat it was admitted there."""
+        if seat is None:
+            self._accepted(connection, address)
+        else:
+            self._await(connection, address, seat)
 
     def sweep(self, now: float) -> None:
         """Ends what is past its deadline at `now`, in the loop's time. The acceptor's timer calls it."""
@@ -169,6 +183,10 @@ class TlsAcceptor(Generic[ListenerType]):
             if seat is None:
                 connection.close()
                 return
+        self._await(connection, address, seat)
+
+    def _await(self, connection: socket.socket, address: Address, seat: Seat | None) -> None:
+        """What a connection begins with."""
         if len(self._pending) >= self.options.most_pending:
             self._end(next(iter(self._pending)), failures.OVERLOAD)
         pending = _Pending(connection, address, self._loop.time() + self.options.handshake_timeout, seat)
@@ -179,6 +197,16 @@ class TlsAcceptor(Generic[ListenerType]):
             self._peek(pending)
         else:
             self._greet(pending)
+        if self.options.silence != inf and not pending.seen and self._is_undecided(pending):
+            self._loop.call_later(self.options.silence, self._fall_silent, pending)
+
+    def _fall_silent(self, pending: _Pending) -> None:
+        """Who says nothing waits for its server to speak first, as no client of TLS does."""
+        if not pending.seen and self._is_undecided(pending):
+            self._pass_on(pending)
+
+    def _is_undecided(self, pending: _Pending) -> bool:
+        return pending in self._pending and pending.task is None and pending.discarded is None
 
     def _tick(self) -> None:
         self._timer = None
@@ -233,10 +261,12 @@ class TlsAcceptor(Generic[ListenerType]):
 
     def _woken_for_nothing(self, pending: _Pending) -> None:
         """Nothing was added to what was seen."""
-        if _has_ended(pending.connection):
-            self._fail(pending, failures.CLOSED, "closed before its ClientHello")
-        else:
+        if not _has_ended(pending.connection):
             self._look_later(pending)
+        elif self.options.plain is not None:
+            self._pass_on(pending)
+        else:
+            self._fail(pending, failures.CLOSED, "closed before its ClientHello")
 
     def _peek(self, pending: _Pending) -> None:
         data = b""
@@ -255,7 +285,10 @@ class TlsAcceptor(Generic[ListenerType]):
             self._fail(pending, failures.CLOSED, str(error))
             return
         except NotTls as error:
-            self._refuse_foreign(pending, data, error.reason)
+            if self.options.plain is not None:
+                self._pass_on(pending)
+            else:
+                self._refuse_foreign(pending, data, error.reason)
             return
         if hello is None:
             self._read(pending, self._peek)
@@ -273,7 +306,7 @@ class TlsAcceptor(Generic[ListenerType]):
         self._loop.call_later(UNDER_PRESSURE, self._look_again, pending)
 
     def _look_again(self, pending: _Pending) -> None:
-        if pending in self._pending and pending.task is None and pending.discarded is None and pending.step is not None:
+        if self._is_undecided(pending) and pending.step is not None:
             self._read(pending, pending.step)
 
     def _begin(self, pending: _Pending, hello: ClientHello) -> None:
@@ -290,11 +323,24 @@ class TlsAcceptor(Generic[ListenerType]):
             self._refuse(pending, alerts.NO_APPLICATION_PROTOCOL, failures.NO_APPLICATION_PROTOCOL, detail)
             return
         context = contexts.choose(hello.server_name, resumes=hello.resumes) if contexts is not None else None
+        listener, seat = chosen.listener, pending.seat
+        self._connect(pending, context, lambda: self._connected(listener, hello, seat))
+
+    def _pass_on(self, pending: _Pending) -> None:
+        """What came is no ClientHello, and somebody takes such connections."""
+        plain, seat = self.options.plain, pending.seat
+        assert plain is not None
+        self._connect(pending, None, lambda: plain(seat))
+
+    def _connect(self, pending: _Pending, context: TlsContext | None, connected: Callable[[], asyncio.Protocol]) -> None:
         self._stop_reading(pending)
         if pending.seen:
-            _wake_at(pending.connection, 1)
-        listener, seat = chosen.listener, pending.seat
-        pending.task = self._loop.create_task(self._handshake(pending, context, lambda: self._connected(listener, hello, seat)))
+            try:
+                _wake_at(pending.connection, 1)
+            except OSError as error:
+                self._fail(pending, failures.CLOSED, str(error))
+                return
+        pending.task = self._loop.create_task(self._handshake(pending, context, connected))
         self._tasks.add(pending.task)
         pending.task.add_done_callback(self._tasks.discard)
 

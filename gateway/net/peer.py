@@ -28,7 +28,8 @@ class Peer(NamedTuple):
 
 
 class Origin:
-    """Who is at the other end of a connection, and whom that end says it speaks for in a PROXY header, if it says so."""
+    """Who is at the other end of a connection, and whom that end says it speaks for in a PROXY header, if it says so; of a captured
+    connection who that is, and where it was going."""
 
     __slots__ = ("caller", "named", "peer", "server_name")
 
@@ -42,6 +43,11 @@ class Origin:
     def address(self) -> bytes:
         """The client's."""
         return self.peer if self.named is None else self.named.address
+
+    def port(self, listener: int) -> int:
+        """The port that the connection came to: the listener's, as the user wrote it, or that of the connection itself where a listener
+        serves every port (0)."""
+        return listener or (0 if self.named is None else self.named.destination_port)
 
     def ends(self, transport: asyncio.BaseTransport) -> Ends:
         """Both ends as the client sees them."""
@@ -97,6 +103,12 @@ _SHORT: Final = {
     "stateOrProvinceName": "ST",
 }  # fmt: skip
 """Names of RFC 4514 3."""
+
+
+def ends_of(peer: object, destination: tuple[str, int] | None) -> Ends:
+    """Of a captured connection from what a socket calls its peer."""
+    address, port = ("", 0) if destination is None else destination
+    return Ends(*_address(peer), address.encode("ascii"), port)
 
 
 def address_of(name: object) -> bytes:

@@ -18,12 +18,13 @@ from gateway.proxy.restraint import Restraint
 from gateway.telemetry.statistics import Sample
 
 if TYPE_CHECKING:
+    from gateway.proxy.capture_port import CapturePort
     from gateway.proxy.client import Client
     from gateway.proxy.core import Core
     from gateway.proxy.open_port import OpenPort
     from gateway.relay.udp_port import OpenUdpPort
 
-    AnyOpenPort: TypeAlias = OpenPort | OpenUdpPort
+    AnyOpenPort: TypeAlias = OpenPort | OpenUdpPort | CapturePort
 
 PERIOD: Final = 0.25
 """Seconds between readings."""
@@ -102,9 +103,11 @@ class Overload:
 
     def press(self, opened: AnyOpenPort) -> None:
         """Tells a port what the stage asks of it."""
-        stage, port = self.stage, opened.port
+        stage = self.stage
         shortage = _WORDS[self._ladder.shortage] if stage >= Stage.SHEDDING else ""
-        port.press(IDLE_UNDER_PRESSURE if stage >= Stage.SHORT_IDLE else inf, Restraint(stage >= Stage.NO_KEEP_ALIVE, shortage=shortage))
+        ceiling = IDLE_UNDER_PRESSURE if stage >= Stage.SHORT_IDLE else inf
+        for port in opened.ports:
+            port.press(ceiling, Restraint(stage >= Stage.NO_KEEP_ALIVE, shortage=shortage))
         if stage >= Stage.NOT_ACCEPTING:
             opened.pause()
         else:
@@ -130,7 +133,7 @@ class Overload:
 
     def _shorten(self) -> None:
         """Connections that are idle now end within IDLE_UNDER_PRESSURE, those first that have been idle longest."""
-        idle = [connection for opened in self._ports() for connection in opened.port.connections if connection.idle]
+        idle = [connection for opened in self._ports() for port in opened.ports for connection in port.connections if connection.idle]
         idle.sort(key=lambda connection: connection.deadline)
         if idle:
             self._shorten_some(idle, 0, IDLE_UNDER_PRESSURE / len(idle))

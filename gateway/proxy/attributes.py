@@ -9,9 +9,8 @@ from gateway.net.peer import address_of, identity_of, peer_of
 from gateway.policies.check_messages import Attributes, Party
 
 if TYPE_CHECKING:
-    import asyncio
-
     from gateway.proxy.exchange import Exchange
+    from gateway.proxy.stream import ClientStream
 
 
 def attributes_of(exchange: Exchange, size: int) -> Attributes:
@@ -26,9 +25,12 @@ def attributes_of(exchange: Exchange, size: int) -> Attributes:
     known = size if exchange.request_ended else head.length
     moment = time() - (monotonic() - exchange.began)
     size = -1 if known is None else known
-    return Attributes(source, _own(client.transport, exchange), moment, listener.scheme, exchange.request_id, size)
+    return Attributes(source, _own(client, exchange), moment, listener.scheme, exchange.request_id, size)
 
 
-def _own(transport: asyncio.Transport, exchange: Exchange) -> Party:
-    """Our end, with the port that the user wrote."""
-    return Party(address_of(transport.get_extra_info("sockname")), exchange.port.public_number)
+def _own(client: ClientStream, exchange: Exchange) -> Party:
+    """Our end, with the port that the user wrote; of a captured connection where it was going."""
+    origin, port = client.origin, exchange.port
+    if port.captured and origin.named is not None:
+        return Party(origin.named.destination, origin.named.destination_port)
+    return Party(address_of(client.transport.get_extra_info("sockname")), port.public_number)

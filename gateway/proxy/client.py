@@ -56,7 +56,9 @@ def arrive(client: Client, transport: asyncio.BaseTransport, server_name: bytes)
     client.address = origin.address
     certificate, identity = client_certificate_value(peer.certificate) if peer.certificate is not None else (None, b"")
     client.fragment = client_fragment(peer.tls_version, identity)
-    client.forwarded = constant_lines(peer.scheme, client.port.public_number, certificate)
+    port = client.port
+    scheme = b"http" if port.captured else peer.scheme  # what is inside the TLS of the mesh was sent in plain text
+    client.forwarded = constant_lines(scheme, origin.port(port.public_number), certificate)
     client.port.connections.add(client)
     if client.seat is None:
         client.core.clients.connections += 1

@@ -124,8 +124,9 @@ def _refuses(
     exchange: Exchange, client: ClientStream, listener: LiveListener, guard: Guard, claims: Mapping[str, Any] | None
 ) -> bool:
     """Whether the request got its answer: it is denied."""
-    caller = caller_of(client.origin, client.transport)
-    asked = Asked(caller, exchange.client_address, listener.resource.port, exchange.head, claims)
+    origin = client.origin
+    caller, port = caller_of(origin, client.transport), origin.port(listener.resource.port)
+    asked = Asked(caller, exchange.client_address, port, exchange.head, claims)
     verdict = guard.requests.judge(asked)
     if verdict.marks:
         exchange.client_fragment = marked(exchange.client_fragment, verdict.marks)
@@ -143,7 +144,7 @@ def denial(verdict: Verdict) -> LocalReply:
 
 def forbids(relay: Relay, listener: LiveListener, guard: Guard) -> str:
     """Why a connection must not be passed on, '' if it may."""
-    asked = Asked(caller_of(relay.origin, relay.client.transport), relay.address, listener.resource.port)
+    asked = Asked(caller_of(relay.origin, relay.client.transport), relay.address, relay.origin.port(listener.resource.port))
     verdict = guard.streams.judge(asked)
     if verdict.marks:
         relay.fragment = marked(relay.fragment, verdict.marks)

@@ -14,6 +14,8 @@ from typing import Final
 from gateway.ir.listener import ListenerOptions
 from gateway.net.deadlines import GRAIN
 
+LONGEST_HANDSHAKE: Final = 3600.0
+"""Seconds, where the listeners set no limit: a handshake that is never finished must end some day."""
 _LONGEST_STEP: Final = 2.0
 """Seconds between two looks at a client that somebody waits for, at most; a quarter of the shortest limit otherwise."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, cast
 
@@ -18,7 +19,8 @@ from gateway.proxy.client_connection import ClientConnection
 from gateway.proxy.clients import Arrival, Refusal, refusal, take_seat
 from gateway.proxy.greeting import Greeter, name_seat
 from gateway.proxy.http2.client_connection import Http2ClientConnection
-from gateway.proxy.port import LiveListener, Port, PortKind
+from gateway.proxy.limits import LONGEST_HANDSHAKE
+from gateway.proxy.port import LiveListener, Port, PortKind, by_hostname
 from gateway.proxy.rule import Account
 from gateway.relay.relay import Relay, log_ended
 from gateway.relay.rule import NO_ROUTE
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 
 BACKLOG = 4096
 HTTP_2 = b"h2"
-LONGEST_HANDSHAKE = 3600.0
-"""Seconds, where the listeners set no limit: a handshake that is never finished must end some day."""
 
 
 class OpenPort:
@@ -135,9 +135,9 @@ class OpenPort:
                 return
             self._core.start(self._listen(listening))
 
-    def listen(self, listeners: dict[bytes, LiveListener]) -> None:
-        """Takes the listeners by hostname, and what they say of handshakes yet to come."""
-        self.port.listen(listeners)
+    def listen(self, listeners: Iterable[LiveListener]) -> None:
+        """Takes the listeners that there are now, and what they say of handshakes yet to come."""
+        self.port.listen(by_hostname(listeners))
         if self._acceptor is not None:
             self._acceptor.options = self._options()
 
@@ -201,6 +201,14 @@ class OpenPort:
             self._adopted -= 1
 
     @property
+    def kind(self) -> PortKind:
+        return self.port.kind
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        return (self.port,)
+
+    @property
     def handshake_failures(self) -> dict[str, int]:
         return self._acceptor.failures if self._acceptor is not None else {}
 
@@ -222,6 +230,10 @@ class OpenPort:
             for connection, _ in accept_queued(queue):
                 self.adopt(connection)
             queue.close()
+
+    def close_kept(self) -> None:
+        """Every response ends its connection from now on."""
+        self.port.close_kept()
 
     def drain(self) -> None:
         """Accepts no more; what runs goes on."""

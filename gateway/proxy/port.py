@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, Final, Literal
 
 from gateway.http.target import PathRules
 from gateway.ir.listener import Listener
 from gateway.proxy.forwarded import Trust
-from gateway.proxy.greeting import Greeter, Greeting
+from gateway.proxy.greeting import Greeting
 from gateway.proxy.limits import PaceLimits, loosest_connections, loosest_pace, seconds
 from gateway.proxy.restraint import Restraint
 from gateway.routing.hosts import HostTable
@@ -18,6 +19,8 @@ from gateway.routing.table import RouteTable
 if TYPE_CHECKING:
     from gateway.net.contexts import ServerContexts
     from gateway.proxy.client import Client
+    from gateway.proxy.detecting import Detecting
+    from gateway.proxy.greeting import Greeter
     from gateway.proxy.guard import Guard
     from gateway.proxy.request_limits import RequestLimits
     from gateway.proxy.rule import Account, Rule
@@ -29,16 +32,26 @@ PortKind = Literal["http", "tls", "tcp", "udp"]
 """What comes first on a port's connections: a request, a ClientHello, or whatever the client and its backend agree on. One of UDP has
 none."""
 
+OpenKind = PortKind | Literal["captured"]
+"""The same of what is bound: a capture port has a Port for each listener that serves."""
+
 _KINDS: Final[dict[str, PortKind]] = {"HTTP": "http", "HTTPS": "tls", "TLS": "tls", "TCP": "tcp", "UDP": "udp"}
 
 
-def kind_of(resource: Listener) -> PortKind:
-    """The kind of the port that a listener stands on."""
-    return _KINDS[resource.protocol]
+def kind_of(resource: Listener) -> OpenKind:
+    """The kind of what a listener stands on."""
+    return "captured" if resource.capture is not None else _KINDS[resource.protocol]
+
+
+def by_hostname(listeners: Iterable[LiveListener]) -> dict[bytes, LiveListener]:
+    """As `Port.listen` takes them."""
+    return {listener.resource.hostname.encode("ascii"): listener for listener in listeners}
 
 
 def terminates(resource: Listener) -> bool:
     """Whether a listener ends TLS, with certificates of its own."""
+    if resource.capture is not None:
+        return resource.capture.mutual_tls != "Disable"
     return resource.protocol == "HTTPS" or (resource.protocol == "TLS" and resource.tls_mode == "Terminate")
 
 
@@ -83,7 +96,8 @@ class LiveListener:
         options = resource.options
         self.key, self.resource, self.routes, self.account, self.contexts = resource.key, resource, routes, account, contexts
         self.demands = demands
-        """What clients must show: the mode of validation and the authorities in PEM; nothing where no certificate is asked for."""
+        """What clients must show: the mode of validation and the authorities in PEM; nothing where no certificate is asked for. The mode of
+        a captured listener is that of PeerAuthentication."""
         self.options = options
         self.pace = PaceLimits.of(options)
         self.scheme = b"https" if resource.protocol == "HTTPS" else b"http"
@@ -127,6 +141,7 @@ class Port:
         "_trusts",
         "account",
         "address",
+        "captured",
         "connections",
         "greeters",
         "greeting",
@@ -156,8 +171,10 @@ class Port:
         """The others."""
         self.greeting: Greeting | None = None
         """What connections begin with before anything else; None as a rule."""
-        self.greeters: set[Greeter] = set()
-        """Those of which that is not read yet."""
+        self.greeters: set[Greeter | Detecting] = set()
+        """Those of which that is not read yet, or of which it is not known what they speak."""
+        self.captured = False
+        """Whether its connections were going somewhere else, of which Origin.named then tells."""
         self.header_timeout = 10.0
         self._idle_configured = self.idle_timeout = 60.0
         self._idle_ceiling = inf

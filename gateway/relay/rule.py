@@ -66,4 +66,4 @@ def account_of(core: Core, listener: Listener, rule: LiveStreamRule | None, shar
     return account
 
 
-_PROTOCOLS: Final[dict[str, StreamProtocol]] = {"HTTP": "TCP", "HTTPS": "TLS", "TLS": "TLS", "TCP": "TCP", "UDP": "UDP"}
+_PROTOCOLS: Final[dict[str, StreamProtocol]] = {"HTTP": "TCP", "HTTPS": "TLS", "TLS": "TLS", "TCP": "TCP", "Detect": "TCP", "UDP": "UDP"}

@@ -16,7 +16,7 @@ from gateway.net.peer import address_of
 from gateway.net.sockets import Address
 from gateway.proxy.guard import forbids_flow
 from gateway.proxy.guarded import OVERFLOW
-from gateway.proxy.port import LiveListener, Port
+from gateway.proxy.port import LiveListener, Port, PortKind, by_hostname
 from gateway.proxy.rule import Account
 from gateway.relay.flow import AT_ONCE, LARGEST, Ancillary, Destination, Flow, Source
 from gateway.relay.rule import account_of
@@ -25,6 +25,8 @@ from gateway.upstream.lease import Lease
 from gateway.upstream.request_hash import client_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gateway.descriptors import Place
     from gateway.proxy.core import Core
     from gateway.upstream.backend import Backend
@@ -72,8 +74,8 @@ class OpenUdpPort:
         else:
             self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
-    def listen(self, listeners: dict[bytes, LiveListener]) -> None:
-        self.port.listen(listeners)
+    def listen(self, listeners: Iterable[LiveListener]) -> None:
+        self.port.listen(by_hostname(listeners))
 
     def pause(self) -> None:
         """No new flow until `resume`."""
@@ -84,6 +86,14 @@ class OpenUdpPort:
 
     def tend(self) -> None:
         """Nothing of it ends by itself."""
+
+    @property
+    def kind(self) -> PortKind:
+        return self.port.kind
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        return (self.port,)
 
     @property
     def handshake_failures(self) -> dict[str, int]:
@@ -99,6 +109,9 @@ class OpenUdpPort:
             self._reading = False
             self.core.loop.remove_reader(self._socket.fileno())
         self._hurry(LAST_ANSWERS)
+
+    def close_kept(self) -> None:
+        """A flow has no responses."""
 
     def drain(self) -> None:
         """Takes no new flow; those that are there go on as long as anything passes."""

@@ -13,6 +13,7 @@ import msgspec
 from gateway.telemetry.statistics import RequestSeries, Sample, Statistics, StreamSeries
 
 if TYPE_CHECKING:
+    from gateway.proxy.capture_port import CapturePort
     from gateway.proxy.core import Core
     from gateway.proxy.open_port import OpenPort
     from gateway.relay.udp_port import OpenUdpPort
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def collect(
-    core: Core, ports: Sequence[OpenPort | OpenUdpPort], log: AccessLog | None, pauses: Pauses, overload: tuple[Sample, ...] = ()
+    core: Core,
+    ports: Sequence[OpenPort | OpenUdpPort | CapturePort],
+    log: AccessLog | None,
+    pauses: Pauses,
+    overload: tuple[Sample, ...] = (),
 ) -> Statistics:
     """Counters and gauges of the process, without those of requests; `overload` are gauges of its Overload and of the process."""
     samples = [
@@ -56,9 +61,9 @@ def collect(
             failures[reason] = failures.get(reason, 0) + count
     samples += _by_reason("tidegate_handshakes_failed_total", failures)
     occupied: dict[tuple[str, str], int] = {}
-    for opened in ports:
-        name = ("tidegate_flows" if opened.port.kind == "udp" else "tidegate_connections", str(opened.port.number))
-        occupied[name] = occupied.get(name, 0) + opened.port.occupancy
+    for port in [port for opened in ports for port in opened.ports]:
+        name = ("tidegate_flows" if port.kind == "udp" else "tidegate_connections", str(port.number))
+        occupied[name] = occupied.get(name, 0) + port.occupancy
     gauges = [Sample(name, (("port", number),), count) for (name, number), count in occupied.items()]
     return Statistics((), tuple(samples), (*gauges, *core.incidents.gauges(), *overload))
 
@@ -81,10 +86,10 @@ def requests_in_steps(core: Core) -> Generator[None, None, tuple[msgspec.Raw, ..
     return tuple(encoded)
 
 
-def streams_in_steps(core: Core, ports: Sequence[OpenPort | OpenUdpPort]) -> Generator[None, None, tuple[StreamSeries, ...]]:
+def streams_in_steps(core: Core, ports: Sequence[OpenPort | OpenUdpPort | CapturePort]) -> Generator[None, None, tuple[StreamSeries, ...]]:
     """The series of relayed connections and flows, those that are open included; yields after each."""
     for opened in ports:
-        for stream in tuple(opened.port.relays):
+        for stream in [stream for port in opened.ports for stream in port.relays]:
             stream.count()
             yield
     series: list[StreamSeries] = []

@@ -28,6 +28,7 @@ class Told:
 
     def __init__(self) -> None:
         self.port = self
+        self.ports = (self,)
         self.connections: set[Any] = set()
         self.idle_ceiling = inf
         self.restraint = Restraint()

@@ -283,7 +283,7 @@ class Scripted:
 
     def __init__(self, *scripts: Script, address: str = "127.0.0.1") -> None:
         self._scripts = scripts
-        self._listening = socket.create_server((address, 0))
+        self._listening = socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
         self.port: int = self._listening.getsockname()[1]
         self.connections = 0
         self.faults: list[BaseException] = []

@@ -117,9 +117,15 @@ class Http2Echo:
     """
 
     def __init__(
-        self, name: str, *, tls: ssl.SSLContext | None = None, settings: Mapping[SettingCodes, int] | None = None, reads: bool = True
+        self,
+        name: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        settings: Mapping[SettingCodes, int] | None = None,
+        reads: bool = True,
+        address: str = "127.0.0.1",
     ) -> None:
-        self.name = name
+        self.name, self._address = name, address
         self.requests: list[Received] = []
         self.resets: list[tuple[int, int]] = []
         """Stream and code of the streams that the proxy has reset."""
@@ -135,7 +141,7 @@ class Http2Echo:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     async def _serve(self, tls: ssl.SSLContext | None) -> asyncio.Server:
-        return await asyncio.get_running_loop().create_server(lambda: _Link(self), "127.0.0.1", 0, ssl=tls)
+        return await asyncio.get_running_loop().create_server(lambda: _Link(self), self._address, 0, ssl=tls)
 
     def plan(self, *answers: Http2Plan) -> None:
         """The answers to the next requests, in order; after them the usual one."""

@@ -84,14 +84,15 @@ class Http2Client:
 
     def __init__(
         self,
-        address: Address,
+        address: Address | socket.socket,
         *,
         tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
         settings: Mapping[SettingCodes, int] | None = None,
         reads: bool = True,
     ) -> None:
-        self.socket = socket.create_connection(address, timeout=LIMIT)
+        """In the place of an address there may be a connection."""
+        self.socket = address if isinstance(address, socket.socket) else socket.create_connection(address, timeout=LIMIT)
         if tls is not None:
             try:
                 self.socket = tls.wrap_socket(self.socket, server_hostname=server_name)

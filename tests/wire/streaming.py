@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 
 import msgspec
 
+from gateway.descriptors import ListeningSockets
 from gateway.ir.backend import Backend, BackendOptions, BackendProtocol, BackendTls, Endpoint, EndpointSet
 from gateway.ir.batch import AnyResource, Batch, Rejection
 from gateway.ir.listener import Listener, ListenerOptions
@@ -95,8 +96,9 @@ def http_rule(listener_name: str, shares: Shares, name: str = "http") -> HttpRul
 class StreamSite:
     """A gateway that serves what it is told. Used by the thread of the test alone."""
 
-    def __init__(self, *resources: AnyResource | tuple[AnyResource, ...]) -> None:
+    def __init__(self, *resources: AnyResource | tuple[AnyResource, ...], sockets: ListeningSockets | None = None) -> None:
         self.sockets = FreePorts()
+        self._sockets = sockets or self.sockets
         self.log = LogLines()
         self._thread = LoopThread("gateway")
         self._revision = 0
@@ -106,7 +108,7 @@ class StreamSite:
         self.put(*resources)
 
     def _make_runtime(self) -> Runtime:
-        return Runtime(self._thread.loop, self.sockets, RuntimeOptions(log_descriptor=self.log.descriptor))
+        return Runtime(self._thread.loop, self._sockets, RuntimeOptions(log_descriptor=self.log.descriptor))
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,84 @@
+"""What is explained of captured connections: the listener by where they were going, and what follows as for others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.explain import Explanation
+from gateway.ir.batch import AnyResource
+from gateway.offline import Offline
+from tests.certificates import Authority
+from tests.wire.capturing import going, identity, inbound, outbound
+from tests.wire.streaming import backend, http_rule, tcp_rule
+
+SERVICE = (
+    outbound("cart", 80, "10.0.0.1", "fd00::1"), outbound("rest", 0, protocol="TCP"), *backend("cart", 8080, protocol="http/1.1"),
+    *backend("raw", 9090), going("Elsewhere"), http_rule("cart", "cart"), tcp_rule("cart", "raw"),
+    tcp_rule("rest", "Elsewhere", name="elsewhere"),
+)  # fmt: skip
+
+
+def explain(*resources: AnyResource, **question: Any) -> Explanation:
+    with Offline(resources) as offline:
+        assert offline.rejections == ()
+        return msgspec.convert(offline.explain(question), Explanation)
+
+
+def test_the_destination_chooses_and_the_url_is_what_is_asked() -> None:
+    said = explain(*SERVICE, url="http://anything.example/a", destination=["fd00:0::1", 80])
+    assert said.listener is not None
+    assert (said.listener.name, said.listener.bound) == ("cart", "[::]:15001")
+    assert said.listener.why == "captured on its way to [fd00::1]:80; it is for this address and port"
+    assert "what does not begin as a request of HTTP within 50 ms is passed on as TCP" in said.notes
+    assert said.rule is not None
+    assert [endpoint.address for endpoint in said.portions[0].endpoints] == ["127.0.0.1:8080"]
+
+
+def test_the_same_listener_passes_other_bytes_on() -> None:
+    said = explain(*SERVICE, method="CONNECT", url="tcp://cart:80", destination=["10.0.0.1", 80])
+    assert said.rule is not None
+    assert said.rule.route == "default/route"
+    assert [endpoint.address for endpoint in said.portions[0].endpoints] == ["127.0.0.1:9090"]
+
+
+def test_elsewhere_is_the_destination_itself() -> None:
+    said = explain(*SERVICE, method="CONNECT", url="tcp://other:443", destination=["10.9.9.9", 443])
+    assert said.listener is not None
+    assert said.listener.why.endswith("it is for every destination that no other listener names")
+    [portion] = said.portions
+    assert portion.balancing == "where the connection was going"
+    assert [(each.address, each.percent, each.fault) for each in portion.endpoints] == [("10.9.9.9:443", 100.0, "")]
+
+
+def test_the_own_pod_is_reached_from_its_own_address() -> None:
+    resources = (*identity(Authority()), inbound("in", 0, "Strict"), going("OwnPod", "client"), http_rule("in", "OwnPod"))
+    said = explain(*resources, url="http://cart/", destination=["10.0.0.7", 8080], direction="Inbound")
+    assert "callers must prove an identity of the mesh by mutual TLS, or the connection is refused" in said.notes
+    [portion] = said.portions
+    assert portion.protocol == "what the client speaks, HTTP/2 or HTTP/1.1"
+    assert portion.balancing == "where the connection was going, from 127.0.0.6 or ::6"
+    assert [(each.address, each.fault) for each in portion.endpoints] == [("10.0.0.7:8080", "")]
+    own = explain(*resources, url="http://cart/", destination=["10.0.0.7", 15006], direction="Inbound")
+    assert [each.fault for each in own.portions[0].endpoints] == ["an address of this proxy itself: never asked"]
+
+
+@pytest.mark.parametrize(
+    ("question", "closed"),
+    [
+        ({"destination": ["10.0.0.2", 80]}, "no listener is for 10.0.0.2:80, where the connection was going [NR]"),
+        ({"destination": ["10.0.0.1", 80], "direction": "Inbound"}, "no inbound connections are captured here"),
+        ({"destination": ["10.0.0.1", 80], "url": "https://cart/"}, "TLS of the client's own is passed on as it is"),
+        ({"destination": ["10.0.0.1", 80], "url": "udp://cart:80", "method": "CONNECT"}, "datagrams are not captured"),
+    ],
+)
+def test_what_is_not_served_says_why(question: dict[str, Any], closed: str) -> None:
+    said = explain(outbound("cart", 80, "10.0.0.1"), **{"url": "http://cart/", **question})
+    assert said.closed.startswith(closed)
+
+
+def test_a_destination_is_an_address() -> None:
+    with pytest.raises(ValueError, match="'cart' is no IP address"):
+        explain(outbound("cart", 80, "10.0.0.1"), url="http://cart/", destination=["cart", 80])

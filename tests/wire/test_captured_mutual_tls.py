@@ -1,0 +1,223 @@
+"""Captured listeners with mutual TLS: what of the mesh is let in, what of others, and that what is inside is served as without TLS."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.descriptors import Place
+from gateway.ir.workload import INBOUND_PORT, MutualTls
+from tests.certificates import Authority
+from tests.wire.backends import Conversation, Scripted
+from tests.wire.capturing import OWN, PodSockets, captured, going, identity, inbound, missing, offering_mesh, patience, pod, refuses
+from tests.wire.http2_backends import Http2Echo
+from tests.wire.http2_clients import Http2Client
+from tests.wire.peers import Recorder, get
+from tests.wire.streaming import StreamSite, echo, http_rule, is_over, options, read_all, read_exactly, tcp_rule
+
+pytestmark = pytest.mark.skipif(missing() != "", reason=missing())
+
+Make = Callable[..., Scripted]
+CALLER = "spiffe://cluster.local/ns/shop/sa/web"
+
+
+@pytest.fixture(autouse=True)
+def network() -> Iterator[None]:
+    with pod():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def spoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What clients send counts, however late it comes."""
+    patience(monkeypatch)
+
+
+@pytest.fixture
+def server(network: None) -> Iterator[Make]:
+    made: list[Scripted] = []
+
+    def make(*scripts: Callable[[Conversation], None]) -> Scripted:
+        made.append(Scripted(*scripts, address=OWN))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(scope="module")
+def roots() -> Authority:
+    return Authority()
+
+
+RULES = (
+    going("OwnPod", "client", "web"), going("OwnPod", name="raw"), http_rule("in", "web"), tcp_rule("in", "raw"),
+)  # fmt: skip
+
+
+def site(roots: Authority, mode: MutualTls) -> StreamSite:
+    made = StreamSite(*identity(roots), inbound("in", 0, mode), RULES, sockets=PodSockets())
+    assert made.rejections == ()
+    return made
+
+
+def in_mesh(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+    connection = captured(OWN, port, "Inbound")
+    try:
+        return context.wrap_socket(connection, server_hostname="cart")
+    except BaseException:
+        connection.close()
+        raise
+
+
+@pytest.mark.parametrize("mode", ["Permissive", "Strict"])
+def test_what_is_inside_the_mesh_s_tls_is_served_as_without_it(
+    mode: MutualTls, roots: Authority, server: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests, bytes and servers that speak first; TLS 1.3 with ALPN tidegate and nothing to resume."""
+    recorder = Recorder()
+    web, raw, first = server(recorder).port, server(echo()).port, server(echo(b"220 ready\r\n")).port
+    context = offering_mesh(roots, tmp_path, CALLER)
+    with site(roots, mode):
+        with in_mesh(web, context) as client:
+            assert (client.version(), client.selected_alpn_protocol()) == ("TLSv1.3", "tidegate")
+            client.sendall(get())
+            assert read_exactly(client, 15) == b"HTTP/1.1 200 OK"
+            assert client.session is None or not client.session.has_ticket
+        with in_mesh(raw, context) as client:
+            client.sendall(b"\x00bytes")
+            assert read_exactly(client, 6) == b"\x00bytes"
+        monkeypatch.undo()
+        with in_mesh(first, context) as client:
+            assert read_exactly(client, 11) == b"220 ready\r\n"
+    assert recorder.requests[0].values(b"x-forwarded-proto") == [b"http"]
+    assert recorder.requests[0].values(b"x-forwarded-port") == [str(web).encode()]
+
+
+def test_http2_goes_on_as_http2(roots: Authority, network: None, tmp_path: Path) -> None:
+    """By its preface inside of TLS, and a backend of protocol client."""
+    app = Http2Echo("app", address=OWN)
+    try:
+        with site(roots, "Strict"), Http2Client(in_mesh(app.port, offering_mesh(roots, tmp_path, CALLER))) as client:
+            assert [client.ask(target="/a").status, client.ask(target="/b").status] == [200, 200]
+            assert app.connections == 1
+    finally:
+        app.close()
+
+
+def test_permissive_serves_plain_text_and_the_application_s_own_tls(roots: Authority, server: Make, tmp_path: Path) -> None:
+    """PeerAuthentication PERMISSIVE: TLS that does not offer tidegate is the application's, untouched."""
+    recorder = Recorder()
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(*roots.issue("cart").write(tmp_path, "own"))
+
+    def over_tls(conversation: Conversation) -> None:
+        with own.wrap_socket(conversation.connection, server_side=True) as secured:
+            secured.sendall(secured.recv(100).upper())
+
+    web, tls, first = server(recorder).port, server(over_tls).port, server(echo(b"220 ready\r\n")).port
+    with site(roots, "Permissive"):
+        with captured(OWN, web, "Inbound") as client:
+            client.sendall(get())
+            assert read_exactly(client, 15) == b"HTTP/1.1 200 OK"
+        with in_mesh(tls, offering_mesh(roots, tmp_path, alpn=("http/1.1",))) as client:
+            client.sendall(b"hello")
+            assert read_exactly(client, 5) == b"HELLO"
+        with captured(OWN, first, "Inbound") as client:
+            client.shutdown(socket.SHUT_WR)
+            assert read_all(client) == b"220 ready\r\n"
+
+
+def test_permissive_lets_servers_speak_first(roots: Authority, server: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that says nothing is in plain text: no client of TLS waits."""
+    monkeypatch.undo()
+    port = server(echo(b"220 ready\r\n")).port
+    with site(roots, "Permissive"), captured(OWN, port, "Inbound") as client:
+        assert read_exactly(client, 11) == b"220 ready\r\n"
+
+
+@pytest.mark.parametrize("said", [get(), b"\x00", b""])
+def test_strict_refuses_plain_text_and_says_so(
+    said: bytes, roots: Authority, server: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PeerAuthentication STRICT, silence included: nobody need wait for a server that speaks first."""
+    port = server(echo(b"220 ready\r\n")).port
+    if not said:
+        monkeypatch.undo()
+    with site(roots, "Strict") as mesh:
+        assert refuses(OWN, port, "Inbound", said)
+        [line] = mesh.log.wait_for(1)
+        assert (line["flags"], line["reason"]) == ("NR", "plain text, and PeerAuthentication asks for mutual TLS")
+        assert (line["listener"], line["client"]) == ("in", OWN)
+
+
+def test_strict_refuses_tls_that_is_not_the_mesh_s(roots: Authority, server: Make, tmp_path: Path) -> None:
+    port = server(echo()).port
+    with site(roots, "Strict") as mesh:
+        with pytest.raises((ssl.SSLError, OSError)):
+            in_mesh(port, offering_mesh(roots, tmp_path, alpn=("h2",)))
+        [line] = mesh.log.wait_for(1)
+        assert line["reason"] == "TLS that is not the mesh's, and PeerAuthentication asks for mutual TLS"
+
+
+def test_peers_of_another_authority_are_refused(roots: Authority, server: Make, tmp_path: Path) -> None:
+    """With an alert (RFC 8446 6.2), counted and logged; Permissive does not let in what cannot prove who it is."""
+    port = server(echo()).port
+    context = offering_mesh(Authority("Another"), tmp_path, CALLER)
+    context.load_verify_locations(cadata=roots.certificate)
+    with site(roots, "Permissive") as mesh:
+        with in_mesh(port, context) as client, pytest.raises(ssl.SSLError, match="alert"):
+            client.recv(1)
+        [line] = mesh.log.wait_for(1)
+        assert line["flags"] == "DPE"
+        assert "certificate_refused" in line["reason"]
+        failures = {sample.labels: sample.value for sample in mesh.statistics().counters if sample.name.startswith("tidegate_handshakes")}
+        assert failures[("reason", "certificate_refused"),] == 1
+
+
+@pytest.mark.parametrize("names", [(), ("web.shop",), (CALLER, "spiffe://cluster.local/ns/a/sa/b"), ("https://web.shop/",)])
+def test_a_peer_is_exactly_one_workload(names: tuple[str, ...], roots: Authority, server: Make, tmp_path: Path) -> None:
+    """X509-SVID 2: one URI, a SPIFFE ID."""
+    port = server(echo(b"hello")).port
+    with site(roots, "Strict") as mesh:
+        with in_mesh(port, offering_mesh(roots, tmp_path, *names)) as client:
+            assert is_over(client)
+        [line] = mesh.log.wait_for(1)
+        assert line["flags"] == "DPE"
+        assert "one SPIFFE ID" in line["reason"]
+
+
+def test_connections_leave_when_mutual_tls_becomes_strict(roots: Authority, server: Make, tmp_path: Path) -> None:
+    """Of those under way each ends after its exchange; a renewed certificate of our own ends none."""
+    recorder = Recorder()
+    port = server(recorder).port
+    with site(roots, "Permissive") as mesh, captured(OWN, port, "Inbound") as plain:
+        for _ in range(2):
+            plain.sendall(get())
+            assert read_exactly(plain, len(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")).endswith(b"ok")
+            mesh.put(identity(roots))
+        mesh.put(inbound("in", 0, "Strict"))
+        assert read_all(plain) == b""
+        assert refuses(OWN, port, "Inbound", get())
+        with in_mesh(port, offering_mesh(roots, tmp_path, CALLER)) as client:
+            client.sendall(get())
+            assert read_exactly(client, 15) == b"HTTP/1.1 200 OK"
+
+
+def test_a_handshake_that_is_not_finished_ends(roots: Authority, server: Make) -> None:
+    """ListenerOptions.header_timeout, from accept; the part of a ClientHello that came is not passed on."""
+    listener = inbound("in", 0, "Permissive", options=options(header_timeout=100))
+    with StreamSite(*identity(roots), listener, RULES, sockets=PodSockets()) as mesh:
+        with captured(OWN, server(echo(b"hello")).port, "Inbound") as client:
+            client.sendall(b"\x16\x03\x01\x02")
+            assert is_over(client)
+        [line] = mesh.log.wait_for(1)
+        assert "timeout" in line["reason"]
+        opened: Any = mesh.runtime._open[Place("::", INBOUND_PORT)]
+        assert mesh.run(lambda: opened.busy) is False

@@ -1,4 +1,8 @@
-"""The part of a preparation that is about policies: see gateway/preparation.py. What runs is not judged again; the next request is."""
+"""The part of a preparation that is about policies: see gateway/preparation.py. What runs is not judged again; the next request is.
+
+A policy for a Gateway holds at all of its listeners. One for a namespace of the mesh holds in the sidecars whose workload it selects, at
+what comes in, and never at what goes out.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from gateway.ir.batch import Batch
+from gateway.ir.listener import Listener
 from gateway.ir.policy import AnyPolicy, AuthorizationPolicy, RequestAuthentication
 from gateway.ir.value import Identity
+from gateway.ir.workload import Workload, is_mesh_scope
 from gateway.policies.authorization import closed, fault_of
 from gateway.policies.request_authentication import KeysAtHand
+from gateway.policies.selection import selected
 from gateway.proxy.guard import Guard
 
 if TYPE_CHECKING:
@@ -20,18 +27,20 @@ KINDS: tuple[type[AnyPolicy], ...] = (AuthorizationPolicy, RequestAuthentication
 
 
 class PolicyPreparation:
-    """Used once: `change` for each policy that differs, `merge`, `unlike`, then `commit`. `rejections` are the preparation's."""
+    """Used once: `change` for each policy that differs, `select` if the workload beside us does, `merge`, `unlike`, then `commit`.
+    `rejections` are the preparation's."""
 
     def __init__(self, live: Live, rejections: dict[Identity, str]) -> None:
         self._live, self._rejections = live, rejections
         self._policies = live.policies
         self._guards = live.guards
         self._affected: set[str] = set()
+        self._workload = live.workloads.get(live.workload)
 
     def change(self, identity: Identity, policy: AnyPolicy | None) -> None:
         """A policy that is new, differs, or is gone. An AuthorizationPolicy that cannot be built denies everything; of a
         RequestAuthentication the rules whose keys cannot be used refuse every token."""
-        if not self._affected:
+        if self._policies is self._live.policies:
             self._policies = dict(self._live.policies)
         before = self._policies.pop(identity, None)
         if policy is not None:
@@ -42,6 +51,12 @@ class PolicyPreparation:
             self._policies[identity] = policy
         for each in (before, policy):
             self._affected.update(each.targets if each is not None else ())
+
+    def select(self, workload: Workload | None) -> None:
+        """The workload beside us, by whose labels policies hold; None while it is not known."""
+        if self._workload is None or workload is None or self._workload.labels != workload.labels:
+            self._affected.update(target for policy in self._policies.values() for target in policy.targets if is_mesh_scope(target))
+        self._workload = workload
 
     def merge(self) -> Iterator[None]:
         """Makes the Guards of the Gateways for which something changed."""
@@ -54,8 +69,9 @@ class PolicyPreparation:
                     held[gateway].append(policy)
         self._guards = dict(self._live.guards)
         for gateway, policies in held.items():
-            if policies:
-                self._guards[gateway] = Guard(policies, self._live.core.issuer_keys.of)
+            holding, notes = selected(policies, self._workload) if is_mesh_scope(gateway) else (policies, ())
+            if holding:
+                self._guards[gateway] = Guard(holding, self._live.core.issuer_keys.of, notes)
             else:
                 self._guards.pop(gateway, None)
             yield
@@ -63,7 +79,7 @@ class PolicyPreparation:
     def unlike(self, listeners: Iterable[LiveListener]) -> Iterator[tuple[LiveListener, Guard | None]]:
         """The listeners that are to have another Guard than they have."""
         for listener in listeners:
-            guard = self._guards.get(listener.resource.gateway)
+            guard = self._guards.get(listener.resource.gateway) if _is_guarded(listener.resource) else None
             if listener.guard is not guard:
                 yield listener, guard
 
@@ -99,3 +115,5 @@ def _keys_fault(policy: RequestAuthentication) -> str:
         if not rule.url and not rule.error and (fault := KeysAtHand(rule.keys).fault)
     ]
     return "; ".join(faults)
+def _is_guarded(listener: Listener) -> bool:
+    return listener.capture is None or listener.capture.direction == "Inbound"

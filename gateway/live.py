@@ -15,6 +15,7 @@ from gateway.ir.value import Identity
 
 if TYPE_CHECKING:
     from gateway.descriptors import Place
+    from gateway.ir.workload import Workload
     from gateway.proxy.core import Core
     from gateway.proxy.guard import Guard
     from gateway.proxy.port import LiveListener, Port
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.relay.rule import LiveStreamRule
     from gateway.routing.destinations import DestinationTable
     from gateway.upstream.backend import Backend
+    from gateway.upstream.mesh import Occupants
 
 
 class Live:
@@ -47,10 +49,13 @@ class Live:
         "resources",
         "rules",
         "streams",
+        "workload",
     )
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, workload: str = "") -> None:
         self.core = core
+        self.workload = workload
+        """Key of the Workload beside which this proxy is; '' for a Gateway's."""
         self.resources: dict[Identity, AnyResource] = {}
         self.rejections: dict[Identity, str] = {}
         self.bundles: dict[str, TrustBundle] = {}
@@ -70,3 +75,13 @@ class Live:
         self.ports: dict[Place, Port] = {}
         self.captures: dict[Place, DestinationTable[LiveListener]] = {}
         """Of the ports that are shared by captured listeners, which stand in `ports` no more than those."""
+
+    @property
+    def workloads(self) -> dict[str, Workload]:
+        """By key. The table is the core's, since connections ask it."""
+        return self.core.mesh.workloads
+
+    @property
+    def occupants(self) -> dict[str, Occupants]:
+        """Workloads by address (upstream.mesh.address_key)."""
+        return self.core.mesh.occupants

@@ -20,12 +20,13 @@ from gateway.telemetry.counters import NO_LABELS
 
 
 class Offline:
-    """A proxy that has just these resources. `admin` is where its admin server would be. Ends with the `with` block."""
+    """A proxy that has just these resources. `admin` is where its admin server would be, `workload` the key of the Workload that it is
+    beside, '' for a Gateway's. Ends with the `with` block."""
 
-    def __init__(self, resources: Iterable[AnyResource], admin: tuple[str, int] | None = None) -> None:
+    def __init__(self, resources: Iterable[AnyResource], admin: tuple[str, int] | None = None, workload: str = "") -> None:
         self._loop = asyncio.new_event_loop()
         self._core = Core(self._loop)
-        live = Live(self._core)
+        live = Live(self._core, workload)
         preparation = Preparation(live, Batch(revision=1, set=tuple(resources), snapshot=True))
         for _ in preparation.steps():
             pass

@@ -30,6 +30,8 @@ class RuntimeOptions(Value, frozen=True):
     """Of the file in which all workers count for rate limits (shared_memory); None for memory of its own."""
     leaves_early: bool = False
     """Whether a drain's delay is over as soon as there is no connection: whoever would make one has ended before."""
+    workload: str = ""
+    """Key (namespace/Pod) of the Workload beside which this proxy is; '' for a Gateway's."""
     workers: int = 1
     """How many processes like this one share the machine."""
     keys: str = ""

@@ -26,13 +26,16 @@ from gateway.ir.filters import Unresolved
 from gateway.ir.listener import Certificate, Gateway, Listener, TrustBundle
 from gateway.ir.rule import HttpRule
 from gateway.ir.value import Identity
+from gateway.ir.workload import IDENTITY, ROOTS, Workload
 from gateway.live import Live
+from gateway.meshing import MeshPreparation, check_identity
 from gateway.net.backend_context import ALPN, BackendTlsSettings, backend_context
 from gateway.net.contexts import HTTP, ServerContexts, mesh_contexts, server_contexts
 from gateway.net.key_material import TlsConfigurationError
+from gateway.net.mesh_tls import Proof
 from gateway.proxy.capture_port import check_capture
 from gateway.proxy.core import secret_of
-from gateway.proxy.port import LiveListener, terminates
+from gateway.proxy.port import LiveListener, is_of_mesh, terminates
 from gateway.proxy.request_limits import RequestLimits
 from gateway.proxy.rule import Account, Rule
 from gateway.relay.preparation import KINDS, StreamPreparation
@@ -62,6 +65,7 @@ class Preparation:
         self.listeners: dict[str, LiveListener] = dict(live.listeners)
         self._backends = live.backends
         self._streams = StreamPreparation(live.streams, self.listeners, self._backend, self.rejections)
+        self._mesh = MeshPreparation(live.core.mesh, self.rejections)
         self._policies = guarding.PolicyPreparation(live, self.rejections)
         self._editors: dict[str, RouteTableEditor[Rule]] = {}
         self._new_listeners: set[str] = set()
@@ -108,6 +112,7 @@ class Preparation:
         """Yields after each resource. Raises nothing that a resource can cause."""
         yield from self._note_changes()
         yield from self._prepare_trust()
+        yield from self._prepare_mesh()
         yield from self._prepare_backends()
         yield from self._prepare_listeners()
         yield from self._prepare_policies()
@@ -124,6 +129,8 @@ class Preparation:
             if endpoint_set is not None:
                 backend.place(_beside(endpoint_set, backend))
             yield
+        yield from self._mesh.merge()
+        yield from self._mesh.compare(list(self._backends.values()))
 
     # trust and TLS
 
@@ -138,6 +145,7 @@ class Preparation:
             if certificate is not None:
                 try:
                     server_contexts([certificate])
+                    check_identity(certificate)
                 except TlsConfigurationError as refusal:
                     self.rejections["Certificate", key] = str(refusal)
                     continue  # the previous pair, if there is one, goes on serving
@@ -161,6 +169,13 @@ class Preparation:
         return any(("TrustBundle", key) in self._changed for key in bundles) or any(
             ("Certificate", key) in self._changed for key in certificates
         )
+
+    def _prepare_mesh(self) -> Iterator[None]:
+        for key, workload in self._each(Workload):
+            self._mesh.change(key, workload)
+            yield
+        if self._trust_changed((ROOTS,), (IDENTITY,)):
+            self._mesh.prove(self._certificates.get(IDENTITY), self._bundles.get(ROOTS))
 
     # backends
 
@@ -255,11 +270,13 @@ class Preparation:
         if not wanted and not self._changed_keys.keys() & {"TrustBundle", "Certificate", "Gateway"}:
             return
         self.arranged = False
-        for key, live in self._live.listeners.items():
-            validation = live.resource.client_validation
-            if self._trust_changed(validation.trust_bundles if validation is not None else (), live.resource.certificates):
-                wanted[key] = None
+        refused = [resource for kind, key in self._live.rejections if (resource := self._wanted(Listener, key)) and kind == "Listener"]
+        for each in (*(live.resource for live in self._live.listeners.values()), *refused):
+            validation = each.client_validation
+            if self._trust_changed(validation.trust_bundles if validation is not None else (), each.certificates):
+                wanted[each.key] = None
         for key in wanted:
+            self.rejections.pop(("Listener", key), None)
             resource = self._wanted(Listener, key)
             if resource is None:
                 self._retire(self.listeners.pop(key, None))
@@ -284,7 +301,7 @@ class Preparation:
         account = Account(self._live.core.counters_for(labels), labels)
         routes = previous.routes if previous is not None else RouteTable[Rule]()
         demands = self._demands(resource)
-        contexts = self._contexts(resource, demands) if terminates(resource) else None
+        contexts = self._contexts(resource, demands) if terminates(resource) or is_of_mesh(resource) else None
         listener = LiveListener(resource, routes, account, contexts, demands)
         if previous is not None:
             listener.streams = previous.streams
@@ -307,15 +324,27 @@ class Preparation:
 
     def _demands(self, resource: Listener) -> tuple[str, ...]:
         """LiveListener.demands. Raises TlsConfigurationError if no authority is known."""
-        validation, capture = resource.client_validation, resource.capture
+        if is_of_mesh(resource):
+            return ("AllowValidOnly", *sorted(self._proof().roots))
+        validation = resource.client_validation
         if validation is None:
             return ()
         bundles = [bundle.certificates for key in validation.trust_bundles if (bundle := self._bundles.get(key)) is not None]
         if not bundles:
             raise TlsConfigurationError("none of the trust bundles for client certificates is known to the proxy")
-        return (validation.mode if capture is None else capture.mutual_tls, *bundles)
+        return (validation.mode, *bundles)
+
+    def _proof(self) -> Proof:
+        """What callers are shown, and judged by. Raises TlsConfigurationError."""
+        proof = self._mesh.proof
+        if proof is None:
+            issued = f"Certificate {IDENTITY} and TrustBundle {ROOTS}, as the controller issues them"
+            raise TlsConfigurationError(f"the proxy has no identity of its own yet: {issued}")
+        return proof
 
     def _contexts(self, resource: Listener, demands: tuple[str, ...]) -> ServerContexts:
+        if is_of_mesh(resource):
+            return self._proof().accepting()
         certificates = [certificate for key in resource.certificates if (certificate := self._certificates.get(key)) is not None]
         if not certificates:
             raise TlsConfigurationError("none of its certificates is usable")
@@ -344,6 +373,8 @@ class Preparation:
             for key, policy in self._each(kind):
                 self._policies.change((kind.__name__, key), policy)
                 yield
+        if any(key == self._live.workload for key, _ in self._each(Workload)):
+            self._policies.select(self._wanted(Workload, self._live.workload))
         yield from self._policies.merge()
         for listener, guard in self._policies.unlike(self.listeners.values()):
             self._assignments.append(partial(listener.be_guarded, guard))
@@ -411,6 +442,7 @@ class Preparation:
         live.bundles, live.certificates, live.gateways = self._bundles.commit(), self._certificates.commit(), self._gateways.commit()
         live.rejections, live.streams = self.rejections, self._streams.commit()
         self._policies.commit()
+        self._mesh.commit()
         for assign in self._assignments:
             assign()
         for key, editor in self._editors.items():
@@ -423,6 +455,7 @@ class Preparation:
         self._garbage += self._resources.replaced()
         self._garbage += self._rules.replaced()
         self._garbage += self._streams.replaced()
+        self._garbage += self._mesh.replaced()
 
     def release(self) -> Generator[None, None, None]:
         """Takes away endpoints that are gone, frees what was replaced and what the preparation itself took; yields after each piece."""

@@ -65,7 +65,7 @@ class Runtime:
             self._core.buckets = Buckets(shared_memory(options.shared_descriptor))
         if options.keys:
             self._core.issuer_keys.folder = KeyFolder(Path(options.keys))
-        self._live = Live(self._core)
+        self._live = Live(self._core, options.workload)
         self._open: dict[Place, AnyOpenPort] = {}
         self._outdated: list[AnyOpenPort] = []
         self._closing: list[AnyOpenPort] = []

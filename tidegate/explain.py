@@ -189,4 +189,5 @@ def _add_portion(tree: Tree, portion: Portion) -> None:
         branch.add(_text(f"to an endpoint {portion.balancing}"))
     for endpoint in portion.endpoints:
         fault = f": {endpoint.fault}" if endpoint.fault else ""
-        branch.add(_text(f"{endpoint.percent:.4g}% {endpoint.address}{fault}", "red" if endpoint.fault else ""))
+        mutually = f", by mutual TLS with {endpoint.identity} as {endpoint.as_identity}" if endpoint.identity else ""
+        branch.add(_text(f"{endpoint.percent:.4g}% {endpoint.address}{mutually}{fault}", "red" if endpoint.fault else ""))

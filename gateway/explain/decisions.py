@@ -16,7 +16,7 @@ from gateway.explain.authorization import permit, question_of, refusal_of
 from gateway.explain.backends import Matched, Way, portions_of, session_of
 from gateway.explain.captured import NOTHING, Captures, find_captured, notes_of
 from gateway.explain.explanation import Asked, Considered, Copy, Explanation, Listening, Taken
-from gateway.explain.policies import caller_in, judge_request, port_in
+from gateway.explain.policies import caller_in, judge_request, port_in, selections
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
 from gateway.explain.question import Question, StreamQuestion, read_question
 from gateway.explain.replies import filtered, finished
@@ -197,7 +197,7 @@ class _Explaining:
     def _route(self, head: RequestHead, listener: LiveListener) -> None:
         """What policies say, the rule, and what the listener takes of its requests."""
         judged, denied = judge_request(listener, self._caller, head, port_in(self._question.argument, listener))
-        self._say(policies=judged)
+        self._say(policies=judged, notes=(*self._said.notes, *selections(listener)))
         if denied is not None:
             self._reply(denied)
             return

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from gateway.explain.explanation import Reachable
 from gateway.explain.replies import shown
 from gateway.http.head import RequestHead
 from gateway.ir.backend import HashOn
+from gateway.net.mesh_tls import MeshTlsSettings
 from gateway.upstream.backend import Backend
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import State, members_of
@@ -50,17 +53,19 @@ def reachable(
     head where there is no request."""
     balancer = backend.balancer
     if pinned is not None and (pinned.health.healthy or pinned in balancer.candidates):
-        return (_reachable(pinned, 100.0, forbidden),)
+        return (_mutually(_reachable(pinned, 100.0, forbidden), pinned, backend),)
     candidates = balancer.candidates
     key = backend.hashing.key(head, b"") if backend.hashing is not None and head is not None else None
     if key is not None and backend.is_settled():
         chosen = balancer.pick(key=key)
         candidates = (chosen,) if chosen is not None else ()
     total = sum(endpoint.weight for endpoint in candidates)
-    said = [_reachable(endpoint, 100 * endpoint.weight / total, forbidden) for endpoint in candidates]
+    said = [_mutually(_reachable(endpoint, 100 * endpoint.weight / total, forbidden), endpoint, backend) for endpoint in candidates]
     members = members_of(tuple(backend.endpoints.values()))
     left_out = [endpoint for endpoint in members if endpoint not in balancer.candidates]
-    return (*said, *(Reachable(shown(endpoint.label), 0.0, f"left out, {health_of(endpoint)}") for endpoint in left_out))
+    for endpoint in left_out:
+        said.append(_mutually(Reachable(shown(endpoint.label), 0.0, f"left out, {health_of(endpoint)}"), endpoint, backend))
+    return tuple(said)
 
 
 def health_of(endpoint: Endpoint) -> str:
@@ -70,6 +75,14 @@ def health_of(endpoint: Endpoint) -> str:
     if health.state in _STATES:
         words.append(f"{_STATES[health.state]}: {health.reason}")
     return "; ".join(words)
+
+
+def _mutually(said: Reachable, endpoint: Endpoint, backend: Backend) -> Reachable:
+    """Whom it must prove to be, and whom we do; a backend with TLS of its own is reached by that, and one of UDP by none."""
+    settings, spoken = endpoint.plain.settings, endpoint.connections.protocol
+    if backend.settings_for is not None or spoken == "udp" or not isinstance(settings, MeshTlsSettings):
+        return said
+    return msgspec.structs.replace(said, identity=settings.spiffe_id, as_identity=str(settings.own))
 
 
 def _reachable(endpoint: Endpoint, percent: float, forbidden: frozenset[tuple[str, int]]) -> Reachable:

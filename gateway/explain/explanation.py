@@ -77,11 +77,14 @@ class Forwarded(Fact, frozen=True):
 
 
 class Reachable(Fact, frozen=True):
-    """An endpoint that may be asked, or that would be if it were healthy (0 percent). `fault` says why asking it would fail."""
+    """An endpoint that may be asked, or that would be if it were healthy (0 percent). `fault` says why asking it would fail; `identity` is
+    the SPIFFE ID that it must prove to be reached by mutual TLS of the mesh, '' where it is reached otherwise, `as_identity` ours there."""
 
     address: str
     percent: float
     fault: str = ""
+    identity: str = ""
+    as_identity: str = ""
 
 
 class Authorization(Fact, frozen=True):

@@ -72,5 +72,10 @@ def judge_stream(listener: LiveListener, caller: Caller, port: int) -> tuple[tup
     return _said(guard.streams, asked), guard.streams.judge(asked).reason
 
 
+def selections(listener: LiveListener) -> tuple[str, ...]:
+    """Which policies with a selector hold, and which do not."""
+    return listener.guard.notes if listener.guard is not None else ()
+
+
 def _said(authorizations: Authorizations, asked: Asked) -> tuple[Judged, ...]:
     return tuple(Judged("AuthorizationPolicy", *each) for each in authorizations.considered(asked))

@@ -14,7 +14,7 @@ from gateway.descriptors import Place
 from gateway.explain.captured import Captures, find_captured, notes_of, whither
 from gateway.explain.endpoints import balancing_of, reachable
 from gateway.explain.explanation import Asked, Considered, Explanation, Listening, Portion, Taken
-from gateway.explain.policies import caller_in, judge_stream, port_in
+from gateway.explain.policies import caller_in, judge_stream, port_in, selections
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
 from gateway.explain.question import StreamQuestion
 from gateway.explain.words import CLIENT_CERTIFICATE, greeting_in_words, time_in_words
@@ -61,7 +61,7 @@ class _Explaining:
             self._listening(port, listener, why)
             caller = caller_in(question.argument, port, question.server_name if port.kind == "tls" else b"")
             judged, denied = judge_stream(listener, caller, port_in(question.argument, listener))
-            self._say(policies=judged)
+            self._say(policies=judged, notes=(*self.said.notes, *selections(listener)))
             if denied:
                 self._say(closed=f"{denied} [{FLAG}]")
             else:

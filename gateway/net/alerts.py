@@ -39,7 +39,7 @@ class CarefulSslObject(ssl.SSLObject):
         return certificate
 
 
-class _AnsweringSslObject(CarefulSslObject):
+class AnsweringSslObject(CarefulSslObject):
     _outgoing: ssl.MemoryBIO
     _connection: socket.socket | None
 
@@ -74,9 +74,9 @@ class ServerContext(ssl.SSLContext):
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
         made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
-        assert isinstance(made, _AnsweringSslObject)
+        assert isinstance(made, AnsweringSslObject)
         made._outgoing, made._connection = outgoing, handshaking.get(None)
         return made
 
 
-ServerContext.sslobject_class = _AnsweringSslObject
+ServerContext.sslobject_class = AnsweringSslObject

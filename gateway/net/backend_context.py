@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from gateway.ir.backend import BackendProtocol, BackendTls, SubjectAltName
 from gateway.ir.listener import Certificate
@@ -22,11 +22,31 @@ class BackendIdentityError(Exception):
     """The backend's certificate is valid, but none of the demanded names is in it."""
 
 
+class TlsSettings(Protocol):
+    """How TLS is done with an endpoint, and who must answer: BackendTlsSettings, or those of the mesh (net.mesh_tls)."""
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """For connections made now."""
+
+    @property
+    def server_hostname(self) -> str:
+        """The name sent; '' for none."""
+
+    @property
+    def inside(self) -> bool:
+        """Whether a PROXY header belongs inside of TLS, as everything else that would stand on a plain connection."""
+
+    def check(self, ssl_object: ssl.SSLObject) -> None:
+        """To be called once the handshake is over, before anything is sent. Raises BackendIdentityError."""
+
+
 class BackendTlsSettings(NamedTuple):
     context: ssl.SSLContext
     server_hostname: str
     """The name sent (RFC 6066 3), to be given to the event loop as `server_hostname`."""
     subject_alt_names: tuple[SubjectAltName, ...]
+    inside: bool = False
 
     def check(self, ssl_object: ssl.SSLObject) -> None:
         """To be called once the handshake is over, before anything is sent. Raises BackendIdentityError.

@@ -1,4 +1,5 @@
-"""What the choice among a listener's certificates needs of each: its DNS names, the type of its key, when it expires.
+"""What the choice among a listener's certificates needs of each: its DNS names, the type of its key, when it expires; and what makes
+a certificate that of a workload: its URIs, and that it is no authority's.
 
 The ssl module tells these of no certificate but a peer's, and importing the library that does would cost every worker ten
 megabytes. So the few fields are walked to in the DER (X.690; RFC 5280 4.1) of a certificate that OpenSSL has already
@@ -13,10 +14,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-_SEQUENCE, _OCTET_STRING, _OBJECT_IDENTIFIER = 0x30, 0x04, 0x06
+_SEQUENCE, _OCTET_STRING, _OBJECT_IDENTIFIER, _BOOLEAN = 0x30, 0x04, 0x06, 0x01
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
-_VERSION, _EXTENSIONS, _DNS_NAME = 0xA0, 0xA3, 0x82
-_SUBJECT_ALT_NAME = bytes.fromhex("551d11")
+_VERSION, _EXTENSIONS, _DNS_NAME, _URI = 0xA0, 0xA3, 0x82, 0x86
+_SUBJECT_ALT_NAME, _BASIC_CONSTRAINTS = bytes.fromhex("551d11"), bytes.fromhex("551d13")
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 
@@ -49,9 +50,35 @@ def read_certificate_names(pem: str) -> CertificateNames:
         raise MalformedCertificate(f"is not a certificate as RFC 5280 has it: {error}") from error
 
 
-def _read(der: bytes) -> CertificateNames:
+class WorkloadFacts(NamedTuple):
+    uris: tuple[bytes, ...]
+    others: int
+    """Subject alternative names of other kinds."""
+    authority: bool | None
+    """Of its basic constraints (RFC 5280 4.2.1.9); None where it has none, or more than one."""
+
+
+def read_workload_facts(der: bytes) -> WorkloadFacts:
+    """Raises MalformedCertificate."""
+    try:
+        fields = _certificate_fields(der)
+        names = [name for field in fields if field[0] == _EXTENSIONS for name in _general_names(field[1])]
+        constraints = [value for field in fields if field[0] == _EXTENSIONS for value in _extensions(field[1], _BASIC_CONSTRAINTS)]
+        uris = tuple(value for tag, value in names if tag == _URI)
+        authority = (_BOOLEAN, b"\xff") in _fields(_expect(_first(constraints[0]), _SEQUENCE)) if len(constraints) == 1 else None
+        return WorkloadFacts(uris, len(names) - len(uris), authority)
+    except (ValueError, IndexError) as error:
+        raise MalformedCertificate(f"is not a certificate as RFC 5280 has it: {error}") from error
+
+
+def _certificate_fields(der: bytes) -> list[tuple[int, bytes]]:
+    """Of the TBSCertificate, without its version."""
     certificate = _expect(_first(der), _SEQUENCE)
-    fields = [field for field in _fields(_expect(_first(certificate), _SEQUENCE)) if field[0] != _VERSION]
+    return [field for field in _fields(_expect(_first(certificate), _SEQUENCE)) if field[0] != _VERSION]
+
+
+def _read(der: bytes) -> CertificateNames:
+    fields = _certificate_fields(der)
     validity = [_time(*field) for field in _fields(_expect(fields[3], _SEQUENCE))]
     algorithm = _expect(_first(_expect(fields[5], _SEQUENCE)), _SEQUENCE)
     key_type = _expect(_first(algorithm), _OBJECT_IDENTIFIER)
@@ -60,12 +87,20 @@ def _read(der: bytes) -> CertificateNames:
 
 
 def _dns_names(extensions: bytes) -> Iterator[bytes]:
+    yield from (value for tag, value in _general_names(extensions) if tag == _DNS_NAME)
+
+
+def _general_names(extensions: bytes) -> Iterator[tuple[int, bytes]]:
+    for value in _extensions(extensions, _SUBJECT_ALT_NAME):
+        yield from _fields(_expect(_first(value), _SEQUENCE))
+
+
+def _extensions(extensions: bytes, wanted: bytes) -> Iterator[bytes]:
+    """The values of those with this object identifier."""
     for extension in _fields(_expect(_first(extensions), _SEQUENCE)):
         parts = list(_fields(_expect(extension, _SEQUENCE)))
-        if parts[0] != (_OBJECT_IDENTIFIER, _SUBJECT_ALT_NAME):
-            continue
-        general_names = _expect(_first(_expect(parts[-1], _OCTET_STRING)), _SEQUENCE)
-        yield from (value for tag, value in _fields(general_names) if tag == _DNS_NAME)
+        if parts[0] == (_OBJECT_IDENTIFIER, wanted):
+            yield _expect(parts[-1], _OCTET_STRING)
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -55,6 +55,7 @@ _BY_OPENSSL_REASON = {
     "NO_SUITABLE_SIGNATURE_ALGORITHM": NO_COMMON_VERSION,
     "NO_SUITABLE_KEY_SHARE": NO_COMMON_VERSION,
     "VERSION_TOO_LOW": NO_COMMON_VERSION,
+    "NO_APPLICATION_PROTOCOL": NO_APPLICATION_PROTOCOL,
     "UNEXPECTED_EOF_WHILE_READING": CLOSED,
 }
 
@@ -67,6 +68,11 @@ class Failure(NamedTuple):
     """The client's."""
     port: int
     server_name: bytes
+
+
+def stranger(failure: Failure) -> tuple[str, str]:
+    """Flag and reason in the access log for a caller that did not come into the mesh."""
+    return "DPE", f"no caller of the mesh: {failure.reason}{f', {failure.detail}' if failure.detail else ''}"
 
 
 def reason_of(error: OSError) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gateway.net.mesh_tls import proven_caller
 from gateway.net.proxy_protocol import Ends
 
 if TYPE_CHECKING:
@@ -21,21 +22,26 @@ class Peer(NamedTuple):
     server_name: bytes = b""
     certificate: str | None = None
     """The client's certificate, PEM, if it was asked for, presented and verified; nothing else counts as identity."""
+    identity: str = ""
+    """SPIFFE ID that a caller of the mesh has proven; '' for anybody else."""
+    own: str = ""
+    """The one that it was shown."""
 
     @property
     def scheme(self) -> bytes:
-        return b"https" if self.tls_version else b"http"
+        """Mutual TLS of the mesh is around a connection, which is what it would be without."""
+        return b"https" if self.tls_version and not self.identity else b"http"
 
 
 class Origin:
     """Who is at the other end of a connection, and whom that end says it speaks for in a PROXY header, if it says so; of a captured
     connection who that is, and where it was going."""
 
-    __slots__ = ("caller", "named", "peer", "server_name")
+    __slots__ = ("caller", "identity", "named", "peer", "server_name")
 
-    def __init__(self, peer: bytes, named: Ends | None = None, server_name: bytes = b"") -> None:
-        self.peer, self.named, self.server_name = peer, named, server_name
-        """The first and the last as of a Peer."""
+    def __init__(self, peer: bytes, named: Ends | None = None, server_name: bytes = b"", identity: str = "") -> None:
+        self.peer, self.named, self.server_name, self.identity = peer, named, server_name, identity
+        """All but `named` as of a Peer."""
         self.caller: Caller | None = None
         """The same for policies, once one has asked."""
 
@@ -67,7 +73,9 @@ def peer_of(transport: asyncio.BaseTransport, server_name: bytes = b"") -> Peer:
     if ssl_object is not None:
         verified = ssl_object.context.verify_mode == ssl.CERT_REQUIRED
         der = ssl_object.getpeercert(True) if verified else None
-        return Peer(address, port, ssl_object.version().encode(), server_name, _pem(der))
+        peer = Peer(address, port, ssl_object.version().encode(), server_name, _pem(der))
+        proven = proven_caller(ssl_object)
+        return peer if proven is None else peer._replace(identity=str(proven.caller), own=str(proven.own))
     version = transport.get_extra_info("tls_version")
     if version is not None:  # a transport of a listener with AllowInsecureFallback
         der = transport.get_extra_info("peer_certificate") if transport.get_extra_info("verified") else None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+import msgspec
+
 from gateway.ir.policy import AuthorizationPolicy, AuthorizationRule
 from gateway.policies.authorization_checks import Check, condition_checks, operation_checks, source_checks
 from gateway.policies.caller import Asked
@@ -153,4 +155,4 @@ def fault_of(policy: AuthorizationPolicy) -> str:
 
 def closed(policy: AuthorizationPolicy) -> AuthorizationPolicy:
     """What stands in the place of a policy that cannot be compared: everything is denied."""
-    return AuthorizationPolicy(policy.key, policy.source, policy.targets, "DENY", (AuthorizationRule("that cannot be built"),))
+    return msgspec.structs.replace(policy, action="DENY", rules=(AuthorizationRule("that cannot be built"),))

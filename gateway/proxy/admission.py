@@ -114,7 +114,7 @@ def _believe(exchange: Exchange, client: ClientStream, trust: Trust) -> None:
     head, address, drawn = exchange.head, exchange.client_address, exchange.request_id
     if trust.believes(client.origin.peer):
         exchange.client_address = trust.client(address, head.forwarded_for)
-        head.forwarded, exchange.request_id = believed_lines(client.forwarded, head, address, drawn)
+        head.forwarded, exchange.request_id = believed_lines(client.forwarded, head, address, drawn, trust.kept)
     else:
         head.forwarded = forwarded_lines(client.forwarded, head, address, drawn)
 

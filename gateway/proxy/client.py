@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.net.peer import Origin, peer_of
-from gateway.proxy.forwarded import client_certificate_value, constant_lines
+from gateway.proxy.forwarded import certificate_value, constant_lines
 from gateway.telemetry.access_log import client_fragment
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ class Client(Protocol):
 def arrive(client: Client, transport: asyncio.BaseTransport, server_name: bytes) -> None:
     """A connection that is ready to be read: it counts from here on, and has the time of a head to say something."""
     peer = peer_of(transport, server_name)
-    origin = client.origin = Origin(peer.address, client.seat.ends if client.seat is not None else None, server_name)
+    origin = client.origin = Origin(peer.address, client.seat.ends if client.seat is not None else None, server_name, peer.identity)
     client.address = origin.address
-    certificate, identity = client_certificate_value(peer.certificate) if peer.certificate is not None else (None, b"")
-    client.fragment = client_fragment(peer.tls_version, identity)
+    certificate, digest = certificate_value(peer)
+    client.fragment = client_fragment(peer.tls_version, digest, peer.identity)
     port = client.port
     scheme = b"http" if port.captured else peer.scheme  # what is inside the TLS of the mesh was sent in plain text
     client.forwarded = constant_lines(scheme, origin.port(port.public_number), certificate)

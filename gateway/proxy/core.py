@@ -20,6 +20,7 @@ from gateway.telemetry.access_log import fragment
 from gateway.telemetry.counters import CounterLabels, Counters, labels_among
 from gateway.telemetry.incidents import Incidents
 from gateway.telemetry.streams import StreamAccount, StreamProtocol, StreamRecord, StreamSums
+from gateway.upstream.mesh import Mesh
 from gateway.upstream.own_places import OwnPlaces
 from gateway.upstream.resolve import Resolver
 from gateway.upstream.slices import Slices
@@ -56,6 +57,7 @@ class Core:
         "issuer_keys",
         "log",
         "loop",
+        "mesh",
         "mirrors",
         "mirrors_dropped",
         "random",
@@ -97,6 +99,8 @@ class Core:
         """For one read of any connection to a backend that reads little at once."""
         self.incidents = Incidents()
         self.issuer_keys = IssuerKeys(self)
+        self.mesh = Mesh()
+        """Who is in the mesh, and what we are in it."""
         self.slices = Slices(loop)
         self.refusals: dict[str, int] = {}
         """How many requests were refused, by reason."""

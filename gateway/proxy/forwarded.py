@@ -12,30 +12,36 @@ from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from gateway.http.head import RequestHead
 from gateway.ir.listener import ListenerOptions
 
+if TYPE_CHECKING:
+    from gateway.net.peer import Peer
+
 _request_id = re.compile(rb"[!#-\[\]-~]{1,128}").fullmatch
-_KEPT: Final = (b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-client-cert", b"forwarded", b"x-real-ip")
+_KEPT_UNPROVEN: Final = (b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded", b"x-real-ip")
+_KEPT: Final = (*_KEPT_UNPROVEN, b"x-forwarded-client-cert")
 
 
 class Trust:
     """Whom a listener believes. Only made for a ListenerPolicy that trusts somebody."""
 
-    __slots__ = ("hops", "networks")
+    __slots__ = ("hops", "kept", "networks")
 
-    def __init__(self, hops: int, networks: Sequence[IPv4Network | IPv6Network]) -> None:
-        self.hops, self.networks = hops, tuple(networks)
+    def __init__(self, hops: int, networks: Sequence[IPv4Network | IPv6Network], kept: tuple[bytes, ...] = _KEPT) -> None:
+        self.hops, self.networks, self.kept = hops, tuple(networks), kept
 
     @classmethod
-    def of(cls, options: ListenerOptions) -> Trust | None:
-        """Raises ValueError for what is no CIDR."""
+    def of(cls, options: ListenerOptions, *, proven: bool = False) -> Trust | None:
+        """`proven` where identities are proven on each connection, and so none that is only told is kept. Raises ValueError for what is no
+        CIDR."""
         if not options.trusted_hops and not options.trusted_addresses:
             return None
-        return cls(options.trusted_hops, [ip_network(cidr, strict=False) for cidr in options.trusted_addresses])
+        networks = [ip_network(cidr, strict=False) for cidr in options.trusted_addresses]
+        return cls(options.trusted_hops, networks, _KEPT_UNPROVEN if proven else _KEPT)
 
     def believes(self, peer: bytes) -> bool:
         """Whether the peer is a proxy of ours: with trusted hops whoever connects is one."""
@@ -86,10 +92,19 @@ def forwarded_lines(prefix: bytes, head: RequestHead, peer: bytes, request_id: b
     )  # fmt: skip
 
 
-def client_certificate_value(certificate: str) -> tuple[bytes, bytes]:
-    """x-forwarded-client-cert as Envoy writes it (Hash and Cert elements), and the hash alone. `certificate` is PEM."""
-    digest = sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()
-    return f'Hash={digest};Cert="{quote(certificate, safe="")}"'.encode("ascii"), digest.encode("ascii")
+def certificate_value(peer: Peer) -> tuple[bytes | None, bytes]:
+    """x-forwarded-client-cert, None for a client without a verified certificate, and the certificate's hash alone.
+
+    Envoy's form: Hash and Cert elements; of a caller of the mesh By, Hash, Subject and URI, that is what each side has proven.
+    """
+    if peer.certificate is None:
+        return None, b""
+    digest = sha256(ssl.PEM_cert_to_DER_cert(peer.certificate)).hexdigest()
+    if peer.identity:
+        value = f'By={peer.own};Hash={digest};Subject="";URI={peer.identity}'
+    else:
+        value = f'Hash={digest};Cert="{quote(peer.certificate, safe="")}"'
+    return value.encode("ascii"), digest.encode("ascii")
 
 
 def constant_lines(scheme: bytes, port: int, client_certificate: bytes | None) -> bytes:
@@ -100,15 +115,18 @@ def constant_lines(scheme: bytes, port: int, client_certificate: bytes | None) -
     return lines
 
 
-def believed_lines(constant: bytes, head: RequestHead, peer: bytes, drawn: bytes) -> tuple[bytes, bytes]:
-    """Lines for a request whose peer is believed, and the request's id: what the peer says is kept, what it does not say is ours."""
+def believed_lines(
+    constant: bytes, head: RequestHead, peer: bytes, drawn: bytes, kept: tuple[bytes, ...] = _KEPT
+) -> tuple[bytes, bytes]:
+    """Lines for a request whose peer is believed, and the request's id: what the peer says in fields of these names is kept, what it does
+    not say is ours."""
     told = {name.lower(): value for name, value in head.identity or ()}
     request_id = told.get(b"x-request-id", b"")
     if not _request_id(request_id):
         request_id = drawn
     lines = {name: value for line in constant.split(b"\r\n") if line for name, value in [line.split(b": ", 1)]}
     lines[b"x-forwarded-host"] = head.authority
-    lines.update({name: told[name] for name in _KEPT if name in told})
+    lines.update({name: told[name] for name in kept if name in told})
     lines[b"x-forwarded-for"] = peer if head.forwarded_for is None else head.forwarded_for + b", " + peer
     lines[b"x-request-id"] = request_id
     return b"".join([b"%b: %b\r\n" % line for line in lines.items()]), request_id

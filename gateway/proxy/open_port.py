@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from gateway.net.accept import Seat, accept_queued
 from gateway.net.acceptor import AcceptorOptions, Chosen, TlsAcceptor
 from gateway.net.client_hello import ClientHello
-from gateway.net.failures import PROXY_HEADER, UNRECOGNIZED_NAME, Failure
+from gateway.net.failures import PROXY_HEADER, UNRECOGNIZED_NAME, Failure, stranger
 from gateway.net.peer import address_of
 from gateway.net.proxy_protocol import Ends
 from gateway.net.sockets import Address
@@ -20,7 +20,7 @@ from gateway.proxy.clients import Arrival, Refusal, refusal, take_seat
 from gateway.proxy.greeting import Greeter, name_seat
 from gateway.proxy.http2.client_connection import Http2ClientConnection
 from gateway.proxy.limits import LONGEST_HANDSHAKE
-from gateway.proxy.port import LiveListener, Port, PortKind, by_hostname
+from gateway.proxy.port import LiveListener, Port, PortKind, by_hostname, is_of_mesh
 from gateway.proxy.rule import Account
 from gateway.relay.relay import Relay, log_ended
 from gateway.relay.rule import NO_ROUTE
@@ -172,14 +172,18 @@ class OpenPort:
         return Chosen(listener, listener.contexts)
 
     def _failed(self, failure: Failure) -> None:
-        """Logs what a listener of protocol TLS has no rule for, and what has no PROXY header."""
+        """Logs what a listener of protocol TLS has no rule for, what has no PROXY header, and who is nobody in the mesh."""
         where = (address_of((failure.address, failure.port)), failure.server_name)
         if failure.reason == PROXY_HEADER:
             self._turn_away(where[0], failure.detail)
             return
-        listener = self.port.hosts.choose(failure.server_name) if failure.reason == UNRECOGNIZED_NAME else None
-        if listener is not None:
+        listener = self.port.hosts.choose(failure.server_name)
+        if listener is None:
+            return
+        if failure.reason == UNRECOGNIZED_NAME:
             log_ended(self._core, listener, where, "NR", NO_ROUTE)
+        elif is_of_mesh(listener.resource):
+            log_ended(self._core, listener, where, *stranger(failure))
 
     def adopt(self, connection: socket.socket) -> None:
         """Serves a connection that was accepted elsewhere, non-blocking, nothing of it read."""

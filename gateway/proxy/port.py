@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from gateway.http.target import PathRules
 from gateway.ir.listener import Listener
+from gateway.ir.workload import IDENTITY
 from gateway.proxy.forwarded import Trust
 from gateway.proxy.greeting import Greeting
 from gateway.proxy.limits import PaceLimits, loosest_connections, loosest_pace, seconds
@@ -60,6 +61,16 @@ def passes_tls(resource: Listener) -> bool:
     return resource.protocol == "TLS" and resource.tls_mode == "Passthrough"
 
 
+def is_of_mesh(resource: Listener) -> bool:
+    """Whether callers prove identities of the mesh there, and are shown ours."""
+    return IDENTITY in resource.certificates
+
+
+def admits(resource: Listener) -> bool:
+    """Whether what was let in without an identity of the mesh may be served there."""
+    return resource.capture is None or resource.capture.mutual_tls != "Strict"
+
+
 class LiveListener:
     """Everything a request or a stream needs to know of its listener. `routes` and `streams` are replaced as a whole; the rest holds as
     long as the resource does."""
@@ -96,8 +107,8 @@ class LiveListener:
         options = resource.options
         self.key, self.resource, self.routes, self.account, self.contexts = resource.key, resource, routes, account, contexts
         self.demands = demands
-        """What clients must show: the mode of validation and the authorities in PEM; nothing where no certificate is asked for. The mode of
-        a captured listener is that of PeerAuthentication."""
+        """What clients must show: the mode of validation and the authorities in PEM, those of the mesh one by one; nothing where no
+        certificate is asked for."""
         self.options = options
         self.pace = PaceLimits.of(options)
         self.scheme = b"https" if resource.protocol == "HTTPS" else b"http"
@@ -105,7 +116,7 @@ class LiveListener:
         self.guard: Guard | None = None
         """What policies say of its requests and streams; None where none holds."""
         self.path_rules = PathRules(options.escaped_slashes, options.merge_slashes)
-        self.trust = Trust.of(options)
+        self.trust = Trust.of(options, proven=resource.capture is not None or is_of_mesh(resource))
         self.streams: StreamTable[LiveStreamRule] = StreamTable()
         self.stream_idle = seconds(options.stream_idle_timeout)
         """Seconds that may pass in a relay without a byte in either direction."""
@@ -125,8 +136,14 @@ class LiveListener:
         self.path_rules = PathRules(self.options.escaped_slashes, merging)
 
     def replaced_by(self, other: LiveListener) -> bool:
-        """Whether a connection that this listener accepted may be served by its newer version: under the same demands on clients."""
-        return self.key == other.key and self.demands == other.demands
+        """Whether a connection that this listener accepted may be served by its newer version: under the same demands on clients. Of the
+        mesh it may as long as every root by which callers were judged still counts, and who came in plain still may."""
+        if self.key != other.key:
+            return False
+        if other.resource.capture is not None or is_of_mesh(other.resource):
+            kept = not other.demands or set(self.demands) <= set(other.demands)
+            return kept and (admits(other.resource) or not admits(self.resource))
+        return self.demands == other.demands
 
 
 class Port:

@@ -20,7 +20,7 @@ from gateway.upstream.original_destination import NoDestination
 from gateway.upstream.request_hash import client_key
 
 if TYPE_CHECKING:
-    from gateway.net.backend_context import BackendTlsSettings
+    from gateway.net.backend_context import TlsSettings
     from gateway.relay.relay import Relay
     from gateway.upstream.backend import Backend
     from gateway.upstream.connections import Speaking
@@ -75,7 +75,7 @@ def _attempt(relay: Relay, backend: Backend, failure: str = "") -> None:
         return
     relay.endpoint = endpoint
     try:
-        settings = _settings(relay, backend)
+        settings = _settings(relay, backend, endpoint)
     except ValueError as refusal:
         relay.refuse("NC", str(refusal))
         return
@@ -102,13 +102,14 @@ def _endpoint(relay: Relay, backend: Backend) -> Endpoint | None:
     return backend.balancer.pick(relay.tried, key) if len(relay.tried) < MOST_TRIES else None
 
 
-def _settings(relay: Relay, backend: Backend) -> BackendTlsSettings | None:
-    """TLS is ended by the client and the backend themselves where it is passed through. Raises ValueError."""
+def _settings(relay: Relay, backend: Backend, endpoint: Endpoint) -> TlsSettings | None:
+    """The backend's TLS, unless client and backend end it themselves since it is passed through; that of the mesh, of which they know
+    nothing, where the backend has none. Raises ValueError."""
     listener = relay.listener
     assert listener is not None
-    if passes_tls(listener.resource):
-        return None
-    return backend.settings(listener.client_certificate, relayed=True)
+    if backend.settings_for is None:
+        return endpoint.plain.settings
+    return None if passes_tls(listener.resource) else backend.settings(listener.client_certificate, relayed=True)
 
 
 def _overflow(relay: Relay, backend: Backend, limit: str, reason: str) -> None:
@@ -117,16 +118,16 @@ def _overflow(relay: Relay, backend: Backend, limit: str, reason: str) -> None:
     relay.refuse("UO", reason)
 
 
-def _connect(relay: Relay, backend: Backend, endpoint: Endpoint, settings: BackendTlsSettings | None) -> None:
-    side = BackendSide(relay, backend.connections, settings)
-    relay.task = relay.core.start(_reach(relay, backend, endpoint, settings, side))
+def _connect(relay: Relay, backend: Backend, endpoint: Endpoint, settings: TlsSettings | None) -> None:
+    side = BackendSide(relay, backend.connections, settings, backend.preface(relay.origin, relay.client.transport))
+    relay.task = relay.core.start(_reach(relay, backend, endpoint, side))
 
 
-async def _reach(relay: Relay, backend: Backend, endpoint: Endpoint, settings: BackendTlsSettings | None, side: BackendSide) -> None:
+async def _reach(relay: Relay, backend: Backend, endpoint: Endpoint, side: BackendSide) -> None:
     """With a place among the backend's connections that is reserved."""
+    pool = endpoint.plain
     try:
-        preface = backend.preface(relay.origin, relay.client.transport)
-        await reach(relay.core, endpoint, settings, side, backend.connect_timeout, preface)
+        await reach(relay.core, endpoint, side.settings, side, backend.connect_timeout, side.preface)
     except ConnectFailed as failure:
         side.give_up()
         relay.task = None
@@ -137,7 +138,7 @@ async def _reach(relay: Relay, backend: Backend, endpoint: Endpoint, settings: B
     except BaseException:  # the client has left
         side.give_up()
         raise
-    if endpoint.retired and backend.resource is not None:  # it went meanwhile, and nothing was passed on
+    if not pool.most and backend.resource is not None:  # it went meanwhile, or is to be reached otherwise, and nothing was passed on
         side.give_up()
         _leave_attempt(relay)
         _attempt(relay, backend)
@@ -156,10 +157,12 @@ def _leave_attempt(relay: Relay) -> None:
 class InLine:
     """A relay that waits for a place among the backend's connections: in its line, and an item of the worker's deadlines."""
 
-    __slots__ = ("_backend", "_endpoint", "_relay", "_settings", "deadline", "slot")
+    __slots__ = ("_backend", "_endpoint", "_pool", "_relay", "_settings", "deadline", "slot")
 
-    def __init__(self, relay: Relay, backend: Backend, endpoint: Endpoint, settings: BackendTlsSettings | None) -> None:
+    def __init__(self, relay: Relay, backend: Backend, endpoint: Endpoint, settings: TlsSettings | None) -> None:
         self._relay, self._backend, self._endpoint, self._settings = relay, backend, endpoint, settings
+        self._pool = endpoint.plain
+        """Retired once the endpoint is gone, or to be reached otherwise."""
         self.deadline, self.slot = NEVER, 0
 
     def takes(self, connection: Speaking) -> bool:
@@ -173,7 +176,10 @@ class InLine:
     def go(self) -> None:
         """There is room; it counts from now on."""
         self._leave_deadlines()
-        if self._backend.connections.reserve():
+        if not self._pool.most:
+            _leave_attempt(self._relay)
+            _attempt(self._relay, self._backend)
+        elif self._backend.connections.reserve():
             _connect(self._relay, self._backend, self._endpoint, self._settings)
         else:
             self.expire(monotonic())

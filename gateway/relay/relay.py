@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.net.deadlines import NEVER
 from gateway.net.peer import NOBODY, Origin, peer_of
 from gateway.net.reset import reset
-from gateway.proxy.forwarded import client_certificate_value
+from gateway.proxy.forwarded import certificate_value
 from gateway.relay import opening
 from gateway.relay.rule import account_of
 from gateway.relay.side import Side
@@ -83,10 +83,9 @@ class Relay:
     def client_made(self) -> None:
         transport, core = self.client.transport, self.core
         peer = peer_of(transport, self.server_name)
-        self.origin = Origin(peer.address, self.seat.ends if self.seat is not None else None, self.server_name)
+        self.origin = Origin(peer.address, self.seat.ends if self.seat is not None else None, self.server_name, peer.identity)
         self.address = self.origin.address
-        identity = client_certificate_value(peer.certificate)[1] if peer.certificate is not None else b""
-        self.fragment = client_fragment(peer.tls_version, identity)
+        self.fragment = client_fragment(peer.tls_version, certificate_value(peer)[1], peer.identity)
         self.began = monotonic()
         self.port.relays.add(self)
         if self.seat is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from gateway.net.backend_context import BackendIdentityError
 
 if TYPE_CHECKING:
-    from gateway.net.backend_context import BackendTlsSettings
+    from gateway.net.backend_context import TlsSettings
     from gateway.relay.relay import Relay
     from gateway.upstream.connections import Connections
 
@@ -113,22 +113,26 @@ class Side(asyncio.Protocol):
 class BackendSide(Side):
     """The backend's side of one attempt, which counts among the backend's connections from before it is made to its end."""
 
-    __slots__ = ("_connections", "_settings", "refusal")
+    __slots__ = ("_connections", "preface", "refusal", "settings")
 
-    def __init__(self, relay: Relay, connections: Connections, settings: BackendTlsSettings | None) -> None:
+    def __init__(self, relay: Relay, connections: Connections, settings: TlsSettings | None, preface: bytes = b"") -> None:
+        """`preface` is what goes out first."""
         super().__init__(relay)
-        self._connections, self._settings = connections, settings
+        self._connections, self.settings, self.preface = connections, settings, preface
         self.refusal: BackendIdentityError | None = None
         """Why nothing may be said to whoever answered."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        if self._settings is not None:
+        if self.settings is not None:
             try:
-                self._settings.check(transport.get_extra_info("ssl_object"))
+                self.settings.check(transport.get_extra_info("ssl_object"))
             except BackendIdentityError as refusal:
                 self.refusal = refusal
                 self.transport.abort()
+                return
+            if self.settings.inside and self.preface:
+                self.transport.write(self.preface)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.release()

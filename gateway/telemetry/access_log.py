@@ -50,10 +50,12 @@ def fragment(labels: CounterLabels) -> bytes:
     return msgspec.json.encode(named)[1:-1]
 
 
-def client_fragment(tls: bytes, identity: bytes) -> bytes:
-    """The end of a JSON line, which all exchanges of a connection share: TLS version and SHA-256 of the verified client certificate, in
-    hex, b'' where there is none."""
-    return b'"tls":%b,"peer":%b}\n' % (b'"%b"' % tls if tls else b"null", b'"%b"' % identity if identity else b"null")
+def client_fragment(tls: bytes, digest: bytes, identity: str = "") -> bytes:
+    """The end of a JSON line, which all exchanges of a connection share: TLS version, SHA-256 of the verified client certificate, in hex,
+    and the SPIFFE ID that a caller of the mesh has proven; empty where there is none."""
+    return b'"tls":%b,"peer":%b,"peer_identity":%b}\n' % tuple(
+        b'"%b"' % value if value else b"null" for value in (tls, digest, identity.encode("ascii"))
+    )
 
 
 _QUOTED: Final[dict[bytes, bytes]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import isqrt
 from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakMethod
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.proxy.port import LiveListener
     from gateway.proxy.stream import ClientStream
     from gateway.upstream.endpoint import Pool
+    from gateway.upstream.mesh import Mesh
 
 SettingsFor = Callable[[str | None, bool], "BackendTlsSettings"]
 """TLS settings by the key of the client certificate that the Gateway presents, if any, and whether bytes are relayed as they are."""
@@ -131,7 +133,10 @@ class Backend:
         """Whether it has endpoints of its own, or is where its clients were going: health is no matter then, since there is no choice."""
         if kind != ("" if self.destinations is None else self.destinations.kind):
             self.place(None)
-            self.destinations = Destinations(kind, self.key, self.endpoints, self.connections, self.protection) if kind else None
+            # what goes to the application itself is plain, whoever its Pod is to others
+            mesh = self._core.mesh if kind == "Elsewhere" else None
+            make = partial(_endpoint, self.connections, self.protection, mesh)
+            self.destinations = Destinations(kind, self.key, self.endpoints, make) if kind else None
         if kind:
             self.protection.options = _UNPROTECTED
 
@@ -180,7 +185,7 @@ class Backend:
         before = dict(self.endpoints)
         self.endpoints.clear()
         for place, described in wanted.items():
-            endpoint = self.endpoints[place] = before.get(place) or Endpoint(*place, self.connections, self.protection)
+            endpoint = self.endpoints[place] = before.get(place) or _endpoint(self.connections, self.protection, self._core.mesh, place)
             endpoint.ready, endpoint.terminating, endpoint.weight = described.ready, described.terminating, described.weight
             if self.connections.waiting:
                 endpoint.let_rest(False)
@@ -258,8 +263,8 @@ class Backend:
         return endpoint.pool(settings, preface, multiplexed=version == b"2" and self.connections.protocol == "client")
 
     def settings(self, client_certificate: str | None, relayed: bool = False) -> BackendTlsSettings | None:
-        """How to do TLS with it for a Gateway with that client certificate; None for plain text. What is relayed has no protocol that could
-        be offered. Made once a description."""
+        """How to do TLS with it for a Gateway with that client certificate; None where it has none of its own. What is relayed has no
+        protocol that could be offered. Made once a description."""
         if self.settings_for is None:
             return None
         key = client_certificate, relayed
@@ -272,6 +277,10 @@ class Backend:
     def _settings_of_checks(self) -> BackendTlsSettings | None:
         """As a request has them that shows the client certificate of a Gateway which came here, if there is one."""
         return self.settings(self._certificate)
+
+
+def _endpoint(connections: Connections, protection: Protection, mesh: Mesh | None, place: tuple[str, int]) -> Endpoint:
+    return Endpoint(*place, connections, protection, mesh.settings(*place) if mesh is not None else None)
 
 
 def check_options(options: BackendOptions, secret: bytes) -> None:

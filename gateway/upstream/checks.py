@@ -14,7 +14,7 @@ from gateway.ir.backend import HealthCheck
 from gateway.net.backend_context import BackendIdentityError
 from gateway.net.preface import whereto
 from gateway.upstream.check_question import CheckQuestion, Unwell, question_of
-from gateway.upstream.connect import Undecided, greeted, open_connection
+from gateway.upstream.connect import Undecided, greeted, open_connection, outside
 from gateway.upstream.connections import Connections
 from gateway.upstream.endpoint import Pool
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from weakref import WeakMethod
 
     from gateway.ir.backend import BackendProtocol
-    from gateway.net.backend_context import BackendTlsSettings
+    from gateway.net.backend_context import TlsSettings
     from gateway.proxy.core import Core
     from gateway.upstream.endpoint import Endpoint
 
-    TlsOf = WeakMethod[Callable[[], BackendTlsSettings | None]]
+    TlsOf = WeakMethod[Callable[[], TlsSettings | None]]
 
 FIRST_WITHIN: Final = 1.0
 """Seconds within which a new endpoint is checked for the first time, if the interval is not shorter."""
@@ -133,18 +133,18 @@ class Checks:
     async def _ask(self, endpoint: Endpoint, options: HealthCheck) -> None:
         """Returns if the endpoint is well. Raises Unwell, OSError and what else `_check` expects."""
         core, tls = self._core, self._tls()
-        settings = tls() if tls is not None else None
+        settings = (tls() if tls is not None else None) or endpoint.plain.settings
         address = await core.resolver.address(endpoint.address)
         if (address, endpoint.port) in core.forbidden:
             raise Unwell("an address of this proxy itself")
         alone = Connections(tuple, 1, 0)  # it is none of the backend's connections, and rests nowhere
         alone.reserve()
         alone.protocol = "h2c" if options.grpc is not None and self._protocol == "http/1.1" else self._protocol
-        undecided = Undecided(core, endpoint, Pool(settings, alone))
-        reached = await whereto(core.loop, address, endpoint.port, self._preface)
+        undecided = Undecided(core, endpoint, Pool(settings, alone, preface=self._preface))
+        reached = await whereto(core.loop, address, endpoint.port, outside(self._preface, settings))
         transport = await open_connection(core.loop, undecided, reached, settings, None)
         try:
-            host = endpoint.label if settings is None else (settings.server_hostname or "").encode()
+            host = settings.server_hostname.encode() if settings is not None and not settings.inside else endpoint.label
             question = question_of(options, host)
             if question is not None:
                 await put(question, undecided, core.loop)

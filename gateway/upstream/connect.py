@@ -14,7 +14,7 @@ from gateway.proxy.backend_connection import BackendConnection
 from gateway.proxy.http2.backend_connection import Http2BackendConnection
 
 if TYPE_CHECKING:
-    from gateway.net.backend_context import BackendTlsSettings
+    from gateway.net.backend_context import TlsSettings
     from gateway.proxy.core import Core
     from gateway.proxy.http2.backend_stream import Http2BackendStream
     from gateway.upstream.connections import Speaking
@@ -106,6 +106,8 @@ class Undecided:
                 self.refusal = refusal
                 cast(asyncio.Transport, transport).abort()
                 return
+            if settings.inside and self.pool.preface:
+                cast(asyncio.Transport, transport).write(self.pool.preface)
         multiplexed = self._speaks_http2(transport)
         if self.pool.shared is not None:
             self.pool.shared.multiplexed = multiplexed
@@ -138,13 +140,13 @@ class Reaching(Protocol):
 async def reach(
     core: Core,
     endpoint: Endpoint,
-    settings: BackendTlsSettings | None,
+    settings: TlsSettings | None,
     protocol: Reaching,
     limit: float | None,
     preface: bytes = b"",
 ) -> None:
-    """Connects a protocol to an endpoint; `preface` goes out first, before the TLS handshake. Raises ConnectFailed, and tells the
-    endpoint's protection of what is the endpoint's fault."""
+    """Connects a protocol to an endpoint; `preface` goes out first, before the TLS handshake, unless the settings have it inside, where
+    it is the protocol's to write. Raises ConnectFailed, and tells the endpoint's protection of what is the endpoint's fault."""
     where = endpoint.label.decode()
     if is_own(endpoint.address, endpoint.port, endpoint.source, core.forbidden):
         raise ConnectFailed(f"{where} is an address of this proxy itself")
@@ -153,7 +155,7 @@ async def reach(
             address = await core.resolver.address(endpoint.address)
             if address != endpoint.address and (address, endpoint.port) in core.forbidden:
                 raise ConnectFailed(f"{where} is {address}, an address of this proxy itself")
-            reached = await whereto(core.loop, address, endpoint.port, preface, endpoint.source)
+            reached = await whereto(core.loop, address, endpoint.port, outside(preface, settings), endpoint.source)
             transport = await open_connection(core.loop, protocol, reached, settings, limit)
             notice_vanished_backend(transport.get_extra_info("socket"))
             if isinstance(protocol, Undecided) and protocol.made is not None:
@@ -162,7 +164,10 @@ async def reach(
     except TimeoutError:
         reason = f"no connection to {where} within {limit:g} s"
     except (BackendIdentityError, ssl.SSLCertVerificationError) as error:
-        raise ConnectFailed(f"{where} is not who it should be: {error}", hopeless=True) from None
+        reason = f"{where} is not who it should be: {error}"
+        if settings is None or not settings.inside:
+            raise ConnectFailed(reason, hopeless=True) from None
+        # of the mesh: another Pod may have come to this address, and other endpoints are who they should be
     except OSError as error:
         reason = f"no connection to {where}: {error}"
         if error.errno in OUR_OWN:
@@ -174,6 +179,11 @@ async def reach(
 def is_own(address: str, port: int, source: str, forbidden: frozenset[tuple[str, int]]) -> bool:
     """Whether it is an address of this proxy itself. What comes from a source of ours stays on this host, whatever the address."""
     return (address, port) in forbidden or (source != "" and ("0.0.0.0", port) in forbidden)  # noqa: S104  # a comparison
+
+
+def outside(preface: bytes, settings: TlsSettings | None) -> bytes:
+    """What of a preface goes out before TLS."""
+    return b"" if settings is not None and settings.inside else preface
 
 
 async def greeted(connection: Http2BackendConnection) -> None:
@@ -191,7 +201,7 @@ async def open_connection(
     loop: asyncio.AbstractEventLoop,
     protocol: Reaching,
     where: dict[str, Any],
-    settings: BackendTlsSettings | None,
+    settings: TlsSettings | None,
     limit: float | None,
 ) -> asyncio.Transport:
     """`where` are the arguments of the loop that say where to. Raises OSError and BackendIdentityError."""

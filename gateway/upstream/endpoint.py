@@ -9,7 +9,7 @@ from gateway.upstream.health import Health
 from gateway.upstream.shared import Shared
 
 if TYPE_CHECKING:
-    from gateway.net.backend_context import BackendTlsSettings
+    from gateway.net.backend_context import TlsSettings
     from gateway.proxy.backend_connection import BackendConnection
     from gateway.proxy.http2.backend_stream import Http2BackendStream
     from gateway.upstream.connections import Connections
@@ -34,7 +34,7 @@ class Pool:
 
     def __init__(
         self,
-        settings: BackendTlsSettings | None,
+        settings: TlsSettings | None,
         connections: Connections,
         most: int = MOST_IDLE,
         preface: bytes = b"",
@@ -102,8 +102,8 @@ class Pool:
 class Endpoint:
     """One address of a backend. Kept over changes of the set it stands in, so that its connections live on.
 
-    plain   the pool of connections without TLS
-    secure  those by TLS settings
+    plain   the pool of connections of a backend without TLS of its own: without TLS, or with that of the mesh (upstream.mesh)
+    secure  those by TLS settings of the backend
     prior   those of HTTP/2 by prior knowledge, by TLS settings, of a backend where that is for the client to say
     active  exchanges it has, of those that are counted (upstream.lease)
     health  what this worker knows of it; `protection` is to be told what happens with it
@@ -115,15 +115,18 @@ class Endpoint:
         "terminating", "weight",
     )  # fmt: skip
 
-    def __init__(self, address: str, port: int, connections: Connections, protection: Protection) -> None:
+    def __init__(
+        self, address: str, port: int, connections: Connections, protection: Protection, settings: TlsSettings | None = None
+    ) -> None:
+        """`settings` are those of the mesh."""
         self.address, self.port, self.connections, self.protection = address, port, connections, protection
         self.active = 0
         self.health = Health()
         self.label = (f"[{address}]:{port}" if ":" in address else f"{address}:{port}").encode("ascii")
         self.ready, self.terminating, self.weight = True, False, 1
-        self.plain = Pool(None, connections)
-        self.secure: dict[BackendTlsSettings, Pool] = {}
-        self.prior: dict[BackendTlsSettings | None, Pool] | None = None
+        self.plain = Pool(settings, connections)
+        self.secure: dict[TlsSettings, Pool] = {}
+        self.prior: dict[TlsSettings | None, Pool] | None = None
         self.source = ""
 
     @property
@@ -136,13 +139,14 @@ class Endpoint:
         """Whether nothing is under way to it, and nothing rests. Of one whose exchanges are counted."""
         return not self.active and not any(pool.holds_any for pool in self.pools())
 
-    def pool(self, settings: BackendTlsSettings | None, preface: bytes = b"", *, multiplexed: bool = False) -> Pool:
-        """With a preface one that is for this time alone, and where nothing rests. `multiplexed` asks for HTTP/2, of a backend that leaves
-        that to the client."""
+    def pool(self, settings: TlsSettings | None, preface: bytes = b"", *, multiplexed: bool = False) -> Pool:
+        """`settings` are the backend's. With a preface one that is for this time alone, and where nothing rests. `multiplexed` asks for
+        HTTP/2, of a backend that leaves that to the client."""
+        reached = settings or self.plain.settings
         if preface:
-            return Pool(settings, self.connections, NONE_RESTS, preface, multiplexed=multiplexed)
+            return Pool(reached, self.connections, NONE_RESTS, preface, multiplexed=multiplexed)
         if multiplexed:
-            return self._prior(settings)
+            return self._prior(reached)
         if settings is None:
             return self.plain
         pool = self.secure.get(settings)
@@ -150,7 +154,7 @@ class Endpoint:
             pool = self.secure[settings] = Pool(settings, self.connections, self.plain.most)
         return pool
 
-    def _prior(self, settings: BackendTlsSettings | None) -> Pool:
+    def _prior(self, settings: TlsSettings | None) -> Pool:
         if self.prior is None:
             self.prior = {}
         pool = self.prior.get(settings)
@@ -174,17 +178,24 @@ class Endpoint:
         for settings in [settings for settings in self.prior or () if settings is not None]:
             self._leave_prior(settings)
 
-    def _leave_prior(self, settings: BackendTlsSettings | None) -> None:
+    def _leave_prior(self, settings: TlsSettings | None) -> None:
         pool = self.prior.pop(settings, None) if self.prior is not None else None
         if pool is not None:
             pool.retire()
 
     def renew(self) -> None:
         """Its backend is spoken to in another way from now on: connections there are end with what they carry."""
-        self.plain.retire()
-        self.plain = Pool(None, self.connections)
-        self._leave_prior(None)
+        self._replace_plain(self.plain.settings)
         self.close_secure()
+
+    def reach_by(self, settings: TlsSettings | None) -> None:
+        """Somebody else is at its address from now on, or is to be reached in another way: as `renew`, of what is not the backend's TLS."""
+        self._replace_plain(settings)
+
+    def _replace_plain(self, settings: TlsSettings | None) -> None:
+        most = self.plain.most
+        self.plain.retire()
+        self.plain = Pool(settings, self.connections, most)
 
     def retire(self) -> None:
         """Its backend no longer has it: what is in flight ends with its exchange."""

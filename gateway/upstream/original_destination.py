@@ -7,15 +7,13 @@ nothing is left of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
-
-from gateway.upstream.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from gateway.net.peer import Origin
     from gateway.proxy.port import LiveListener
-    from gateway.upstream.connections import Connections
-    from gateway.upstream.protection import Protection
+    from gateway.upstream.endpoint import Endpoint
 
 MOST_DESTINATIONS: Final = 4096
 """Of one backend in one worker. For one more, those to which nothing is under way are forgotten, with the connections that rest there."""
@@ -30,19 +28,17 @@ class NoDestination(Exception):
 class Destinations:
     """Owner of what stands in `endpoints`, which are those of the backend."""
 
-    __slots__ = ("_connections", "_endpoints", "_key", "_protection", "kind")
+    __slots__ = ("_endpoints", "_key", "_make", "kind")
 
     def __init__(
         self,
         kind: Literal["Elsewhere", "OwnPod"],
         key: str,
         endpoints: dict[tuple[str, int], Endpoint],
-        connections: Connections,
-        protection: Protection,
+        make: Callable[[tuple[str, int]], Endpoint],
     ) -> None:
-        """All but the kind are the backend's."""
-        self.kind, self._key, self._endpoints = kind, key, endpoints
-        self._connections, self._protection = connections, protection
+        """All but the kind are the backend's; `make` gives an endpoint of it as others of the mesh reach it."""
+        self.kind, self._key, self._endpoints, self._make = kind, key, endpoints, make
 
     def of(self, listener: LiveListener | None, origin: Origin) -> Endpoint:
         """Where a connection through this listener was going. Raises NoDestination."""
@@ -59,7 +55,7 @@ class Destinations:
                 self.forget_unused(resting=True)
             if len(self._endpoints) >= MOST_DESTINATIONS:
                 raise NoDestination(f"backend {self._key} is in use with {MOST_DESTINATIONS} destinations, which is the limit")
-            endpoint = self._endpoints[address, port] = Endpoint(address, port, self._connections, self._protection)
+            endpoint = self._endpoints[address, port] = self._make((address, port))
             endpoint.source = self.source_for(address)
         return endpoint
 

@@ -94,9 +94,12 @@ def http_rule(listener_name: str, shares: Shares, name: str = "http") -> HttpRul
 
 
 class StreamSite:
-    """A gateway that serves what it is told. Used by the thread of the test alone."""
+    """A gateway that serves what it is told, or the sidecar of a workload. Used by the thread of the test alone."""
 
-    def __init__(self, *resources: AnyResource | tuple[AnyResource, ...], sockets: ListeningSockets | None = None) -> None:
+    def __init__(
+        self, *resources: AnyResource | tuple[AnyResource, ...], sockets: ListeningSockets | None = None, workload: str = ""
+    ) -> None:
+        self._workload = workload
         self.sockets = FreePorts()
         self._sockets = sockets or self.sockets
         self.log = LogLines()
@@ -108,7 +111,7 @@ class StreamSite:
         self.put(*resources)
 
     def _make_runtime(self) -> Runtime:
-        return Runtime(self._thread.loop, self._sockets, RuntimeOptions(log_descriptor=self.log.descriptor))
+        return Runtime(self._thread.loop, self._sockets, RuntimeOptions(log_descriptor=self.log.descriptor, workload=self._workload))
 
     def __enter__(self) -> Self:
         return self

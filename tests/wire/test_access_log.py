@@ -48,6 +48,7 @@ def test_fields_of_a_line(serve: Serve, blue: Echo) -> None:
         "endpoint": f"127.0.0.1:{blue.port}",
         "tls": None,
         "peer": None,
+        "peer_identity": None,
     }
 
 

@@ -1,0 +1,84 @@
+"""The workloads of the mesh as this worker knows them, and how an address is reached: with mutual TLS where a proxy of the mesh is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, TypeAlias
+
+from gateway.ir.workload import MutualTls, Workload
+
+if TYPE_CHECKING:
+    from gateway.live import Live
+    from gateway.net.backend_context import TlsSettings
+    from gateway.net.mesh_tls import MeshTlsSettings, OwnIdentity
+
+Occupants: TypeAlias = tuple[Workload, ...]
+"""Workloads at one address, the one that came last at the end: nearly always one. A Pod may have the address of one that is gone before it
+is known to be gone, and Pods of a node's own network share it."""
+
+
+class Mesh:
+    """Owned by the worker's Core, changed by a Preparation's commit alone (gateway.meshing).
+
+    workloads  by key
+    occupants  by address, as `address_key` has it
+    own        what this proxy proves to be; None before it has an identity
+    """
+
+    __slots__ = ("occupants", "own", "workloads")
+
+    def __init__(self) -> None:
+        self.workloads: dict[str, Workload] = {}
+        self.occupants: dict[str, Occupants] = {}
+        self.own: OwnIdentity | None = None
+
+    def settings(self, address: str, port: int) -> MeshTlsSettings | None:
+        """How connections to an endpoint of a Backend without TLS of its own are made; None for plain ones."""
+        return settings_towards(self.own, self.occupants.get, address, port)
+
+
+def mesh_settings(live: Live, address: str, port: int) -> TlsSettings | None:
+    """`Mesh.settings` of what is live."""
+    return live.core.mesh.settings(address, port)
+
+
+def settings_towards(
+    own: OwnIdentity | None, occupants: Callable[[str], Occupants | None], address: str, port: int
+) -> MeshTlsSettings | None:
+    """Mutual TLS exactly with a workload that has an identity and takes it at that port, if we have one ourselves."""
+    if own is None:
+        return None
+    workload = reached(occupants(address_key(address)) or ())
+    if workload is None or demand_at(workload, port) == "Disable":
+        return None
+    return own.towards(workload.spiffe_id)
+
+
+def reached(occupants: Occupants) -> Workload | None:
+    """Of several the last with an identity: to take it for one without would mean to speak in plain."""
+    return next((workload for workload in reversed(occupants) if workload.spiffe_id), None)
+
+
+def demand_at(workload: Workload, port: int) -> MutualTls:
+    """What its proxy demands of callers at a port."""
+    for each in workload.ports:
+        if each.number == port and each.mutual_tls is not None:
+            return each.mutual_tls
+    return workload.mutual_tls
+
+
+def address_key(address: str) -> str:
+    """The one spelling of an IP address; anything else, such as a DNS name, is nobody's and stays as it is."""
+    return _canonical(address) if ":" in address else address
+
+
+@lru_cache(maxsize=4096)
+def _canonical(address: str) -> str:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return str(parsed if mapped is None else mapped)

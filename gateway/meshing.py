@@ -86,10 +86,10 @@ class MeshPreparation:
         if not self._moved and self._own is self._mesh.own:
             return
         for backend in backends:
-            original = backend.resource.original_destination if backend.resource is not None else ""
-            if original == "Elsewhere":
+            kind = backend.resource.original_destination if backend.resource is not None else ""
+            if kind == "Elsewhere":
                 self._originals.append(backend)
-            elif not original:
+            elif kind != "OwnPod":  # the application beside us is reached as it is
                 self._differing += self._unlike(backend)
             yield
         while len(self._differing) > IN_PLACE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,12 +12,16 @@ from typing import Any
 
 import pytest
 
+from gateway.ir.backend import HealthCheck, HttpCheck
 from gateway.ir.batch import AnyResource
+from gateway.ir.policy import AuthorizationPolicy, AuthorizationRule, SourceMatch
+from gateway.ir.value import Source
 from gateway.ir.workload import ALPN, WorkloadPort
 from tests.certificates import EXPIRED, Authority, Pair
+from tests.faults.waiting import until
 from tests.wire.backends import Conversation, Echo, Scripted
 from tests.wire.flights import Connection
-from tests.wire.meshes import inbound, only_at, own, proof, roots, spiffe_id, workload
+from tests.wire.meshes import identity, inbound, only_at, own, proof, roots, spiffe_id, workload
 from tests.wire.peers import Recorder
 from tests.wire.streaming import StreamSite, backend, echo, http_rule, listener, read_exactly, tcp_rule, tls_rule
 
@@ -43,6 +48,14 @@ def calling(port: int, *resources: Resources) -> Iterator[StreamSite]:
     to = backend("db", port, protocol="http/1.1")
     with StreamSite(only_at(port), listener("http", 80, "HTTP"), to, http_rule("http", "db"), *resources) as site:
         yield site
+        let_go(site)
+
+
+def let_go(site: StreamSite) -> None:
+    """Kept connections end in their own time, since TLS is ended by both sides."""
+    connections = site.runtime._live.backends["default/db:80"].connections
+    site.put(remove=(("EndpointSet", "default/db:80"),))
+    until(lambda: not connections.count, "the end of kept connections")
 
 
 @contextmanager
@@ -279,3 +292,120 @@ def test_explain_says_who_is_reached_and_as_whom() -> None:
         raw = caller._thread.run(caller.runtime.explain(question))
         [endpoint] = json.loads(bytes(raw))["portions"][0]["endpoints"]
         assert (endpoint["identity"], endpoint["as_identity"]) == (spiffe_id("db"), spiffe_id("web"))
+
+
+# what its identity is good for
+
+PRINCIPALS = [
+    pytest.param(SourceMatch(principals=("cluster.local/ns/shop/sa/web",)), "web", "shop", True, id="its principal"),
+    pytest.param(SourceMatch(principals=("*/sa/web",)), "web", "other", True, id="the end of its principal"),
+    pytest.param(SourceMatch(principals=("*",)), "web", "shop", True, id="any principal"),
+    pytest.param(SourceMatch(principals=("cluster.local/ns/shop/sa/web",)), "api", "shop", False, id="another principal"),
+    pytest.param(SourceMatch(not_principals=("cluster.local/ns/shop/sa/web",)), "web", "shop", False, id="all but its principal"),
+    pytest.param(SourceMatch(namespaces=("shop",)), "api", "shop", True, id="its namespace"),
+    pytest.param(SourceMatch(namespaces=("shop",)), "api", "other", False, id="another namespace"),
+    pytest.param(SourceMatch(not_namespaces=("other",)), "api", "shop", True, id="all but another namespace"),
+]
+
+
+def policy(source: SourceMatch) -> AuthorizationPolicy:
+    rule = AuthorizationRule("0", (source,))
+    return AuthorizationPolicy("shop/p", Source("AuthorizationPolicy", "shop", "p"), ("default/web",), "ALLOW", (rule,))
+
+
+@pytest.mark.parametrize(("source", "account", "namespace", "allowed"), PRINCIPALS)
+def test_requests_are_judged_by_the_caller_s_identity(
+    source: SourceMatch, account: str, namespace: str, allowed: bool, blue: Echo
+) -> None:
+    """AuthorizationPolicy Source.principals and namespaces: those of the certificate, whatever the request says."""
+    with called(blue, policy(source)) as callee, calling(callee.sockets.bound[443], proof(AUTHORITY, account, namespace)) as caller:
+        assert ask(caller) == (200 if allowed else 403)
+        [line] = callee.log.wait_for(1)
+        assert line["peer_identity"] == spiffe_id(account, namespace)
+        assert line["flags"] == ("-" if allowed else "RBAC")
+
+
+@pytest.mark.parametrize(("source", "account", "namespace", "allowed"), PRINCIPALS)
+def test_what_is_passed_on_is_judged_by_it_too(
+    source: SourceMatch, account: str, namespace: str, allowed: bool, scripted: MakeScripted
+) -> None:
+    """The same for a relay: one that is denied ends without a byte."""
+    own_rule = (*backend("own", scripted(echo(b"hello")).port), tls_rule("tls", "own"))
+    with StreamSite(proof(AUTHORITY, "db"), inbound("tls", 443, "TLS"), own_rule, policy(source)) as callee:
+        with passing(callee, account, namespace) as caller, caller.connect(90) as client:
+            assert read_some(client) == (b"hello" if allowed else b"")
+        [line] = callee.log.wait_for(1)
+        assert line["peer_identity"] == spiffe_id(account, namespace)
+        assert (line["flags"] == "RBAC") is not allowed
+
+
+def read_some(client: socket.socket) -> bytes:
+    try:
+        return client.recv(5)
+    except ConnectionResetError:
+        return b""
+
+
+# what changes while connections stand
+
+
+def test_a_renewal_is_for_connections_to_come(blue: Echo) -> None:
+    """Neither side's connections end, kept ones are used, and who connects anew shows and sees the new certificate."""
+    with called(blue) as callee, calling(callee.sockets.bound[443], proof(AUTHORITY, "web")) as caller:
+        assert ask(caller) == 200
+        callee.put(proof(AUTHORITY, "db"))
+        caller.put(proof(AUTHORITY, "web"))
+        assert ask(caller) == 200
+        caller.put(workload("db", key="shop/other"))  # another Pod there, of the same identity
+        assert ask(caller) == 200
+        lines = callee.log.wait_for(3)
+        assert len({line["peer"] for line in lines}) == 1
+        caller.put(proof(AUTHORITY, "api"))  # another identity of ours: what was proven before is not used
+        assert ask(caller) == 200
+        assert [line["peer_identity"] for line in callee.log.wait_for(4)] == [*[spiffe_id("web")] * 3, spiffe_id("api")]
+
+
+def test_roots_come_and_go_without_harm(blue: Echo) -> None:
+    """The order of a rotation: the new root is trusted, then used, then the old one is forgotten. The first two end nothing; the last
+    has connections that the old root vouched for end after their exchange."""
+    newer = Authority()
+    with called(blue) as callee, calling(callee.sockets.bound[443], proof(AUTHORITY, "web")) as caller:
+        port = callee.runtime._live.ports
+        assert ask(caller) == 200
+        for site in (callee, caller):
+            site.put(roots(AUTHORITY, newer))
+        assert ask(caller) == 200
+        callee.put(identity(newer, "db"))
+        caller.put(identity(newer, "web"))
+        assert ask(caller) == 200
+        assert len({line["peer"] for line in callee.log.wait_for(3)}) == 1
+        assert sum(len(each.connections) for each in port.values()) == 1
+        callee.put(roots(newer))
+        caller.put(roots(newer))
+        assert ask(caller) == 200
+        assert len({line["peer"] for line in callee.log.wait_for(4)}) == 2
+
+
+def test_another_workload_at_the_address_gets_nothing_on_a_kept_connection(blue: Echo) -> None:
+    """The connection was verified for the one before; a new one is made, and fails where the identity is not the one that is due."""
+    with called(blue) as callee, calling(callee.sockets.bound[443], proof(AUTHORITY, "web")) as caller:
+        assert ask(caller) == 200
+        before = len(blue.requests)
+        caller.put(only_at(callee.sockets.bound[443], "cache"))
+        assert ask(caller) == 503
+        assert f"it is {spiffe_id('db')}, and not {spiffe_id('cache')}" in reason(caller, 2)
+        assert len(blue.requests) == before
+
+
+def test_health_checks_go_the_same_way(blue: Echo) -> None:
+    """BackendPolicy.healthCheck: by mutual TLS, with the Host of the plain connection."""
+    check = HealthCheck(HttpCheck("/healthy"), interval=50)
+    with called(blue) as callee:
+        port = callee.sockets.bound[443]
+        to = backend("db", port, protocol="http/1.1", health_check=check)
+        with StreamSite(proof(AUTHORITY, "web"), only_at(port), listener("http", 80, "HTTP"), to, http_rule("http", "db")) as caller:
+            [line] = callee.log.wait_for(1)[:1]
+            assert (line["path"], line["status"], line["peer_identity"]) == ("/healthy", 200, spiffe_id("web"))
+            assert line["authority"] == f"127.0.0.1:{port}"
+            assert ask(caller) == 200
+            let_go(caller)

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.ir.backend import HealthCheck, HttpCheck
 from gateway.ir.batch import AnyResource
+from gateway.ir.filters import ExternalAuth, RequestMirror
 from gateway.ir.policy import AuthorizationPolicy, AuthorizationRule, SourceMatch
 from gateway.ir.value import Source
 from gateway.ir.workload import ALPN, WorkloadPort
@@ -21,6 +23,7 @@ from tests.certificates import EXPIRED, Authority, Pair
 from tests.faults.waiting import until
 from tests.wire.backends import Conversation, Echo, Scripted
 from tests.wire.flights import Connection
+from tests.wire.http2_backends import Http2Echo
 from tests.wire.meshes import identity, inbound, only_at, own, proof, roots, spiffe_id, workload
 from tests.wire.peers import Recorder
 from tests.wire.streaming import StreamSite, backend, echo, http_rule, listener, read_exactly, tcp_rule, tls_rule
@@ -408,4 +411,32 @@ def test_health_checks_go_the_same_way(blue: Echo) -> None:
             assert (line["path"], line["status"], line["peer_identity"]) == ("/healthy", 200, spiffe_id("web"))
             assert line["authority"] == f"127.0.0.1:{port}"
             assert ask(caller) == 200
+            let_go(caller)
+
+
+def test_http2_goes_by_mutual_tls(http2_echo: Callable[..., Http2Echo]) -> None:
+    """appProtocol kubernetes.io/h2c: the prior knowledge is inside, whatever ALPN says outside."""
+    own_rule = (*backend("own", http2_echo("two").port), tls_rule("tls", "own"))
+    with StreamSite(proof(AUTHORITY, "db"), inbound("tls", 443, "TLS"), own_rule) as callee:
+        port = callee.sockets.bound[443]
+        to = (*backend("db", port, protocol="h2c"), http_rule("http", "db"))
+        with StreamSite(proof(AUTHORITY, "web"), only_at(port), listener("http", 80, "HTTP"), to) as caller:
+            assert ask(caller) == 200
+            let_go(caller)
+
+
+@pytest.mark.parametrize("kind", ["mirror", "authorization"])
+def test_other_requests_of_ours_go_the_same_way(kind: str, blue: Echo) -> None:
+    """HTTPRequestMirrorFilter and HTTPExternalAuthFilter: a copy, or a question, to a workload of the mesh."""
+    with called(blue) as callee:
+        port = callee.sockets.bound[443]
+        to = backend("db", port, protocol="http/1.1")
+        asked = RequestMirror("default/db:80") if kind == "mirror" else ExternalAuth("default/db:80", "/may")
+        rule = msgspec.structs.replace(http_rule("http", "plain"), filters=(asked,))
+        plain = backend("plain", blue.port, protocol="http/1.1")
+        with StreamSite(proof(AUTHORITY, "web"), only_at(port), listener("http", 80, "HTTP"), to, plain, rule) as caller:
+            assert ask(caller) == 200
+            [line] = callee.log.wait_for(1)
+            assert (line["status"], line["peer_identity"]) == (200, spiffe_id("web"))
+            assert line["path"] == ("/" if kind == "mirror" else "/may/")
             let_go(caller)

@@ -36,5 +36,9 @@ class RuntimeOptions(Value, frozen=True):
     """How many processes like this one share the machine."""
     keys: str = ""
     """Folder in which fetched keys of issuers are kept for the next start; '' to keep none."""
+    otlp_endpoint: str = ""
+    """URL of the collector that gets spans of all listeners, unless a ListenerPolicy names another one; '' for none."""
+    trace_sampling: float = 1.0
+    """Percent of the requests whose callers decided nothing."""
     memory_limit: int = 0
     """Bytes that this process may have resident; 0 for the limit of its control group, or its part of the machine."""

@@ -35,6 +35,7 @@ from gateway.net.key_material import TlsConfigurationError
 from gateway.net.mesh_tls import Proof
 from gateway.proxy.capture_port import check_capture
 from gateway.proxy.core import secret_of
+from gateway.proxy.observer import Observer
 from gateway.proxy.port import LiveListener, is_of_mesh, terminates
 from gateway.proxy.request_limits import RequestLimits
 from gateway.proxy.rule import Account, Rule
@@ -306,6 +307,7 @@ class Preparation:
         if previous is not None:
             listener.streams = previous.streams
         listener.request_limits = RequestLimits.of(resource, self._live.core)
+        listener.observer = Observer.of(resource, self._live.core)
         self.listeners[resource.key] = listener
         if previous is None:
             self._new_listeners.add(resource.key)

@@ -65,6 +65,7 @@ class Runtime:
             self._core.buckets = Buckets(shared_memory(options.shared_descriptor))
         if options.keys:
             self._core.issuer_keys.folder = KeyFolder(Path(options.keys))
+        self._core.tracing.default(options.otlp_endpoint, options.trace_sampling, options.name)
         self._live = Live(self._core, options.workload)
         self._open: dict[Place, AnyOpenPort] = {}
         self._outdated: list[AnyOpenPort] = []
@@ -318,6 +319,7 @@ class Runtime:
             backend.close()
         self._tick_handle.cancel()
         self._pauses.close()
+        self._core.tracing.close()
         if self._log is not None:
             self._log.close()
 

@@ -68,6 +68,12 @@ DrainTimeout = Annotated[
 AccessLog = Annotated[
     Literal["json", "text", "off"], typer.Option(envvar="TIDEGATE_ACCESS_LOG", help="Form of the access log on standard output.")
 ]
+OtlpEndpoint = Annotated[
+    str, typer.Option(metavar="URL", envvar="OTEL_EXPORTER_OTLP_ENDPOINT", help="Collector that gets traces (OTLP over HTTP).")
+]
+TraceSampling = Annotated[
+    str, typer.Option(metavar="PERCENT", envvar="TIDEGATE_TRACE_SAMPLING", help="Of the requests whose callers have not decided.")
+]
 SnapshotFolder = Annotated[
     Path | None, typer.Option(metavar="DIR", envvar="TIDEGATE_SNAPSHOT", help="Keep what is served there, and start from it at once.")
 ]
@@ -142,6 +148,8 @@ def run(
     drain_delay: DrainDelay = "0s",
     drain_timeout: DrainTimeout = "30s",
     access_log: AccessLog = "json",
+    otlp_endpoint: OtlpEndpoint = "",
+    trace_sampling: TraceSampling = "1",
     snapshot: SnapshotFolder = None,
     memory_limit: MemoryLimit = None,
     demo_backends: DemoBackends = False,
@@ -170,6 +178,7 @@ def run(
         drain_delay=_seconds("--drain-delay", drain_delay),
         drain_timeout=_seconds("--drain-timeout", drain_timeout),
         access_log=access_log,
+        otlp_endpoint=_collector("--otlp-endpoint", otlp_endpoint), trace_sampling=_sampling("--trace-sampling", trace_sampling),
         demo_backends=demo_backends,
         snapshot=snapshot,
         memory_limit=0 if memory_limit is None else _size("--memory-limit", memory_limit),
@@ -501,6 +510,24 @@ def _size(option: str, text: str) -> int:
         return parse_size(text)
     except ValueError as error:
         raise typer.BadParameter(f"{error}; write for example 512Mi or 2G", param_hint=option) from None
+
+
+def _collector(option: str, text: str) -> str:
+    from tidegate.tracing import parse_collector
+
+    try:
+        return parse_collector(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _sampling(option: str, text: str) -> float:
+    from tidegate.tracing import parse_sampling
+
+    try:
+        return parse_sampling(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def _write(body: bytes) -> None:

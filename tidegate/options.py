@@ -37,6 +37,8 @@ class RunOptions:
     drain_delay: float = 0.0
     drain_timeout: float = 30.0
     access_log: AccessLog = "json"
+    otlp_endpoint: str = ""
+    trace_sampling: float = 1.0
     demo_backends: bool = False
     snapshot: Path | None = None
     memory_limit: int = 0

@@ -92,6 +92,8 @@ class Standalone:
         self._publisher = Publisher(show.message, self._moved)
         runtime = RuntimeOptions(
             access_log=options.access_log,
+            otlp_endpoint=options.otlp_endpoint,
+            trace_sampling=options.trace_sampling,
             admin=admin,
             drain_timeout=options.drain_timeout,
             workers=options.workers,

@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from controller.api.base import Boolean, Integer, Model, Text, expressions, refusal
 from controller.api.durations import Duration
@@ -11,6 +11,7 @@ from controller.api.metadata import Object
 from controller.api.names import SectionName
 from controller.api.rate_limits import RateLimit, Size, check_limits
 from controller.api.references import LocalPolicyTargetReference, check_targets
+from gateway.ir.tracing import traces_url
 
 
 def _network(value: str) -> str:
@@ -125,6 +126,27 @@ class PathRules(Model):
     merge_slashes: Boolean = Field(default=False, description="Whether a run of slashes counts, and is forwarded, as one.")
 
 
+def _collector(value: str) -> str:
+    try:
+        traces_url(value)
+    except ValueError as error:
+        raise refusal("", str(error).partition("; ")[0], "Write a URL such as http://collector.observability:4318.") from None
+    return value
+
+
+class Tracing(Model):
+    """Where traces of requests go, and how many of them."""
+
+    collector: Annotated[Text, Field(min_length=1, max_length=2048), AfterValidator(_collector)] | None = Field(
+        default=None, description="URL of a collector that speaks OTLP over HTTP; that of the data plane (--otlp-endpoint) when absent."
+    )
+    sampling_percent: Annotated[float, Strict(), Field(ge=0, le=100)] | None = Field(
+        default=None,
+        description="Of the requests whose callers have not decided, how many percent are traced; the data plane's share when absent.",
+    )
+    disabled: Boolean = Field(default=False, description="Whether nothing is traced here, whatever the data plane is told.")
+
+
 class ListenerPolicySpec(Model):
     """Options of listeners."""
 
@@ -149,6 +171,7 @@ class ListenerPolicySpec(Model):
     paths: PathRules = Field(default=PathRules(), description="How the paths of requests are treated.")
     reason_header: Boolean = Field(default=False, description="Whether answers that the proxy makes itself carry x-tidegate-reason.")
     access_log: Boolean = Field(default=True, description="Whether exchanges are written to the access log.")
+    tracing: Tracing | None = Field(default=None, description="Where traces of requests go; as the data plane is told when absent.")
 
 
 class ListenerPolicy(Object):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.api.listener_policy import ListenerPolicy
+from controller.api.listener_policy import ListenerPolicy, Tracing
 from controller.api.rate_limits import RateLimit
 from controller.graph import View
 from controller.store import Key
@@ -12,6 +12,7 @@ from controller.translate.policies import ancestor, attached, conflict_of, missi
 from controller.translate.statuses import AncestorStatus, Emission, Ignored, PolicyStatus
 from gateway.ir.listener import ListenerOptions
 from gateway.ir.rate_limit import RateLimit as RateLimitResource
+from gateway.ir.tracing import Tracing as TracingResource
 
 
 def listener_options(view: View, gateway: Key, owner: Key, listener: str) -> ListenerOptions:
@@ -48,7 +49,12 @@ def listener_options(view: View, gateway: Key, owner: Key, listener: str) -> Lis
         flow_idle_timeout=policy.spec.timeouts.flow_idle,
         most_flows=policy.spec.limits.flows,
         most_streams_per_connection=policy.spec.limits.streams_per_connection,
+        tracing=_tracing(policy.spec.tracing),
     )
+
+
+def _tracing(tracing: Tracing | None) -> TracingResource | None:
+    return None if tracing is None else TracingResource(tracing.collector or "", tracing.sampling_percent, tracing.disabled)
 
 
 def _rate_limit(policy: ListenerPolicy, limit: RateLimit, index: int) -> RateLimitResource:

@@ -28,12 +28,14 @@ from gateway.explain.words import (
     limits_in_words,
     listener_limits_in_words,
     match_in_words,
+    tracing_in_words,
 )
 from gateway.filters.passage import Passage
 from gateway.http.head import LocalReply, RequestHead
 from gateway.http.refused import Refused
 from gateway.http.request import parse_request
 from gateway.http.target import parse_authority, parse_target
+from gateway.http.trace_context import take
 from gateway.net.sockets import readable
 from gateway.policies.caller import Caller
 from gateway.proxy.admission import MISDIRECTED, NO_HOST, NO_ROUTE, check_absolute
@@ -184,7 +186,10 @@ class _Explaining:
             return None
         self._listener = best
         resource = best.resource
-        self._say(notes=(*greeting_in_words(resource.options), *notes_of(best), *self._said.notes))
+        tracer = best.observer.tracer if best.observer is not None else None
+        self._say(notes=(*greeting_in_words(resource.options), *notes_of(best), *self._said.notes, *tracing_in_words(tracer)))
+        if tracer is not None:
+            take(head)  # what carries the trace is written anew
         bound = readable(port.address, port.number)
         chosen = why if port.captured else f"{why}; {why_listener(head.host, best, port)}"
         self._say(listener=Listening(resource.gateway, resource.name, resource.protocol, resource.hostname, resource.port, bound, chosen))

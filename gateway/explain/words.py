@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from gateway.ir.backend import BackendProtocol
 from gateway.ir.filters import (
@@ -21,6 +21,9 @@ from gateway.ir.listener import ListenerOptions
 from gateway.ir.rate_limit import RateLimit
 from gateway.ir.rule import HeaderMatch, HttpRule, Match, PathMatch, QueryMatch
 from gateway.policies.rate_limit import counts
+
+if TYPE_CHECKING:
+    from gateway.tracing.tracer import Tracer
 
 
 def match_in_words(match: Match) -> str:
@@ -153,6 +156,14 @@ def greeting_in_words(options: ListenerOptions) -> tuple[str, ...]:
         return ()
     senders = ", ".join(options.proxy_protocol_addresses) or "anybody"
     return (f"a connection {'must' if options.proxy_protocol == 'Require' else 'may'} begin with a PROXY header, believed from {senders}",)
+
+
+def tracing_in_words(tracer: Tracer | None) -> tuple[str, ...]:
+    """Whose requests are traced, and where that is told."""
+    if tracer is None:
+        return ()
+    share = "the caller decides whether a request is traced, and"
+    return (f"{share} where it does not {tracer.percent:g} % are; spans go to {tracer.exporter.sender.url}",)
 
 
 def time_in_words(milliseconds: int) -> str:

@@ -52,6 +52,11 @@ def message_field(number: int, value: bytes) -> bytes:
     return varint(number << 3 | BYTES) + varint(len(value)) + value
 
 
+def fixed64_field(number: int, value: int) -> bytes:
+    """A number of 64 bits without a sign, in eight bytes; nothing for 0."""
+    return varint(number << 3 | FIXED64) + value.to_bytes(8, "little") if value else b""
+
+
 def read_fields(data: bytes) -> Message:
     """Raises Malformed."""
     fields: Message = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gateway.ir.rate_limit import RateLimit
+from gateway.ir.tracing import Tracing
 from gateway.ir.value import Resource, Value
 
 EscapedSlashes = Literal["Keep", "Reject", "Redirect", "Unescape"]
@@ -99,6 +100,8 @@ class ListenerOptions(Value, frozen=True):
     """UDP flows that a port may have in one worker; a datagram of one more is dropped."""
     most_streams_per_connection: int = 100
     """Requests that a client may have under way on one HTTP/2 connection."""
+    tracing: Tracing | None = None
+    """None: as the options of the data plane say."""
 
 
 class Capture(Value, frozen=True):

@@ -19,7 +19,6 @@ from gateway.proxy.request_limits import refuses
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
-    from gateway.proxy.forwarded import Trust
     from gateway.proxy.port import LiveListener
     from gateway.proxy.rule import Rule
     from gateway.proxy.stream import ClientStream
@@ -61,10 +60,10 @@ def admit(exchange: Exchange, client: ClientStream) -> None:
     head.path, head.query = target.path, target.query
     exchange.matched_path = target.path
     exchange.request_id = request_id = exchange.core.request_id()
-    if listener.trust is None:
+    if listener.trust is None and listener.observer is None:
         head.forwarded = forwarded_lines(client.forwarded, head, exchange.client_address, request_id)
     else:
-        _believe(exchange, client, listener.trust)
+        _present(exchange, client, listener)
     if target.redirect:
         location = b"%b://%b%b" % (listener.scheme, head.authority, head.target)
         exchange.reply(LocalReply(307, "path normalised", [(b"location", location)]))
@@ -85,6 +84,7 @@ def _route(exchange: Exchange, client: ClientStream, listener: LiveListener) -> 
         exchange.reply(NO_ROUTE)
         return
     rule = exchange.rule = entry.payload
+    exchange.route = entry.path
     if head.grpc:
         calls.begin(exchange)
     if rule.plain:
@@ -109,14 +109,16 @@ def check_absolute(head: RequestHead, authority: bytes, scheme: bytes | None, ex
         raise Refused(400, "scheme of the target does not fit the listener")
 
 
-def _believe(exchange: Exchange, client: ClientStream, trust: Trust) -> None:
-    """Request id and forwarded fields, where a listener believes some of its peers."""
-    head, address, drawn = exchange.head, exchange.client_address, exchange.request_id
-    if trust.believes(client.origin.peer):
+def _present(exchange: Exchange, client: ClientStream, listener: LiveListener) -> None:
+    """Request id and forwarded fields, where a listener believes some of its peers, or is observed."""
+    head, address, drawn, trust = exchange.head, exchange.client_address, exchange.request_id, listener.trust
+    if trust is not None and trust.believes(client.origin.peer):
         exchange.client_address = trust.client(address, head.forwarded_for)
         head.forwarded, exchange.request_id = believed_lines(client.forwarded, head, address, drawn, trust.kept)
     else:
         head.forwarded = forwarded_lines(client.forwarded, head, address, drawn)
+    if listener.observer is not None:
+        listener.observer.begin(exchange, client)
 
 
 def _apply_rule(exchange: Exchange, rule: Rule, prefix: bytes | None, listener: LiveListener) -> None:

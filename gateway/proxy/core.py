@@ -20,6 +20,7 @@ from gateway.telemetry.access_log import fragment
 from gateway.telemetry.counters import CounterLabels, Counters, labels_among
 from gateway.telemetry.incidents import Incidents
 from gateway.telemetry.streams import StreamAccount, StreamProtocol, StreamRecord, StreamSums
+from gateway.tracing.tracing import Tracing
 from gateway.upstream.mesh import Mesh
 from gateway.upstream.own_places import OwnPlaces
 from gateway.upstream.resolve import Resolver
@@ -70,6 +71,7 @@ class Core:
         "slices",
         "streams",
         "tokens_refused",
+        "tracing",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -115,6 +117,7 @@ class Core:
         """Addresses of our own that no backend may be."""
         self.forbidden_datagrams: frozenset[tuple[str, int]] = frozenset()
         """The same, of UDP."""
+        self.tracing = Tracing(loop)
         self._ids: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
 

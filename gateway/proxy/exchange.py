@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.proxy.rule import Account, Rule, Share
     from gateway.proxy.stream import BackendStream, ClientStream
     from gateway.proxy.web_stream import WebStream
+    from gateway.tracing.tracer import Span
     from gateway.upstream.connections import Speaking
     from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.lease import Lease
@@ -71,10 +72,12 @@ class Exchange:
         "request_ended",
         "request_id",
         "responded",
+        "route",
         "rule",
         "sent",
         "share",
         "slot",
+        "span",
         "status",
         "trailers",
         "tried",
@@ -101,6 +104,8 @@ class Exchange:
         """Whether the next attempt must not take a pooled connection."""
         self.passage: Passage | None = None
         self.matched_path = head.path
+        self.route = b""
+        """The path of the match that serves it."""
         self.asked: tuple[bytes, bytes] | None = None
         """Target and authority as the client asked for them, kept where filters may change those of the head: for the log."""
         self.mirrors: tuple[Mirror | BodyLimit, ...] = ()
@@ -119,6 +124,8 @@ class Exchange:
         self.flag = self.reason = ""
         self.backend_began = self.backend_milliseconds = 0.0
         self.request_id = b""
+        self.span: Span | None = None
+        """Its part in a trace; None where the listener is not traced."""
         # deadlines
         self.deadline = self.request_deadline = NEVER
         self.slot = 0
@@ -403,4 +410,7 @@ class Exchange:
             account = self.account = known or (listener.account if rule is None else rule.account(listener.resource, share))
             if listener.options.access_log:
                 core.log.append(self)
+        span = self.span
+        if span is not None:
+            span.tracer.ended(self, span)
         account.counters.record((self.status, self.flag, self.head.version, self.grpc_status), milliseconds, self.received, self.sent)

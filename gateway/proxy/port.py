@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.proxy.detecting import Detecting
     from gateway.proxy.greeting import Greeter
     from gateway.proxy.guard import Guard
+    from gateway.proxy.observer import Observer
     from gateway.proxy.request_limits import RequestLimits
     from gateway.proxy.rule import Account, Rule
     from gateway.relay.flow import Flow
@@ -84,6 +85,7 @@ class LiveListener:
         "guard",
         "key",
         "location_port",
+        "observer",
         "options",
         "pace",
         "path_rules",
@@ -125,6 +127,8 @@ class LiveListener:
         Greeting.of((options,))  # which may be refused
         self.request_limits: RequestLimits | None = None
         """How many requests it takes, and how long they may be; None where nothing is said of it."""
+        self.observer: Observer | None = None
+        """What is seen of its requests besides counters and log; None where that is nothing."""
         self.client_certificate: str | None = None
         """Key of the certificate that the Gateway presents to TLS backends."""
 

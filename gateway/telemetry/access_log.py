@@ -109,7 +109,7 @@ class LineFormat:
         quoted = _QUOTED.get(target) if len(target) <= _LONGEST_QUOTED else None  # to look for a long one costs its hash
         return (
             b'{"time":"%b","method":"%b","path":%b,"protocol":"HTTP/%b","status":%d,"grpc_status":%b,"flags":"%b","reason":%b,"bytes_received":%d,"bytes_sent":%d,'
-            b'"duration_ms":%.3f,"backend_ms":%.3f,"client":"%b","request_id":"%b","authority":%b,%b,"endpoint":%b,%b'
+            b'"duration_ms":%.3f,"backend_ms":%.3f,"client":"%b","request_id":"%b","authority":%b,%b,"endpoint":%b,%b%b'
         ) % (
             moment,
             head.method,
@@ -129,6 +129,7 @@ class LineFormat:
             _QUOTED.get(authority) or _quoted(authority),  # of a refused request it may hold anything
             account.fragment,
             b"null" if endpoint is None else b'"%b"' % endpoint.label,
+            b"" if exchange.span is None else b'"trace_id":"%b",' % exchange.span.context.trace_id,
             exchange.client_fragment,
         )
 
@@ -137,7 +138,7 @@ class LineFormat:
         target, authority = exchange.asked or (head.target, head.authority)
         assert account is not None
         labels = account.labels
-        return b'%b %b "%b %b HTTP/%b" %d %b %d %d %.3f %b %b %b %b%b\n' % (
+        return b'%b %b "%b %b HTTP/%b" %d %b %d %d %.3f %b %b %b %b%b%b\n' % (
             moment,
             exchange.client_address,
             _shown(head.method),
@@ -153,6 +154,7 @@ class LineFormat:
             b"-" if endpoint is None else endpoint.label,
             b'"%b"' % exchange.reason.replace('"', "'").encode("ascii", "replace") if exchange.reason else b"-",
             _mark(exchange.client_fragment),
+            b"" if exchange.span is None else b" trace=" + exchange.span.context.trace_id,
         )
 
 

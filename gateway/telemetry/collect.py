@@ -54,6 +54,7 @@ def collect(
         *_by_reason("tidegate_datagrams_dropped_total", core.datagrams_dropped),
         *_by_reason("tidegate_requests_shed_total", core.clients.shed),
         *_by_reason("tidegate_slow_clients_ended_total", core.clients.slow),
+        *core.tracing.counters(),
     ]
     failures: dict[str, int] = {}
     for opened in ports:

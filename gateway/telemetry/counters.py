@@ -92,6 +92,16 @@ class CounterLabels:
         return f"{self.gateway}/{self.listener}", f"{self.route}/{self.rule}", self.backend
 
 
+    @property
+    def texts(self) -> tuple[tuple[bytes, str], ...]:
+        """What is known of it, each with a name."""
+        named = (
+            (b"gateway", self.gateway), (b"listener", self.listener), (b"route", f"{self.route_kind}/{self.route}" if self.route else ""),
+            (b"rule", self.rule), (b"backend", self.backend),
+        )  # fmt: skip
+        return tuple([(name, text) for name, text in named if text])
+
+
 NO_LABELS: Final = CounterLabels("", "")
 """Of what came to no listener."""
 

@@ -68,6 +68,8 @@ HELP: Final[dict[str, str]] = {
     "tidegate_snapshot_failures_total": "Snapshots of the configuration that could not be written.",
     "tidegate_snapshot_served": "Whether a snapshot is served because the source cannot be read, or has not been read yet.",
     "tidegate_slow_clients_ended_total": "Connections ended because their client did not keep up, by reason.",
+    "tidegate_spans_dropped_total": "Spans of traces that no collector took in time.",
+    "tidegate_spans_sent_total": "Spans of traces that collectors took.",
     "tidegate_tasks": "Tasks of workers' event loops.",
     "tidegate_connections_handed_over_total": "Connections accepted for a worker that could not, and handed to another.",
     "tidegate_worker_ends_total": "Worker processes that ended, for whatever reason.",

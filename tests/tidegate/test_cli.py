@@ -28,6 +28,8 @@ EVERYTHING = RunOptions(
     drain_delay=90.0,
     drain_timeout=0.5,
     access_log="off",
+    otlp_endpoint="http://collector:4318",
+    trace_sampling=12.5,
     demo_backends=True,
     memory_limit=512 << 20,
 )
@@ -55,7 +57,7 @@ def test_run_takes_every_option(started: list[RunOptions]) -> None:
     result = call(
         "run", "a.yaml", "--workers", "3", "--admin", "[::1]:0", "--bind", "0.0.0.0", "--port-offset", "8000", "--class", "mine",
         "--drain-delay", "1m30s", "--drain-timeout", "500ms", "--access-log", "off", "--demo-backends",
-        "--memory-limit", "512Mi",
+        "--memory-limit", "512Mi", "--otlp-endpoint", "http://collector:4318", "--trace-sampling", "12.5%",
     )  # fmt: skip
     assert result.exit_code == 7
     assert started == [EVERYTHING]
@@ -74,6 +76,8 @@ def test_run_takes_every_option_from_the_environment(started: list[RunOptions]) 
         "TIDEGATE_ACCESS_LOG": "off",
         "TIDEGATE_DEMO_BACKENDS": "true",
         "TIDEGATE_MEMORY_LIMIT": "512Mi",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+        "TIDEGATE_TRACE_SAMPLING": "12.5",
     }
     assert call("run", "a.yaml", **environment).exit_code == 7
     call("run", "a.yaml", "--workers", "5", **environment)
@@ -96,6 +100,8 @@ def test_the_defaults_are_those_of_the_design(started: list[RunOptions]) -> None
         (("run", "x", "--workers", "many"), "a valid integer"),
         (("run", "x", "--memory-limit", "lots"), "'lots' is not a size; write for example 512Mi or 2G"),
         (("run", "x", "--access-log", "xml"), "'xml' is not one of"),
+        (("run", "x", "--otlp-endpoint", "collector:4318"), "'collector:4318' is not the URL of a collector; write for example"),
+        (("run", "x", "--trace-sampling", "101"), "'101' is not a percentage; write a number from 0 to 100"),
         (("run", "x", "--no-such-option", "y"), "No such option"),
         (("check", QUICKSTART, "--bind", "here"), "--bind here: this is no IP address"),
         (("check", QUICKSTART, "--port-offset", "70000"), "--port-offset 70000"),

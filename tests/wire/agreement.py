@@ -17,7 +17,8 @@ from tests.wire.backends import Received
 OF_THE_PROXY = frozenset(
     (
         "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-client-cert", "x-request-id",
-        "forwarded", "x-real-ip", "host", "content-length", "transfer-encoding", "connection", "te", "upgrade",
+        "forwarded", "x-real-ip", "host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "traceparent", "tracestate",
+        "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags",
     )
 )  # fmt: skip
 """Fields that an explanation leaves out of the forwarded request."""

@@ -51,6 +51,8 @@ _COMMON: Final = (
     Option("--drain-delay", "TIME", "TIDEGATE_DRAIN_DELAY", "5s", "At the end: how long new connections are still taken."),
     Option("--drain-timeout", "TIME", "TIDEGATE_DRAIN_TIMEOUT", "30s", "At the end: how long requests under way may take."),
     Option("--access-log", "[json|text|off]", "TIDEGATE_ACCESS_LOG", "json", "Form of the access log on standard output."),
+    Option("--otlp-endpoint", "URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "", "Collector that gets traces (OTLP over HTTP); none by default."),
+    Option("--trace-sampling", "PERCENT", "TIDEGATE_TRACE_SAMPLING", "1", "Of the requests whose callers have not decided."),
     Option("--memory-limit", "SIZE", "TIDEGATE_MEMORY_LIMIT", "", "For all workers together; that of the container by default."),
 )  # fmt: skip
 GATEWAY: Final = (*_GATEWAY, *_COMMON)

@@ -17,6 +17,7 @@ from tidegate.binding import Place
 from tidegate.data_plane.command_line import GATEWAY, SIDECAR
 from tidegate.durations import parse_seconds
 from tidegate.sizes import parse_size
+from tidegate.tracing import parse_collector, parse_sampling
 
 Parsed = TypeVar("Parsed")
 
@@ -56,6 +57,8 @@ class DataPlaneOptions:
     drain_delay: float
     drain_timeout: float
     access_log: AccessLog
+    otlp_endpoint: str
+    trace_sampling: float
     memory_limit: int
 
     @classmethod
@@ -86,6 +89,8 @@ class DataPlaneOptions:
             drain_delay=reading.take("drain_delay", _time),
             drain_timeout=reading.take("drain_timeout", _time),
             access_log=reading.take("access_log", _access_log),
+            otlp_endpoint=reading.take("otlp_endpoint", parse_collector),
+            trace_sampling=reading.take("trace_sampling", parse_sampling),
             memory_limit=memory,
         )
 

@@ -133,6 +133,8 @@ def _runtime_options(options: DataPlaneOptions, admin: Place, shared: int | None
     return RuntimeOptions(
         name=options.name,
         access_log=options.access_log,
+        otlp_endpoint=options.otlp_endpoint,
+        trace_sampling=options.trace_sampling,
         admin=admin,
         drain_timeout=options.drain_timeout,
         shared_descriptor=shared,

@@ -31,6 +31,7 @@ def test_what_is_written_wins_over_the_environment_and_that_over_the_default() -
     assert (found.ca, found.token) == (Path("/var/run/tidegate/ca/ca.crt"), Path("/var/run/tidegate/token/token"))
     assert (found.admin, found.health, found.metrics) == (("127.0.0.1", 15000), ("::", 15021), ("::", 15020))
     assert (found.access_log, found.memory_limit, found.trust_domain) == ("json", 0, "cluster.local")
+    assert (found.otlp_endpoint, found.trace_sampling) == ("", 1.0)
 
 
 def test_all_of_it_can_come_from_the_environment() -> None:
@@ -64,6 +65,9 @@ def test_what_is_not_understood_is_left_to_the_full_command_line(arguments: tupl
         (("--health", "here:1"), "--health (TIDEGATE_HEALTH): 'here' is not an IP address"),
         (("--drain-delay", "soon"), "'soon' is not a duration; write for example 10s, 500ms or 1m30s"),
         (("--access-log", "xml"), "--access-log (TIDEGATE_ACCESS_LOG): 'xml' is none of json, text, off"),
+        (("--otlp-endpoint", "ftp://c"), "--otlp-endpoint (OTEL_EXPORTER_OTLP_ENDPOINT): 'ftp://c' is not the URL of a collector; write"),
+        (("--otlp-endpoint", "http://me:pw@c"), "credentials belong into OTEL_EXPORTER_OTLP_HEADERS"),
+        (("--trace-sampling", "most"), "--trace-sampling (TIDEGATE_TRACE_SAMPLING): 'most' is not a percentage; write"),
         (("--memory-limit", "lots"), "write for example 512Mi or 2G"),
         (("--memory-limit", "64Mi", "--workers", "2"), "--memory-limit 64Mi: 2 workers need more"),
         (("--trust-domain", "UPPER"), "'UPPER' is not a trust domain"),

@@ -47,6 +47,8 @@ class WorkloadPort(Value, frozen=True):
     protocol: Literal["HTTP", "TCP", "Detect"] = "Detect"
     mutual_tls: MutualTls | None = None
     """None for the workload's own."""
+    service: str = ""
+    """Name of the Service that leads there, the first by name, in the workload's namespace: the destination in its metrics."""
 
 
 class Workload(Resource, frozen=True, tag="Workload"):

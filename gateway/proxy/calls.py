@@ -5,9 +5,11 @@ Requests that are no calls pay for a look at `RequestHead.grpc`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.http.grpc import UNAVAILABLE, ending, read_status, read_status_in_lines, read_timeout
+from gateway.http.grpc_messages import MessageCount
+from gateway.http.grpc_web import answers_in_text, is_text, is_web
 from gateway.proxy.guarded import answered_badly
 from gateway.proxy.web_stream import WebStream, translates
 
@@ -19,9 +21,19 @@ _BAD: Final = str(UNAVAILABLE)
 """The status that speaks against an endpoint, as 503 does."""
 
 
+class Messages(NamedTuple):
+    """How many passed each way. Those of a call in text, which is base64, are not counted."""
+
+    request: MessageCount
+    response: MessageCount
+
+
 def begin(exchange: Exchange) -> None:
     """The call has a rule. The shorter of its own time limit and the rule's holds, both from the request's head on."""
     exchange.grpc_status = ""
+    kind = exchange.head.grpc
+    if not is_web(kind) or not (is_text(kind) or answers_in_text(exchange.head)):
+        exchange.messages = Messages(MessageCount(), MessageCount())
     if translates(exchange.head, exchange.rule):
         exchange.head.trailers = False  # of the answer they are a part of the body
     limit = read_timeout(exchange.head.written())

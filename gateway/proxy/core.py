@@ -17,7 +17,7 @@ from gateway.proxy.issuer_keys import IssuerKeys
 from gateway.proxy.little_reader import LITTLE
 from gateway.shared_memory import own_memory
 from gateway.telemetry.access_log import fragment
-from gateway.telemetry.counters import CounterLabels, Counters, labels_among
+from gateway.telemetry.counters import CounterLabels, Counters, Names, labels_among
 from gateway.telemetry.incidents import Incidents
 from gateway.telemetry.streams import StreamAccount, StreamProtocol, StreamRecord, StreamSums
 from gateway.tracing.tracing import Tracing
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.descriptors import Place
     from gateway.proxy.exchange import Exchange
     from gateway.proxy.mirror import Mirror
+    from gateway.proxy.peers import Peers
 
 _IDS_AT_ONCE: Final = 256
 
@@ -61,6 +62,7 @@ class Core:
         "mesh",
         "mirrors",
         "mirrors_dropped",
+        "peers",
         "random",
         "rate_limited",
         "read_buffer",
@@ -81,8 +83,10 @@ class Core:
         self.log: list[Exchange | StreamRecord] = []
         """What has finished and whose lines are not written yet."""
         self.random = Random()
-        self.counters: dict[tuple[str, str, str], Counters] = {}
-        self.streams: dict[tuple[str, str, str, StreamProtocol], StreamSums] = {}
+        self.counters: dict[Names, Counters] = {}
+        self.streams: dict[tuple[Names, StreamProtocol], StreamSums] = {}
+        self.peers: Peers | None = None
+        """Who is at the ends of traffic; None where no Workloads are known."""
         self.secret = secret_of(os.environ.get(SESSION_KEY_VARIABLE) or os.urandom(32).hex())
         """Of this process and its siblings."""
         self.session_secret = self.secret
@@ -156,8 +160,8 @@ class Core:
     def stream_account(self, labels: CounterLabels, protocol: StreamProtocol) -> StreamAccount:
         """As `counters_for`, of relayed connections and flows."""
         held = self.streams
-        sums = held.get((*labels.names, protocol))
+        sums = held.get((labels.names, protocol))
         if sums is None:
-            counted = labels_among(labels, len(held), lambda labels: (*labels.names, protocol) in held)
-            sums = held.setdefault((*counted.names, protocol), StreamSums(counted, protocol))
+            counted = labels_among(labels, len(held), lambda labels: (labels.names, protocol) in held)
+            sums = held.setdefault((counted.names, protocol), StreamSums(counted, protocol))
         return StreamAccount(labels, protocol, fragment(labels), sums)

@@ -17,9 +17,11 @@ from gateway.http.websocket import accepts
 from gateway.net.deadlines import NEVER
 from gateway.policies.retry import REPLAY_LIMIT
 from gateway.proxy import attempts, calls, guarded
+from gateway.proxy.peers import Traffic
 
 if TYPE_CHECKING:
     from gateway.filters.passage import Passage
+    from gateway.proxy.calls import Messages
     from gateway.proxy.mirror import Mirror
     from gateway.proxy.port import LiveListener
     from gateway.proxy.request_limits import BodyLimit
@@ -61,7 +63,9 @@ class Exchange:
         "lease",
         "listener",
         "matched_path",
+        "messages",
         "mirrors",
+        "origin",
         "passage",
         "pinned",
         "port",
@@ -88,7 +92,7 @@ class Exchange:
         self.head = head
         self.core, self.port = client.core, client.port
         self.began = monotonic()
-        self.client_address, self.client_fragment = client.address, client.fragment
+        self.client_address, self.client_fragment, self.origin = client.address, client.fragment, client.origin
         self.listener: LiveListener | None = client.listener
         self.rule: Rule | None = None
         self.share: Share | None = None
@@ -121,6 +125,8 @@ class Exchange:
         self.status = 0
         self.grpc_status: str | None = None
         """Of a call, '' while or where there is none; None when it is no call."""
+        self.messages: Messages | None = None
+        """How many passed in a call, there and back; None where they are not counted."""
         self.flag = self.reason = ""
         self.backend_began = self.backend_milliseconds = 0.0
         self.request_id = b""
@@ -134,6 +140,8 @@ class Exchange:
 
     def request_data(self, data: bytes) -> None:
         self.received += len(data)
+        if self.messages is not None:
+            self.messages.request.add(data)
         for mirror in self.mirrors:
             mirror.send_data(data)
         backend = self.backend
@@ -218,6 +226,8 @@ class Exchange:
         if self.grpc_status is not None:
             calls.headed(self, head)
             calls.ended(self, [])
+            if self.messages is not None:
+                self.messages.response.add(body)
         self.status = status
         self.responded = True
         self.sent = len(body)
@@ -279,6 +289,8 @@ class Exchange:
         client = self.client
         if client is not None:
             self.sent += len(data)
+            if self.messages is not None:
+                self.messages.response.add(data)
             client.send_data(data)
 
     def flush_response(self) -> None:
@@ -408,9 +420,14 @@ class Exchange:
             share = self.share
             known = share.accounts.get(listener.key) if share is not None else None
             account = self.account = known or (listener.account if rule is None else rule.account(listener.resource, share))
+            if core.peers is not None:
+                account = self.account = core.peers.account(account, Traffic(listener.resource, self.endpoint, self.origin))
             if listener.options.access_log:
                 core.log.append(self)
         span = self.span
         if span is not None:
             span.tracer.ended(self, span)
-        account.counters.record((self.status, self.flag, self.head.version, self.grpc_status), milliseconds, self.received, self.sent)
+        key = (self.status, self.flag, self.head.version, self.grpc_status)
+        account.counters.record(key, milliseconds, self.received, self.sent)
+        if self.messages is not None:
+            account.counters.record_messages(key, self.messages.request.count, self.messages.response.count)

@@ -40,6 +40,8 @@ def begin(relay: Relay) -> None:
             return
         relay.rule = relay.listener.streams.choose(b"")
     rule, guard = relay.rule, relay.listener.guard
+    if relay.listener.observer is not None:
+        relay.listener.observer.meet(relay.origin, relay.client.transport)
     if restraint is not None and restraint.shortage:
         core.clients.count_shed(restraint.shortage)
         relay.refuse("OM", f"overloaded: {restraint.shortage}")
@@ -56,7 +58,6 @@ def begin(relay: Relay) -> None:
             relay.refuse("NC", (share.error if backend is None else backend.error) or "invalid backend")
         else:
             _attempt(relay, backend)
-    relay.open_account()
 
 
 def _attempt(relay: Relay, backend: Backend, failure: str = "") -> None:

@@ -17,6 +17,7 @@ from gateway.net.deadlines import NEVER
 from gateway.net.peer import NOBODY, Origin, peer_of
 from gateway.net.reset import reset
 from gateway.proxy.forwarded import certificate_value
+from gateway.proxy.peers import Traffic
 from gateway.relay import opening
 from gateway.relay.rule import account_of
 from gateway.relay.side import Side
@@ -98,11 +99,14 @@ class Relay:
         reset(self.client.transport)
 
     def open_account(self) -> StreamAccount:
-        """Where it is counted from now on; once its share, or that there is none, is known."""
+        """Where it is counted from now on; once its endpoint, or that there is none, is known."""
         account = self.account
         if account is None:
             assert self.listener is not None
-            account = self.account = account_of(self.core, self.listener.resource, self.rule, self.share)
+            account = account_of(self.core, self.listener.resource, self.rule, self.share)
+            if self.core.peers is not None:
+                account = self.core.peers.stream_account(account, Traffic(self.listener.resource, self.endpoint, self.origin))
+            self.account = account
             account.sums.opened += 1
         return account
 
@@ -110,6 +114,7 @@ class Relay:
         """Both sides are there."""
         client = self.client
         self.backend, self.task = backend, None
+        self.open_account()
         client.other, backend.other = backend, client
         client.link(backend)
         backend.link(client)

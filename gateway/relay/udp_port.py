@@ -12,10 +12,11 @@ from ipaddress import ip_address
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from gateway.net.peer import address_of
+from gateway.net.peer import NOBODY, address_of
 from gateway.net.sockets import Address
 from gateway.proxy.guard import forbids_flow
 from gateway.proxy.guarded import OVERFLOW
+from gateway.proxy.peers import Traffic
 from gateway.proxy.port import LiveListener, Port, PortKind, by_hostname
 from gateway.proxy.rule import Account
 from gateway.relay.flow import AT_ONCE, LARGEST, Ancillary, Destination, Flow, Source
@@ -253,7 +254,12 @@ class OpenUdpPort:
             self.drop("no backend")
             return None
         endpoint = self._endpoint(source, backend)
-        return None if endpoint is None else Destination(listener, backend, endpoint, account_of(core, listener.resource, rule, share))
+        if endpoint is None:
+            return None
+        account = account_of(core, listener.resource, rule, share)
+        if core.peers is not None:
+            account = core.peers.stream_account(account, Traffic(listener.resource, endpoint, NOBODY))
+        return Destination(listener, backend, endpoint, account)
 
     def _destination(self, source: Source) -> bytes:
         """The address that a datagram came to."""

@@ -47,6 +47,8 @@ def fragment(labels: CounterLabels) -> bytes:
         "gateway": labels.gateway, "listener": labels.listener, "route": f"{labels.route_kind}/{labels.route}" if labels.route else None,
         "rule": labels.rule or None, "backend": labels.backend or None,
     }  # fmt: skip
+    if labels.parties is not None:
+        named.update(zip(("reporter", "source", "destination"), [end or None for end in labels.ends], strict=True))
     return msgspec.json.encode(named)[1:-1]
 
 

@@ -14,19 +14,18 @@ from math import inf, isnan
 from typing import Final
 
 from gateway.telemetry.counters import DURATION_BOUNDS
-from gateway.telemetry.statistics import OTHER, Labels, RequestSeries, Sample, Statistics, StreamSeries
+from gateway.telemetry.statistics import OTHER, UNKNOWN, Labels, Parties, Party, RequestSeries, Sample, Statistics, StreamSeries
 
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-
-UNKNOWN: Final = "unknown"
-"""What Istio writes for a label whose value it does not know; readers expect the label all the same."""
 
 HELP: Final[dict[str, str]] = {
     "istio_requests_total": "Requests answered, by gateway, destination service and response.",
     "istio_request_duration_milliseconds": "Time from a request's first byte to its response's last, in milliseconds.",
     "istio_request_bytes": "Bytes of request bodies.",
     "istio_response_bytes": "Bytes of response bodies.",
+    "istio_request_messages_total": "Messages of gRPC calls that clients sent.",
+    "istio_response_messages_total": "Messages of gRPC calls that clients were sent.",
     "istio_tcp_connections_opened_total": "Connections and UDP flows that were passed on, or were to be.",
     "istio_tcp_connections_closed_total": "Connections and UDP flows that have ended, by how.",
     "istio_tcp_received_bytes_total": "Bytes from clients of connections and UDP flows that are passed on.",
@@ -127,6 +126,9 @@ class Exposition:
         # One bucket says what is known: the number and the sum. The path of a request measures no distribution of sizes.
         text.histogram("istio_request_bytes", (Histogram(labels, (), (s.count,), s.received) for labels, s in by_destination.items()))
         text.histogram("istio_response_bytes", (Histogram(labels, (), (s.count,), s.sent) for labels, s in by_destination.items()))
+        calls = [(labels, sums) for labels, sums in by_destination.items() if sums.request_messages or sums.response_messages]
+        text.counter("istio_request_messages_total", ((labels, sums.request_messages) for labels, sums in calls))
+        text.counter("istio_response_messages_total", ((labels, sums.response_messages) for labels, sums in calls))
         text.counter("tidegate_route_requests_total", ((labels, sums.count) for labels, sums in by_route.items()))
         self._add_streams(text, statistics.streams)
         for name, samples in _by_name(statistics.counters):
@@ -176,10 +178,10 @@ _STREAM_COUNTS: Final[dict[str, Callable[[StreamSeries], int]]] = {
 class _Sums:
     """Numbers of all request series that share a label set."""
 
-    __slots__ = ("buckets", "count", "milliseconds", "received", "sent")
+    __slots__ = ("buckets", "count", "milliseconds", "received", "request_messages", "response_messages", "sent")
 
     def __init__(self) -> None:
-        self.count = self.received = self.sent = 0
+        self.count = self.received = self.sent = self.request_messages = self.response_messages = 0
         self.milliseconds = 0.0
         self.buckets = [0] * (len(DURATION_BOUNDS) + 1)
 
@@ -187,6 +189,8 @@ class _Sums:
         self.count += series.count
         self.received += series.request_bytes
         self.sent += series.response_bytes
+        self.request_messages += series.request_messages
+        self.response_messages += series.response_messages
         self.milliseconds += series.duration_sum
         for place, count in enumerate(series.duration_buckets):
             self.buckets[place] += count
@@ -235,27 +239,28 @@ class _Text:
 
 def _destination_labels(series: RequestSeries) -> Labels:
     return (
-        *_ends(series.gateway, series.backend),
+        *(_ends(series.gateway, series.backend) if series.parties is None else _both(series.parties)),
         ("request_protocol", series.protocol),
         ("response_code", str(series.code)),
         *((("grpc_response_status", series.grpc_status),) if series.grpc_status else ()),
         ("response_flags", series.flags or "-"),
-        ("connection_security_policy", UNKNOWN),
+        ("connection_security_policy", series.parties.security if series.parties is not None else UNKNOWN),
     )
 
 
 def _stream_labels(series: StreamSeries) -> Labels:
     """TLS is TCP to Istio."""
     return (
-        *_ends(series.gateway, series.backend),
+        *(_ends(series.gateway, series.backend) if series.parties is None else _both(series.parties)),
         ("request_protocol", "udp" if series.protocol == "udp" else "tcp"),
         ("response_flags", series.flags),
-        ("connection_security_policy", UNKNOWN),
+        ("connection_security_policy", series.parties.security if series.parties is not None else UNKNOWN),
     )
 
 
 def _ends(of_gateway: str, backend: str) -> Labels:
-    """Istio's labels of both ends, as a proxy on the client's side reports them. Empty names of the destination are "unknown" there too."""
+    """Istio's labels of both ends where no Workloads are known, as a proxy on the client's side reports them. Empty names of the
+    destination are "unknown" there too."""
     gateway_namespace, _, gateway = of_gateway.partition("/")
     namespace, _, service = backend.rpartition(":")[0].partition("/")
     return (
@@ -279,6 +284,32 @@ def _ends(of_gateway: str, backend: str) -> Labels:
         ("destination_service_name", service or UNKNOWN),
         ("destination_service_namespace", namespace or UNKNOWN),
         ("destination_cluster", UNKNOWN),
+    )
+
+
+def _both(parties: Parties) -> Labels:
+    """The same of ends that are known."""
+    source, destination = parties.source, parties.destination
+    return (
+        ("reporter", parties.reporter),
+        *((f"source_{name}", value) for name, value in _named(source)),
+        *((f"destination_{name}", value) for name, value in _named(destination)),
+        ("destination_service", parties.host),
+        ("destination_service_name", parties.service_name),
+        ("destination_service_namespace", parties.service_namespace),
+    )
+
+
+def _named(party: Party) -> Labels:
+    return (
+        ("workload", party.workload),
+        ("workload_namespace", party.namespace),
+        ("principal", party.principal),
+        ("app", party.app),
+        ("version", party.version),
+        ("canonical_service", party.service),
+        ("canonical_revision", party.revision),
+        ("cluster", party.cluster),
     )
 
 

@@ -16,11 +16,50 @@ Labels = tuple[tuple[str, str], ...]
 
 OTHER: Final = "_other"
 """Stands for names that are beyond a limit; no object of Kubernetes can have it."""
+UNKNOWN: Final = "unknown"
+"""What Istio writes for a label whose value it does not know; readers expect the label all the same."""
 MOST_PAST: Final = 50_000
 """Series of requests that workers counted which are no more: so many are kept apart, as many again by gateway and backend alone."""
 
 
-class RequestSeries(msgspec.Struct, frozen=True, gc=False):
+class Party(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One end of traffic, as Istio's labels source_* and destination_* name it; `service` and `revision` are the canonical ones."""
+
+    workload: str = UNKNOWN
+    namespace: str = UNKNOWN
+    principal: str = UNKNOWN
+    app: str = UNKNOWN
+    version: str = UNKNOWN
+    service: str = UNKNOWN
+    revision: str = "latest"
+    cluster: str = UNKNOWN
+
+
+class Parties(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Both ends, and who says so.
+
+    reporter          source or destination
+    security          mutual_tls or none, as the destination knows it; unknown to a source
+    host              of the destination's Service, with `service_name` and `service_namespace`
+    """
+
+    reporter: str
+    source: Party
+    destination: Party
+    security: str = UNKNOWN
+    host: str = UNKNOWN
+    service_name: str = UNKNOWN
+    service_namespace: str = UNKNOWN
+
+    def summed_up(self) -> Parties:
+        """For what is beyond a limit: only who says so is left."""
+        return Parties(self.reporter, _OTHERS, _OTHERS, OTHER, OTHER, OTHER, OTHER)
+
+
+_OTHERS: Final = Party(OTHER, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER)
+
+
+class RequestSeries(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Sums over the exchanges that share all the text fields and the status.
 
     gateway          namespace/name
@@ -31,6 +70,8 @@ class RequestSeries(msgspec.Struct, frozen=True, gc=False):
     flags            response flags, '-' for none
     duration_buckets exchanges by duration, each counted once: one number for each of counters.DURATION_BOUNDS, and one for longer
     duration_sum     milliseconds
+    parties          both ends, where Workloads are known
+    request_messages of gRPC calls, as response_messages
     """
 
     gateway: str
@@ -48,9 +89,12 @@ class RequestSeries(msgspec.Struct, frozen=True, gc=False):
     request_bytes: int
     response_bytes: int
     grpc_status: str = ""
+    parties: Parties | None = None
+    request_messages: int = 0
+    response_messages: int = 0
 
 
-class StreamSeries(msgspec.Struct, frozen=True, gc=False):
+class StreamSeries(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Sums over the relayed connections and flows that share all the text fields, which are those of RequestSeries.
 
     protocol         tcp, tls or udp
@@ -71,6 +115,7 @@ class StreamSeries(msgspec.Struct, frozen=True, gc=False):
     closed: int
     received_bytes: int
     sent_bytes: int
+    parties: Parties | None = None
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):
@@ -134,14 +179,14 @@ class Totals:
         if last is not None:
             past = merge((self._past, msgspec.structs.replace(last, gauges=())))
             past = _summed_up(past, MOST_PAST, listener=OTHER, route_kind=OTHER, route=OTHER, rule=OTHER)
-            self._past = _summed_up(past, 2 * MOST_PAST, gateway=OTHER, backend=OTHER)
+            self._past = _summed_up(past, 2 * MOST_PAST, gateway=OTHER, backend=OTHER, parties=None)
 
     def parts(self) -> tuple[Statistics, ...]:
         """What `merge` sums up over all workers there are and were."""
         return self._past, *self._last.values()
 
 
-def _summed_up(past: Statistics, most: int, **names: str) -> Statistics:
+def _summed_up(past: Statistics, most: int, **names: str | None) -> Statistics:
     """Request series beyond so many get these names, and are one where they are the same then."""
     if len(past.requests) <= most:
         return past
@@ -151,7 +196,7 @@ def _summed_up(past: Statistics, most: int, **names: str) -> Statistics:
 
 def _key(series: RequestSeries) -> tuple[object, ...]:
     names = (series.gateway, series.listener, series.route_kind, series.route, series.rule, series.backend)
-    return (*names, series.code, series.flags, series.protocol, series.grpc_status)
+    return (*names, series.code, series.flags, series.protocol, series.grpc_status, series.parties)
 
 
 def _sum(one: RequestSeries, other: RequestSeries) -> RequestSeries:
@@ -162,12 +207,14 @@ def _sum(one: RequestSeries, other: RequestSeries) -> RequestSeries:
         duration_sum=one.duration_sum + other.duration_sum,
         request_bytes=one.request_bytes + other.request_bytes,
         response_bytes=one.response_bytes + other.response_bytes,
+        request_messages=one.request_messages + other.request_messages,
+        response_messages=one.response_messages + other.response_messages,
     )
 
 
 def _stream_key(series: StreamSeries) -> tuple[object, ...]:
     names = (series.gateway, series.listener, series.route_kind, series.route, series.rule, series.backend)
-    return (*names, series.protocol, series.flags)
+    return (*names, series.protocol, series.flags, series.parties)
 
 
 def _stream_sum(one: StreamSeries, other: StreamSeries) -> StreamSeries:

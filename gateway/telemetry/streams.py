@@ -47,6 +47,7 @@ class StreamSums:
             closed=self.closed.get(flag, 0),
             received_bytes=0 if flag else self.received,
             sent_bytes=0 if flag else self.sent,
+            parties=labels.parties,
         )
 
 

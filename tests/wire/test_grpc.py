@@ -89,6 +89,7 @@ def test_calls_of_all_kinds(called: tuple[Site, GrpcEcho, GrpcClient]) -> None:
     assert grpc_status(site, 4) == [(200, 0, "-")] * 4
     [series] = site.statistics().requests
     assert (series.count, series.code, series.grpc_status, series.protocol) == (4, 200, "0", "grpc")
+    assert (series.request_messages, series.response_messages) == (1 + 1 + 2 + 2, 1 + 3 + 1 + 2)
 
 
 def test_statuses_and_details_pass(called: tuple[Site, GrpcEcho, GrpcClient]) -> None:

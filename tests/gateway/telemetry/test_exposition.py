@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry.counters import DURATION_BOUNDS
 from gateway.telemetry.exposition import Exposition
-from gateway.telemetry.statistics import OTHER, RequestSeries, Sample, Statistics, StreamSeries
+from gateway.telemetry.statistics import OTHER, Parties, Party, RequestSeries, Sample, Statistics, StreamSeries
 
 # What Kiali and Istio's boards group by.
 ISTIO_LABELS = {
@@ -78,6 +78,55 @@ def test_the_grpc_status_is_a_label_where_there_is_one(parsed: Parsed) -> None:
     """Istio writes grpc_response_status only for gRPC."""
     sample = only(parsed(Statistics((replace(series(), grpc_status="14"),)))["istio_requests"].samples)
     assert sample.labels["grpc_response_status"] == "14"
+
+
+PARTIES = Parties(
+    "destination",
+    Party("web", "front", "spiffe://cluster.local/ns/front/sa/web", "web", "v1", "web", "v1", "Kubernetes"),
+    Party("cart", "shop", "spiffe://cluster.local/ns/shop/sa/cart", "cart", "v2", "cart", "v2", "Kubernetes"),
+    "mutual_tls", "carts.shop.svc.cluster.local", "carts", "shop",
+)  # fmt: skip
+
+
+@PARSED
+def test_known_ends_have_all_of_istio_s_labels(parsed: Parsed) -> None:
+    """istio.io/latest/docs/reference/config/metrics: both workloads, who reports, and how the connection is secured; of streams too."""
+    stream = StreamSeries("shop/@mesh", "x", "TCPRoute", "shop/r", "0", "@mesh/inbound/tcp", "tcp", "-", 1, 1, 2, 3, PARTIES)
+    families = parsed(Statistics((replace(series(), parties=PARTIES),), streams=(stream,)))
+    request = only(families["istio_requests"].samples).labels
+    assert request.keys() >= ISTIO_LABELS
+    assert request == {
+        "reporter": "destination", "connection_security_policy": "mutual_tls", "request_protocol": "http", "response_code": "200",
+        "response_flags": "-", "source_workload": "web", "source_workload_namespace": "front",
+        "source_principal": "spiffe://cluster.local/ns/front/sa/web", "source_app": "web", "source_version": "v1",
+        "source_canonical_service": "web", "source_canonical_revision": "v1", "source_cluster": "Kubernetes",
+        "destination_workload": "cart", "destination_workload_namespace": "shop",
+        "destination_principal": "spiffe://cluster.local/ns/shop/sa/cart", "destination_app": "cart", "destination_version": "v2",
+        "destination_canonical_service": "cart", "destination_canonical_revision": "v2", "destination_cluster": "Kubernetes",
+        "destination_service": "carts.shop.svc.cluster.local", "destination_service_name": "carts", "destination_service_namespace": "shop",
+    }  # fmt: skip
+    streamed = only(families[next(name for name in families if name.startswith("istio_tcp_connections_opened"))].samples).labels
+    assert streamed == {**{name: value for name, value in request.items() if name != "response_code"}, "request_protocol": "tcp"}
+
+
+@PARSED
+def test_pairs_of_workloads_are_series_of_their_own_and_bounded(parsed: Parsed) -> None:
+    """Beyond the limit, and where a worker has summed them up, they are one."""
+    ends = [replace(PARTIES, source=Party(f"caller-{number}")) for number in range(4)]
+    many = tuple(replace(series(), parties=each) for each in (*ends, ends[0], PARTIES.summed_up()))
+    samples = parsed(Statistics(many), Exposition(limit=2))["istio_requests"].samples
+    assert [sample.value for sample in samples] == [6, 3, 9]
+    assert set(samples[-1].labels.values()) == {OTHER}
+
+
+@PARSED
+def test_messages_of_calls_are_counted(parsed: Parsed) -> None:
+    """istio_request_messages_total and istio_response_messages_total, of gRPC alone."""
+    call = replace(series(), protocol="grpc", grpc_status="0", request_messages=5, response_messages=7)
+    families = parsed(Statistics((series(), call)))
+    for name, total in (("istio_request_messages", 5), ("istio_response_messages", 7)):
+        sample = only(next(family for known, family in families.items() if known.removesuffix("_total") == name).samples)
+        assert (sample.value, sample.labels["request_protocol"]) == (total, "grpc")
 
 
 @PARSED

@@ -1,0 +1,196 @@
+"""Who is at the two ends of traffic, as Istio's metrics name them, from the Workloads that are known by address.
+
+Towards a backend the other end is whoever has the endpoint's address; at a workload's own proxy it is whoever connects, by its proven
+identity and its address. An account is made for each pair once and found again by two look-ups: nothing is computed for each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from gateway.proxy.rule import Account
+from gateway.telemetry.statistics import UNKNOWN, Parties, Party
+
+if TYPE_CHECKING:
+    from gateway.ir.listener import Listener
+    from gateway.ir.workload import Workload
+    from gateway.net.peer import Origin
+    from gateway.proxy.core import Core
+    from gateway.telemetry.counters import CounterLabels
+    from gateway.telemetry.streams import StreamAccount
+
+MOST_KNOWN: Final = 10_000
+"""Pairs of an account and an address that are found at once; beyond them all are found anew, to the same counters."""
+CLUSTER: Final = "Kubernetes"
+"""What Istio calls the one cluster that there is, unless it was told another name."""
+CLUSTER_DOMAIN: Final = "svc.cluster.local"
+PASSTHROUGH: Final = "PassthroughCluster"
+"""What Istio calls destinations outside the mesh."""
+ELSEWHERE: Final = "@mesh/elsewhere"
+"""Key of the Backend of what goes to no Service."""
+_NAMES: Final = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
+_REVISIONS: Final = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
+
+
+class Reached(Protocol):
+    """An endpoint, as far as it matters here."""
+
+    @property
+    def address(self) -> str:
+        """IP address, or a name that is nobody's."""
+
+    @property
+    def port(self) -> int:
+        """Of the endpoint."""
+
+
+class Traffic(NamedTuple):
+    """What is known of an exchange or a relay when it is counted: its endpoint, if it got as far, and who is at the other end."""
+
+    listener: Listener
+    endpoint: Reached | None
+    origin: Origin
+
+
+class _Known(NamedTuple):
+    """Labels that were found, by whom they hold, and the account with them once there is one."""
+
+    peer: Workload | None
+    own: Workload | None
+    account: Account | StreamAccount
+
+
+class Peers:
+    """Owner of what is found again. There is one only where Workloads are known.
+
+    `workload_at` finds the Workload at an address; `own_of` the one that this proxy is part of, by the key of a listener's Gateway. Both
+    are asked each time, so that nobody has to say when they answer otherwise.
+    """
+
+    __slots__ = ("_core", "_known", "_own_of", "_workload_at")
+
+    def __init__(self, core: Core, workload_at: Callable[[str], Workload | None], own_of: Callable[[str], Workload | None]) -> None:
+        self._core, self._workload_at, self._own_of = core, workload_at, own_of
+        self._known: dict[tuple[object, str, str], _Known] = {}
+
+    def account(self, account: Account, traffic: Traffic) -> Account:
+        """Where an exchange is counted that has this account if nobody looks at its ends."""
+        address, principal = _other_end(traffic)
+        peer, own = self._workload_at(address), self._own_of(traffic.listener.gateway)
+        known = self._known.get((account, address, principal))
+        if known is not None and known.peer is peer and known.own is own and isinstance(known.account, Account):
+            return known.account
+        labels = account.labels.between(parties_of(account.labels, traffic, own, peer))
+        found = Account(self._core.counters_for(labels), labels)
+        self._keep((account, address, principal), _Known(peer, own, found))
+        return found
+
+    def stream_account(self, account: StreamAccount, traffic: Traffic) -> StreamAccount:
+        """The same of a connection or flow that is passed on."""
+        address, principal = _other_end(traffic)
+        peer, own = self._workload_at(address), self._own_of(traffic.listener.gateway)
+        known = self._known.get((account, address, principal))
+        if known is not None and known.peer is peer and known.own is own and not isinstance(known.account, Account):
+            return known.account
+        labels = account.labels.between(parties_of(account.labels, traffic, own, peer))
+        found = self._core.stream_account(labels, account.protocol)
+        self._keep((account, address, principal), _Known(peer, own, found))
+        return found
+
+    def _keep(self, key: tuple[object, str, str], known: _Known) -> None:
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[key] = known
+
+    def name_of(self, gateway: str) -> str:
+        """What spans of a Gateway's key are of: the workload, '' where it is none that is known."""
+        own = self._own_of(gateway)
+        return party_of(own, "").service if own is not None else ""
+
+
+def _is_inbound(listener: Listener) -> bool:
+    return listener.capture is not None and listener.capture.direction == "Inbound"
+
+
+def _other_end(traffic: Traffic) -> tuple[str, str]:
+    """Address of the other end, and what it has proven to our own workload."""
+    origin, endpoint = traffic.origin, traffic.endpoint
+    if not _is_inbound(traffic.listener):
+        return endpoint.address if endpoint is not None else "", ""
+    return origin.peer.decode("ascii"), origin.caller.principal.decode("ascii") if origin.caller is not None else ""
+
+
+def parties_of(labels: CounterLabels, traffic: Traffic, own: Workload | None, peer: Workload | None) -> Parties:
+    """Both ends, of which `own` is ours and `peer` the other."""
+    if _is_inbound(traffic.listener):
+        principal = _other_end(traffic)[1]
+        return _received(traffic.listener.port, own, peer, f"spiffe://{principal}" if principal else "")
+    return _sent(labels, own, peer, traffic.endpoint.port if traffic.endpoint is not None else 0)
+
+
+def _received(port: int, own: Workload | None, peer: Workload | None, principal: str) -> Parties:
+    """What came to our own workload. An address proves nothing: whoever proves another identity than the workload there is not it."""
+    if principal and (peer is None or peer.spiffe_id != principal):
+        source = Party(namespace=_namespace(principal), principal=principal)
+    else:
+        source = party_of(peer, principal) if peer is not None else Party()
+    security = "mutual_tls" if principal else "none"
+    if own is None:
+        return Parties("destination", source, Party(), security)
+    destination = party_of(own, own.spiffe_id if principal else "")
+    namespace = own.key.partition("/")[0]
+    service = next((each.service for each in own.ports if each.number == port and each.service), destination.service)
+    return Parties("destination", source, destination, security, f"{service}.{namespace}.{CLUSTER_DOMAIN}", service, namespace)
+
+
+def _sent(labels: CounterLabels, own: Workload | None, peer: Workload | None, port: int) -> Parties:
+    """What our own workload, or a Gateway, sends to an endpoint of a backend. Who sends knows of no security but its own, and says so as
+    Istio does."""
+    mutual = own is not None and bool(own.spiffe_id) and peer is not None and bool(peer.spiffe_id) and _demand(peer, port) != "Disable"
+    gateway_namespace, _, name = labels.gateway.partition("/")
+    if own is not None:
+        source = party_of(own, own.spiffe_id if mutual else "")
+    else:
+        source = Party() if name.startswith("@") else Party(name, gateway_namespace, app=name, service=name)
+    namespace, _, service = labels.backend.rpartition(":")[0].partition("/")
+    if labels.backend == ELSEWHERE:
+        namespace, service = UNKNOWN, PASSTHROUGH
+    if peer is not None:
+        destination = party_of(peer, peer.spiffe_id if mutual else "")
+    elif service and namespace != UNKNOWN:
+        destination = Party(namespace=namespace, service=service)
+    else:
+        destination = Party()
+    host = f"{service}.{namespace}.{CLUSTER_DOMAIN}" if service and namespace != UNKNOWN else UNKNOWN
+    return Parties("source", source, destination, UNKNOWN, host, service or UNKNOWN, namespace or UNKNOWN)
+
+
+def _demand(workload: Workload, port: int) -> str:
+    return next((each.mutual_tls for each in workload.ports if each.number == port and each.mutual_tls is not None), workload.mutual_tls)
+
+
+def _namespace(principal: str) -> str:
+    parts = principal.split("/")
+    return parts[4] if len(parts) == 7 and parts[3] == "ns" else UNKNOWN
+
+
+@lru_cache(maxsize=1024)
+def party_of(workload: Workload, principal: str) -> Party:
+    """A workload as labels name it; `principal` is what it has proven, '' for nothing."""
+    namespace, _, name = workload.key.partition("/")
+    labels = dict(workload.labels)
+    owner = workload.owner or name
+    named = [labels[label] for label in _NAMES if labels.get(label)]
+    revised = [labels[label] for label in _REVISIONS if labels.get(label)]
+    return Party(
+        workload=owner,
+        namespace=namespace,
+        principal=principal or UNKNOWN,
+        app=labels.get("app") or (named[0] if named else UNKNOWN),
+        version=labels.get("version") or (revised[0] if revised else UNKNOWN),
+        service=named[0] if named else owner,
+        revision=revised[0] if revised else "latest",
+        cluster=CLUSTER,
+    )

@@ -54,24 +54,31 @@ class Traffic(NamedTuple):
     origin: Origin
 
 
+class Own(NamedTuple):
+    """The workload that this proxy is part of, where it is known, and the SPIFFE ID that the proxy proves, '' for none."""
+
+    workload: Workload | None
+    identity: str
+
+
 class _Known(NamedTuple):
     """Labels that were found, by whom they hold, and the account with them once there is one."""
 
     peer: Workload | None
-    own: Workload | None
+    own: Own
     account: Account | StreamAccount
 
 
 class Peers:
     """Owner of what is found again. There is one only where Workloads are known.
 
-    `workload_at` finds the Workload at an address; `own_of` the one that this proxy is part of, by the key of a listener's Gateway. Both
-    are asked each time, so that nobody has to say when they answer otherwise.
+    `workload_at` finds the Workload at an address, `own_of` what we are, by the key of a listener's Gateway. Both are asked each time, so
+    that nobody has to say when they answer otherwise.
     """
 
     __slots__ = ("_core", "_known", "_own_of", "_workload_at")
 
-    def __init__(self, core: Core, workload_at: Callable[[str], Workload | None], own_of: Callable[[str], Workload | None]) -> None:
+    def __init__(self, core: Core, workload_at: Callable[[str], Workload | None], own_of: Callable[[str], Own]) -> None:
         self._core, self._workload_at, self._own_of = core, workload_at, own_of
         self._known: dict[tuple[object, str, str], _Known] = {}
 
@@ -80,7 +87,7 @@ class Peers:
         address, principal = _other_end(traffic)
         peer, own = self._workload_at(address), self._own_of(traffic.listener.gateway)
         known = self._known.get((account, address, principal))
-        if known is not None and known.peer is peer and known.own is own and isinstance(known.account, Account):
+        if known is not None and known.peer is peer and known.own == own and isinstance(known.account, Account):
             return known.account
         labels = account.labels.between(parties_of(account.labels, traffic, own, peer))
         found = Account(self._core.counters_for(labels), labels)
@@ -92,7 +99,7 @@ class Peers:
         address, principal = _other_end(traffic)
         peer, own = self._workload_at(address), self._own_of(traffic.listener.gateway)
         known = self._known.get((account, address, principal))
-        if known is not None and known.peer is peer and known.own is own and not isinstance(known.account, Account):
+        if known is not None and known.peer is peer and known.own == own and not isinstance(known.account, Account):
             return known.account
         labels = account.labels.between(parties_of(account.labels, traffic, own, peer))
         found = self._core.stream_account(labels, account.protocol)
@@ -106,8 +113,8 @@ class Peers:
 
     def name_of(self, gateway: str) -> str:
         """What spans of a Gateway's key are of: the workload, '' where it is none that is known."""
-        own = self._own_of(gateway)
-        return party_of(own, "").service if own is not None else ""
+        workload = self._own_of(gateway).workload
+        return party_of(workload, "").service if workload is not None else ""
 
 
 def _is_inbound(listener: Listener) -> bool:
@@ -122,7 +129,7 @@ def _other_end(traffic: Traffic) -> tuple[str, str]:
     return origin.peer.decode("ascii"), origin.caller.principal.decode("ascii") if origin.caller is not None else ""
 
 
-def parties_of(labels: CounterLabels, traffic: Traffic, own: Workload | None, peer: Workload | None) -> Parties:
+def parties_of(labels: CounterLabels, traffic: Traffic, own: Own, peer: Workload | None) -> Parties:
     """Both ends, of which `own` is ours and `peer` the other."""
     if _is_inbound(traffic.listener):
         principal = _other_end(traffic)[1]
@@ -130,30 +137,34 @@ def parties_of(labels: CounterLabels, traffic: Traffic, own: Workload | None, pe
     return _sent(labels, own, peer, traffic.endpoint.port if traffic.endpoint is not None else 0)
 
 
-def _received(port: int, own: Workload | None, peer: Workload | None, principal: str) -> Parties:
+def _received(port: int, own: Own, peer: Workload | None, principal: str) -> Parties:
     """What came to our own workload. An address proves nothing: whoever proves another identity than the workload there is not it."""
     if principal and (peer is None or peer.spiffe_id != principal):
         source = Party(namespace=_namespace(principal), principal=principal)
     else:
         source = party_of(peer, principal) if peer is not None else Party()
     security = "mutual_tls" if principal else "none"
-    if own is None:
+    workload = own.workload
+    if workload is None:
         return Parties("destination", source, Party(), security)
-    destination = party_of(own, own.spiffe_id if principal else "")
-    namespace = own.key.partition("/")[0]
-    service = next((each.service for each in own.ports if each.number == port and each.service), destination.service)
+    destination = party_of(workload, own.identity if principal else "")
+    namespace = workload.key.partition("/")[0]
+    service = next((each.service for each in workload.ports if each.number == port and each.service), destination.service)
     return Parties("destination", source, destination, security, f"{service}.{namespace}.{CLUSTER_DOMAIN}", service, namespace)
 
 
-def _sent(labels: CounterLabels, own: Workload | None, peer: Workload | None, port: int) -> Parties:
+def _sent(labels: CounterLabels, own: Own, peer: Workload | None, port: int) -> Parties:
     """What our own workload, or a Gateway, sends to an endpoint of a backend. Who sends knows of no security but its own, and says so as
     Istio does."""
-    mutual = own is not None and bool(own.spiffe_id) and peer is not None and bool(peer.spiffe_id) and _demand(peer, port) != "Disable"
+    mutual = bool(own.identity) and peer is not None and bool(peer.spiffe_id) and _demand(peer, port) != "Disable"
     gateway_namespace, _, name = labels.gateway.partition("/")
-    if own is not None:
-        source = party_of(own, own.spiffe_id if mutual else "")
+    proven = own.identity if mutual else ""
+    if own.workload is not None:
+        source = party_of(own.workload, proven)
+    elif name.startswith("@"):
+        source = Party(principal=proven or UNKNOWN)
     else:
-        source = Party() if name.startswith("@") else Party(name, gateway_namespace, app=name, service=name)
+        source = Party(name, gateway_namespace, proven or UNKNOWN, app=name, service=name)
     namespace, _, service = labels.backend.rpartition(":")[0].partition("/")
     if labels.backend == ELSEWHERE:
         namespace, service = UNKNOWN, PASSTHROUGH

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from gateway.tracing.otlp import Attributes, text_attribute
 
 SERVICE_NAME_VARIABLE: Final = "OTEL_SERVICE_NAME"
+POD_VARIABLE: Final = "POD_NAME"
 RESOURCE_VARIABLE: Final = "OTEL_RESOURCE_ATTRIBUTES"
 
 
@@ -29,6 +30,9 @@ def resource_of(gateway: str, service: str, instance: str, environment: Mapping[
     In the mesh, where no object stands behind the key, `service` is that of the workload.
     """
     namespace, _, name = gateway.partition("/")
+    pod = environment.get(POD_VARIABLE, "")
+    if pod and pod != instance:
+        instance = f"{pod}/{instance}"  # one of several workers
     found = {
         "service.name": service or name,
         "service.namespace": namespace,

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.ir.value import Source
 from gateway.ir.workload import Workload
-from gateway.proxy.peers import Peers
+from gateway.proxy.peers import Own, Peers
 from gateway.telemetry.exposition import Exposition
 from tests.wire.backends import Scripted
 from tests.wire.collectors import Collector, collecting
@@ -32,7 +32,7 @@ def known(site: Site) -> Site:
 
     def meet() -> None:
         core = site.runtime._core
-        core.peers = Peers(core, {"127.0.0.1": CART}.get, lambda gateway: EDGE)
+        core.peers = Peers(core, {"127.0.0.1": CART}.get, lambda gateway: Own(EDGE, EDGE.spiffe_id))
         core.tracing.service = core.peers.name_of
 
     site._thread.call(meet)

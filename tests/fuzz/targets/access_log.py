@@ -10,6 +10,7 @@ from typing import Final, cast
 from gateway.http.head import RequestHead
 from gateway.http.refused import Refused
 from gateway.http.target import parse_authority
+from gateway.net.peer import NOBODY
 from gateway.proxy.client_connection import ClientConnection
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.rule import Account
@@ -57,7 +58,8 @@ def reason_of(authority: bytes) -> str:
 
 def exchange_of(method: bytes, target: bytes, authority: bytes, path: bytes) -> Exchange:
     """One that a client of 10.0.0.9 had, and that has ended."""
-    client = SimpleNamespace(core=None, port=None, listener=None, address=b"10.0.0.9", fragment=client_fragment(b"TLSv1.3", b"00ff"))
+    fragment, address = client_fragment(b"TLSv1.3", b"00ff"), b"10.0.0.9"
+    client = SimpleNamespace(core=None, port=None, listener=None, address=address, fragment=fragment, origin=NOBODY)
     exchange = Exchange(cast(ClientConnection, client), RequestHead(method, path, None, authority, b""))
     exchange.asked = target, authority
     exchange.matched_path = b"/normal"

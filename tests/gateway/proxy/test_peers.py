@@ -15,7 +15,7 @@ from gateway.ir.workload import Workload, WorkloadPort
 from gateway.net.peer import Origin
 from gateway.policies.caller import Caller
 from gateway.proxy.core import Core
-from gateway.proxy.peers import ELSEWHERE, MOST_KNOWN, Peers, Traffic, parties_of
+from gateway.proxy.peers import ELSEWHERE, MOST_KNOWN, Own, Peers, Traffic, parties_of
 from gateway.proxy.rule import Account
 from gateway.telemetry import counters
 from gateway.telemetry.counters import CounterLabels
@@ -45,13 +45,14 @@ def received(address: str, principal: str = "", port: int = 8080) -> Parties:
     origin = Origin(address.encode())
     origin.caller = Caller(principal.encode())
     traffic = Traffic(listener("Inbound", port), None, origin)
-    return parties_of(CounterLabels("shop/@mesh", "x", backend="@mesh/inbound"), traffic, CART, WORKLOADS.get(address))
+    return parties_of(CounterLabels("shop/@mesh", "x", backend="@mesh/inbound"), traffic, Own(CART, CART.spiffe_id), WORKLOADS.get(address))
 
 
 def sent(backend: str, address: str = "", own: Workload | None = WEB, port: int = 8080) -> Parties:
     """What the web sends to an endpoint of a backend."""
     traffic = Traffic(listener("Outbound"), Endpoint(address, port) if address else None, Origin(b"10.0.0.2"))
-    return parties_of(CounterLabels("infra/edge", "x", backend=backend), traffic, own, WORKLOADS.get(address))
+    ours = Own(own, own.spiffe_id if own is not None else "")
+    return parties_of(CounterLabels("infra/edge", "x", backend=backend), traffic, ours, WORKLOADS.get(address))
 
 
 def test_both_sides_of_mutual_tls_name_the_same_ends() -> None:
@@ -117,7 +118,7 @@ def core() -> Iterator[Core]:
 def test_an_account_is_found_again_until_somebody_else_has_the_address(core: Core) -> None:
     """Nothing is computed for each request, and nobody has to say that a Workload changed."""
     workloads = dict(WORKLOADS)
-    peers = Peers(core, workloads.get, lambda gateway: WEB)
+    peers = Peers(core, workloads.get, lambda gateway: Own(WEB, WEB.spiffe_id))
     labels = CounterLabels("infra/edge", "http", backend="shop/cart:80")
     account = Account(core.counters_for(labels), labels)
     traffic = Traffic(listener("Outbound"), Endpoint("10.0.0.1", 8080), Origin(b""))
@@ -132,7 +133,7 @@ def test_an_account_is_found_again_until_somebody_else_has_the_address(core: Cor
 
 def test_streams_have_accounts_of_their_own(core: Core) -> None:
     """Of the same labels and the protocol that was relayed."""
-    peers = Peers(core, WORKLOADS.get, lambda gateway: WEB)
+    peers = Peers(core, WORKLOADS.get, lambda gateway: Own(WEB, WEB.spiffe_id))
     account = core.stream_account(CounterLabels("infra/edge", "tcp", backend="shop/cart:80"), "TCP")
     found = peers.stream_account(account, Traffic(listener(), Endpoint("10.0.0.1", 8080), Origin(b"")))
     assert found.labels.parties == sent("shop/cart:80", "10.0.0.1")
@@ -145,7 +146,7 @@ def test_what_is_known_is_bounded(core: Core, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("gateway.proxy.peers.MOST_KNOWN", 3)
     monkeypatch.setattr(counters, "MOST_LABELS", 3)
     workloads = {f"10.0.1.{number}": replace(CART, key=f"shop/{number}", owner=f"owner-{number}") for number in range(9)}
-    peers = Peers(core, workloads.get, lambda gateway: WEB)
+    peers = Peers(core, workloads.get, lambda gateway: Own(WEB, WEB.spiffe_id))
     labels = CounterLabels("a/b", "http", backend="shop/cart:80")
     account = Account(core.counters_for(labels), labels)
     for address in workloads:

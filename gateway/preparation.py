@@ -38,10 +38,9 @@ from gateway.proxy.core import secret_of
 from gateway.proxy.observer import Observer
 from gateway.proxy.port import LiveListener, is_of_mesh, terminates
 from gateway.proxy.request_limits import RequestLimits
-from gateway.proxy.rule import Account, Rule
+from gateway.proxy.rule import Rule
 from gateway.relay.preparation import KINDS, StreamPreparation
 from gateway.routing.table import RouteTable, RouteTableEditor
-from gateway.telemetry.counters import CounterLabels
 from gateway.upstream.backend import Backend, SettingsFor, check_options
 from gateway.upstream.endpoint_faults import without_faulty
 
@@ -298,12 +297,10 @@ class Preparation:
         """Raises ValueError (TlsConfigurationError among them); the previous version then stays."""
         check_capture(resource)
         previous = self.listeners.get(resource.key)
-        labels = CounterLabels(resource.gateway, resource.name)
-        account = Account(self._live.core.counters_for(labels), labels)
         routes = previous.routes if previous is not None else RouteTable[Rule]()
         demands = self._demands(resource)
         contexts = self._contexts(resource, demands) if terminates(resource) or is_of_mesh(resource) else None
-        listener = LiveListener(resource, routes, account, contexts, demands)
+        listener = LiveListener(resource, routes, self._live.core, contexts, demands)
         if previous is not None:
             listener.streams = previous.streams
         listener.request_limits = RequestLimits.of(resource, self._live.core)

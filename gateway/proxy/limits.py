@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from typing import Final
 
@@ -32,7 +33,9 @@ class PaceLimits:
     grace: float = 10.0
 
     @classmethod
+    @lru_cache(maxsize=64)
     def of(cls, options: ListenerOptions) -> PaceLimits:
+        """The same for all listeners with these options."""
         return cls(
             seconds(options.body_timeout),
             seconds(options.send_timeout),

@@ -13,19 +13,22 @@ from gateway.proxy.forwarded import Trust
 from gateway.proxy.greeting import Greeting
 from gateway.proxy.limits import PaceLimits, loosest_connections, loosest_pace, seconds
 from gateway.proxy.restraint import Restraint
+from gateway.proxy.rule import Account
 from gateway.routing.hosts import HostTable
 from gateway.routing.streams import StreamTable
 from gateway.routing.table import RouteTable
+from gateway.telemetry.counters import CounterLabels
 
 if TYPE_CHECKING:
     from gateway.net.contexts import ServerContexts
     from gateway.proxy.client import Client
+    from gateway.proxy.core import Core
     from gateway.proxy.detecting import Detecting
     from gateway.proxy.greeting import Greeter
     from gateway.proxy.guard import Guard
     from gateway.proxy.observer import Observer
     from gateway.proxy.request_limits import RequestLimits
-    from gateway.proxy.rule import Account, Rule
+    from gateway.proxy.rule import Rule
     from gateway.relay.flow import Flow
     from gateway.relay.relay import Relay
     from gateway.relay.rule import LiveStreamRule
@@ -77,7 +80,8 @@ class LiveListener:
     long as the resource does."""
 
     __slots__ = (
-        "account",
+        "_account",
+        "_core",
         "client_certificate",
         "contexts",
         "demands",
@@ -102,12 +106,13 @@ class LiveListener:
         self,
         resource: Listener,
         routes: RouteTable[Rule],
-        account: Account,
+        core: Core,
         contexts: ServerContexts | None,
         demands: tuple[str, ...] = (),
     ) -> None:
         options = resource.options
-        self.key, self.resource, self.routes, self.account, self.contexts = resource.key, resource, routes, account, contexts
+        self.key, self.resource, self.routes, self._core, self.contexts = resource.key, resource, routes, core, contexts
+        self._account: Account | None = None
         self.demands = demands
         """What clients must show: the mode of validation and the authorities in PEM, those of the mesh one by one; nothing where no
         certificate is asked for."""
@@ -131,6 +136,14 @@ class LiveListener:
         """What is seen of its requests besides counters and log; None where that is nothing."""
         self.client_certificate: str | None = None
         """Key of the certificate that the Gateway presents to TLS backends."""
+
+    @property
+    def account(self) -> Account:
+        """Of requests that no rule serves. Made for the first of them."""
+        if self._account is None:
+            labels = CounterLabels(self.resource.gateway, self.resource.name)
+            self._account = Account(self._core.counters_for(labels), labels)
+        return self._account
 
     def be_guarded(self, guard: Guard | None) -> None:
         """By policies, from the next request on. A backend may take several slashes for one, so policies that look at paths see

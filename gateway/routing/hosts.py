@@ -8,12 +8,20 @@ probed, so a host of any number of labels costs what the wildcards do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 Kept = TypeVar("Kept")
 
 CACHE_ENTRIES: Final = 8192
 LONGEST_CACHED: Final = 255
+
+
+_NOTHING: Final[dict[bytes, Any]] = {}
+
+
+def _nothing() -> dict[bytes, Any]:
+    """The one empty dict of all tables, which have several and are many; whoever keeps something makes its own."""
+    return _NOTHING
 
 
 class HostTable(Generic[Kept]):
@@ -25,14 +33,14 @@ class HostTable(Generic[Kept]):
     __slots__ = ("_any", "_chosen", "_depths", "_exact", "_levels", "_wildcards")
 
     def __init__(self, values: Mapping[bytes, Kept] | None = None) -> None:
-        self._exact: dict[bytes, Kept] = {}
-        self._wildcards: dict[bytes, Kept] = {}
+        self._exact: dict[bytes, Kept] = _nothing()
+        self._wildcards: dict[bytes, Kept] = _nothing()
         """By suffix, which begins with the dot."""
         self._depths: tuple[int, ...] = ()
         """Numbers of labels that suffixes have, ascending."""
         self._any: Kept | None = None
-        self._chosen: dict[bytes, Kept] = {}
-        self._levels: dict[bytes, tuple[Kept, ...]] = {}
+        self._chosen: dict[bytes, Kept] = _nothing()
+        self._levels: dict[bytes, tuple[Kept, ...]] = _nothing()
         for hostname, value in (values or {}).items():
             self.put(hostname, value)
 
@@ -45,8 +53,8 @@ class HostTable(Generic[Kept]):
         if not levels:
             return None
         if len(host) <= LONGEST_CACHED:
-            if len(self._chosen) >= CACHE_ENTRIES:
-                self._chosen.clear()
+            if not 0 < len(self._chosen) < CACHE_ENTRIES:
+                self._chosen = {}
             self._chosen[host] = levels[0]
         return levels[0]
 
@@ -64,8 +72,8 @@ class HostTable(Generic[Kept]):
         found.reverse()
         levels = tuple(found)
         if len(host) <= LONGEST_CACHED:
-            if len(self._levels) >= CACHE_ENTRIES:
-                self._levels.clear()
+            if not 0 < len(self._levels) < CACHE_ENTRIES:
+                self._levels = {}
             self._levels[host] = levels
         return levels
 
@@ -95,13 +103,13 @@ class HostTable(Generic[Kept]):
     def copy(self) -> HostTable[Kept]:
         """A table of the same values, whose maker may edit it."""
         copy: HostTable[Kept] = HostTable()
-        copy._exact, copy._wildcards = self._exact.copy(), self._wildcards.copy()
+        copy._exact = self._exact.copy() if self._exact else _nothing()
+        copy._wildcards = self._wildcards.copy() if self._wildcards else _nothing()
         copy._depths, copy._any = self._depths, self._any
         return copy
 
     def _forget(self) -> None:
-        self._chosen.clear()
-        self._levels.clear()
+        self._chosen, self._levels = _nothing(), _nothing()
 
     def put(self, hostname: bytes, value: Kept) -> None:
         """For the maker of this table, before it is shared."""
@@ -109,10 +117,12 @@ class HostTable(Generic[Kept]):
         if not hostname:
             self._any = value
         elif hostname.startswith(b"*."):
+            self._wildcards = self._wildcards or {}
             self._wildcards[hostname[1:]] = value
             if hostname.count(b".") not in self._depths:
                 self._depths = tuple(sorted((*self._depths, hostname.count(b"."))))
         else:
+            self._exact = self._exact or {}
             self._exact[hostname] = value
 
     def remove(self, hostname: bytes) -> None:

@@ -7,7 +7,7 @@ costs one look-up. A table never changes; an editor makes the next one beside it
 
 from __future__ import annotations
 
-from typing import Final, Generic, NamedTuple
+from typing import Any, Final, Generic, NamedTuple
 
 from gateway.http.head import RequestHead
 from gateway.ir.rule import HttpRule
@@ -20,6 +20,10 @@ CACHE_ENTRIES: Final = 8192
 """Requests remembered at least; two for each rule where there are more rules, since a cache that is too small for what is asked in turn
 never hits."""
 LONGEST_CACHED: Final = 256
+
+
+_NOTHING: Final[dict[tuple[bytes, bytes], Any]] = {}
+"""The one empty dict of all tables without requests: a mesh has many of them. Whoever keeps something makes its own."""
 
 
 class Placed(NamedTuple, Generic[Payload]):
@@ -37,9 +41,9 @@ class RouteTable(Generic[Payload]):
     def __init__(self) -> None:
         self._hosts: HostTable[HostPaths[Payload]] = HostTable()
         self._rules: dict[str, Placed[Payload]] = {}
-        self._certain: dict[tuple[bytes, bytes], Entry[Payload]] = {}
+        self._certain: dict[tuple[bytes, bytes], Entry[Payload]] = _NOTHING
         """What host and path alone decide."""
-        self._found: dict[tuple[bytes, bytes], tuple[Group[Payload], ...]] = {}
+        self._found: dict[tuple[bytes, bytes], tuple[Group[Payload], ...]] = _NOTHING
         """What they leave open."""
         self._most = CACHE_ENTRIES
 
@@ -77,12 +81,13 @@ class RouteTable(Generic[Payload]):
         groups = self._found.get(key)
         if groups is None:
             if len(self._found) + len(self._certain) >= self._most:
-                self._found.clear()
-                self._certain.clear()
+                self._found, self._certain = {}, {}
             groups = self._search(host, path)
             if groups and groups[0][0].plain:
+                self._certain = self._certain or {}
                 self._certain[key] = groups[0][0]
             else:
+                self._found = self._found or {}
                 self._found[key] = groups
         return groups
 

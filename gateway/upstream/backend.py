@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from math import isqrt
 from typing import TYPE_CHECKING, Final, Literal
-from weakref import WeakMethod
+from weakref import ref
 
 from gateway.ir.backend import Backend as BackendResource
 from gateway.ir.backend import BackendOptions, Balancing, Ejection, EndpointSet
@@ -94,8 +94,8 @@ class Backend:
         self.guarded = False
         self.active = 0
         self.connections = Connections(self.endpoints.values, _DEFAULTS.limits.connections, _DEFAULTS.limits.pending_requests)
-        arrange = WeakMethod(self._arrange)  # nobody but rules and the live tables may hold a backend
-        self.protection = Protection(core, key, arrange, WeakMethod(self._guard))
+        told = ref(self)  # nobody but rules and the live tables may hold a backend
+        self.protection = Protection(core, key, told)
         self.budget: RetryBudget | None = None
         self.sessions: Sessions[Endpoint] | None = None
         self.destinations: Destinations | None = None
@@ -103,7 +103,7 @@ class Backend:
         self._settings: dict[tuple[str | None, bool], BackendTlsSettings] = {}
         self._certificate: str | None = None
         """The client certificate that a request presented last."""
-        self._checks = Checks(core, key, WeakMethod(self._settings_of_checks), arrange)
+        self._checks = Checks(core, key, told)
 
     # what it is told
 
@@ -127,7 +127,7 @@ class Backend:
             else:
                 endpoint.close_secure()
         self._check()
-        self._arrange()
+        self.arrange()
 
     def _go_where(self, kind: Literal["", "Elsewhere", "OwnPod"]) -> None:
         """Whether it has endpoints of its own, or is where its clients were going: health is no matter then, since there is no choice."""
@@ -191,7 +191,7 @@ class Backend:
                 endpoint.let_rest(False)
         self.usable = tuple(endpoint for endpoint in self.endpoints.values() if endpoint.ready or endpoint.terminating)
         self._check()
-        self._arrange()
+        self.arrange()
 
     def close(self) -> None:
         """The end of it: nothing is checked or probed any more, and what is in flight ends with its exchange."""
@@ -202,7 +202,7 @@ class Backend:
 
     # who takes part
 
-    def _arrange(self) -> None:
+    def arrange(self) -> None:
         """After any change of endpoints, options or health."""
         members = members_of(tuple(self.endpoints.values())) if self.destinations is None else ()
         candidates = candidates_of(members, self.options.panic_threshold)
@@ -211,11 +211,11 @@ class Backend:
             if even is not isinstance(self.balancer, RoundRobin):
                 self.balancer = RoundRobin() if even else WeightedRoundRobin()
         self.balancer.update(members, candidates)
-        self._guard()
+        self.guard()
         out = sum(not endpoint.health.healthy for endpoint in members)
         self._core.incidents.show("tidegate_endpoints_ejected", self.key, out)
 
-    def _guard(self) -> None:
+    def guard(self) -> None:
         """After any change of what a request costs: options, and whether there are suspects."""
         counted = self.balancer.counted or self.options.limits.requests or self.budget is not None
         chosen_for = self.destinations is not None or self.connections.protocol == "client"
@@ -274,7 +274,7 @@ class Backend:
             self._certificate = client_certificate
         return settings
 
-    def _settings_of_checks(self) -> BackendTlsSettings | None:
+    def settings_of_checks(self) -> BackendTlsSettings | None:
         """As a request has them that shows the client certificate of a Gateway which came here, if there is one."""
         return self.settings(self._certificate)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.ir.backend import HealthCheck
 from gateway.net.backend_context import BackendIdentityError
@@ -20,14 +20,11 @@ from gateway.upstream.endpoint import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from weakref import WeakMethod
 
     from gateway.ir.backend import BackendProtocol
-    from gateway.net.backend_context import TlsSettings
     from gateway.proxy.core import Core
     from gateway.upstream.endpoint import Endpoint
 
-    TlsOf = WeakMethod[Callable[[], TlsSettings | None]]
 
 FIRST_WITHIN: Final = 1.0
 """Seconds within which a new endpoint is checked for the first time, if the interval is not shorter."""
@@ -50,15 +47,24 @@ class _Endpoint:
             self.task.cancel()
 
 
+class Checked(Protocol):
+    """A backend, as far as its checks ask it and tell it."""
+
+    def arrange(self) -> None:
+        """An endpoint became healthy or unhealthy."""
+
+    def settings_of_checks(self) -> BackendTlsSettings | None:
+        """Those of its connections, None for plain ones. Raises ValueError when there are settings that cannot be used."""
+
+
 class Checks:
-    """Owner of the checks of one backend. `changed` is called when an endpoint became healthy or unhealthy."""
+    """Owner of the checks of one backend, which may be gone by then."""
 
-    __slots__ = ("_checked", "_core", "_key", "_options", "_preface", "_protocol", "_tls", "_told")
+    __slots__ = ("_backend", "_checked", "_core", "_key", "_options", "_preface", "_protocol")
 
-    def __init__(self, core: Core, key: str, tls: TlsOf, changed: WeakMethod[Callable[[], None]]) -> None:
-        """`key` is the backend's; `tls` gives the settings of its connections, None for plain ones. It raises ValueError when there are
-        settings that cannot be used."""
-        self._core, self._key, self._tls, self._told = core, key, tls, changed
+    def __init__(self, core: Core, key: str, backend: Callable[[], Checked | None]) -> None:
+        """`key` is the backend's; `backend` gives it as long as it is there."""
+        self._core, self._key, self._backend = core, key, backend
         self._options: HealthCheck | None = None
         self._protocol: BackendProtocol = "http/1.1"
         self._preface = b""
@@ -126,14 +132,14 @@ class Checks:
             state.against = 0
             health.checked = not reason
             health.check_reason = reason
-            arrange = self._told()
-            if arrange is not None:
-                arrange()
+            backend = self._backend()
+            if backend is not None:
+                backend.arrange()
 
     async def _ask(self, endpoint: Endpoint, options: HealthCheck) -> None:
         """Returns if the endpoint is well. Raises Unwell, OSError and what else `_check` expects."""
-        core, tls = self._core, self._tls()
-        settings = (tls() if tls is not None else None) or endpoint.plain.settings
+        core, backend = self._core, self._backend()
+        settings = (backend.settings_of_checks() if backend is not None else None) or endpoint.plain.settings
         address = await core.resolver.address(endpoint.address)
         if (address, endpoint.port) in core.forbidden:
             raise Unwell("an address of this proxy itself")

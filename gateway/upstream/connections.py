@@ -7,7 +7,6 @@ makes room for one that is.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Connections:
         self.limit, self.pending = limit, pending
         self.protocol: BackendProtocol = "http/1.1"
         self.count = 0
-        self._line: deque[Waiting] = deque()
+        self._line: list[Waiting] = []
 
     @property
     def waiting(self) -> int:
@@ -107,7 +106,7 @@ class Connections:
         return True
 
     def _next(self) -> Waiting:
-        waiting = self._line.popleft()
+        waiting = self._line.pop(0)
         if not self._line:
             self._let_rest(True)
         return waiting

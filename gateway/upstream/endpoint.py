@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from gateway.upstream.health import Health
@@ -42,7 +41,7 @@ class Pool:
         multiplexed: bool = False,
     ) -> None:
         self.settings, self.connections, self.most, self.preface = settings, connections, most, preface
-        self.idle: deque[BackendConnection] = deque()
+        self.idle: list[BackendConnection] = []
         self.protocol = connections.protocol
         if self.protocol == "client":
             self.protocol = "h2c" if multiplexed else "http/1.1"
@@ -64,7 +63,7 @@ class Pool:
         for connection in self.idle:
             connection.idle_turns += 1
         while self.idle and self.idle[0].idle_turns > limit:
-            self.idle.popleft().close()
+            self.idle.pop(0).close()
         if self.shared is not None:
             self.shared.age(limit)
 
@@ -82,7 +81,7 @@ class Pool:
     def make_room(self) -> bool:
         """Closes the connection that has been idle longest; whether there was one."""
         if self.idle:
-            self.idle.popleft().close()
+            self.idle.pop(0).close()
             return True
         return self.shared is not None and self.shared.close_one()
 

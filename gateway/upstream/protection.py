@@ -8,36 +8,42 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.ir.backend import Ejection
 from gateway.upstream.health import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from weakref import WeakMethod
 
     from gateway.proxy.core import Core
     from gateway.upstream.endpoint import Endpoint
-
-    Told = WeakMethod[Callable[[], None]]
 
 PROBE_LIMIT: Final = 1.0
 """Seconds a probe may take to connect."""
 
 
+class Protected(Protocol):
+    """A backend, as far as it is told of its endpoints' health."""
+
+    def arrange(self) -> None:
+        """Who takes part may differ."""
+
+    def guard(self) -> None:
+        """There are suspects for the first time, or no longer."""
+
+
 class Protection:
     """Owner of what endpoints are suspected of, and of the timers that end it.
 
-    The backend, which may be gone by then, is told when who takes part may differ (`arrange`), and when there are suspects for the
-    first time or no longer (`guard`).
+    The backend, which may be gone by then, is told what follows.
     """
 
-    __slots__ = ("_arrange", "_core", "_guard", "_key", "_probes", "_timers", "options", "suspects")
+    __slots__ = ("_backend", "_core", "_key", "_probes", "_timers", "options", "suspects")
 
-    def __init__(self, core: Core, key: str, arrange: Told, guard: Told) -> None:
-        """`key` is the backend's, for the statistics."""
-        self._core, self._key, self._arrange, self._guard = core, key, arrange, guard
+    def __init__(self, core: Core, key: str, backend: Callable[[], Protected | None]) -> None:
+        """`key` is the backend's, for the statistics; `backend` gives it as long as it is there."""
+        self._core, self._key, self._backend = core, key, backend
         self.options = Ejection()
         self.suspects: set[Endpoint] = set()
         """Endpoints of which a good answer would be news."""
@@ -65,7 +71,7 @@ class Protection:
             self._leave_out(endpoint, "answers", wait, self._end_ejection)
         elif health.suspect and endpoint not in self.suspects:
             self.suspects.add(endpoint)
-            _tell(self._guard)
+            self._tell(changed=False)
 
     def answered_well(self, endpoint: Endpoint, began: float) -> None:
         health = endpoint.health
@@ -73,12 +79,12 @@ class Protection:
             before = health.state
             health.answered_well(monotonic())
             self.forget(endpoint)
-            _tell(self._guard if before is State.IN else self._arrange)
+            self._tell(changed=before is not State.IN)
 
     def try_out(self, endpoint: Endpoint) -> float:
         """A request begins that decides whether the endpoint is back; until then there is no other. Returns when that was."""
         endpoint.health.try_out(monotonic())
-        _tell(self._arrange)
+        self._tell()
         return endpoint.health.since
 
     def trial_ended(self, endpoint: Endpoint, began: float) -> None:
@@ -86,7 +92,7 @@ class Protection:
         health = endpoint.health
         if health.state is State.TRIAL and health.since == began and endpoint in self.suspects:
             health.trial_void(monotonic())
-            _tell(self._arrange)
+            self._tell()
 
     # time
 
@@ -94,7 +100,7 @@ class Protection:
         self._core.incidents.count("tidegate_endpoint_ejections_total", self._key, "cause", cause)
         self.suspects.add(endpoint)
         self._after(endpoint, wait, then)
-        _tell(self._arrange)
+        self._tell()
 
     def _after(self, endpoint: Endpoint, wait: float, then: Callable[[Endpoint], None]) -> None:
         timer = self._timers.pop(endpoint, None)
@@ -105,7 +111,7 @@ class Protection:
     def _end_ejection(self, endpoint: Endpoint) -> None:
         self._timers.pop(endpoint, None)
         endpoint.health.ejection_over(monotonic())
-        _tell(self._arrange)
+        self._tell()
 
     def _probe(self, endpoint: Endpoint) -> None:
         self._timers.pop(endpoint, None)
@@ -131,7 +137,7 @@ class Protection:
             self._after(endpoint, endpoint.health.probe_failed(reason, self._core.random.random()), self._probe)
         else:
             endpoint.health.probed(monotonic())
-            _tell(self._arrange)
+            self._tell()
 
     # ends
 
@@ -149,8 +155,8 @@ class Protection:
         for endpoint in [*self.suspects, *self._timers]:
             self.forget(endpoint)
 
-
-def _tell(told: Told) -> None:
-    method = told()
-    if method is not None:
-        method()
+    def _tell(self, *, changed: bool = True) -> None:
+        """The backend, whether or not who takes part may differ."""
+        backend = self._backend()
+        if backend is not None:
+            (backend.arrange if changed else backend.guard)()

@@ -128,7 +128,7 @@ def test_weighted_endpoints_take_turns_by_weight(serve: Serve, blue: Echo, green
     def weigh(found: Any) -> None:
         for endpoint in found.endpoints.values():
             endpoint.weight = 3 if endpoint.port == blue.port else 1
-        found._arrange()
+        found.arrange()
 
     look(site, weigh)
     assert Counter(site.ask().backend for _ in range(12)) == {"blue": 9, "green": 3}

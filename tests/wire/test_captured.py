@@ -105,6 +105,7 @@ def test_a_listener_of_the_consumer_serves_in_the_place_of_the_shared_one(server
 
 
 def test_a_destination_without_a_listener_is_refused_and_logged(server: Make) -> None:
+    """NR, and the reason names where it was going."""
     with served(outbound("cart", 80, OTHER), server=server) as mesh:
         assert refuses(OTHER_6, 443)
         [line] = mesh.log.wait_for(1)

@@ -158,6 +158,7 @@ def test_strict_refuses_plain_text_and_says_so(
 
 
 def test_strict_refuses_tls_that_is_not_the_mesh_s(roots: Authority, server: Make, tmp_path: Path) -> None:
+    """PeerAuthentication STRICT: TLS without ALPN tidegate proves nothing to us."""
     port = server(echo()).port
     with site(roots, "Strict") as mesh:
         with pytest.raises((ssl.SSLError, OSError)):

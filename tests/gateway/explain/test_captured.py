@@ -28,6 +28,7 @@ def explain(*resources: AnyResource, **question: Any) -> Explanation:
 
 
 def test_the_destination_chooses_and_the_url_is_what_is_asked() -> None:
+    """Argument.destination: the address in whatever form; the host of the URL chooses nothing."""
     said = explain(*SERVICE, url="http://anything.example/a", destination=["fd00:0::1", 80])
     assert said.listener is not None
     assert (said.listener.name, said.listener.bound) == ("cart", "[::]:15001")
@@ -38,6 +39,7 @@ def test_the_destination_chooses_and_the_url_is_what_is_asked() -> None:
 
 
 def test_the_same_listener_passes_other_bytes_on() -> None:
+    """Of protocol Detect the question says what the client speaks."""
     said = explain(*SERVICE, method="CONNECT", url="tcp://cart:80", destination=["10.0.0.1", 80])
     assert said.rule is not None
     assert said.rule.route == "default/route"
@@ -45,6 +47,7 @@ def test_the_same_listener_passes_other_bytes_on() -> None:
 
 
 def test_elsewhere_is_the_destination_itself() -> None:
+    """Backend.original_destination Elsewhere: no endpoint stands anywhere, and the question names it."""
     said = explain(*SERVICE, method="CONNECT", url="tcp://other:443", destination=["10.9.9.9", 443])
     assert said.listener is not None
     assert said.listener.why.endswith("it is for every destination that no other listener names")
@@ -54,6 +57,7 @@ def test_elsewhere_is_the_destination_itself() -> None:
 
 
 def test_the_own_pod_is_reached_from_its_own_address() -> None:
+    """OwnPod: from 127.0.0.6 or ::6, and never to a port of the proxy itself."""
     resources = (*identity(Authority()), inbound("in", 0, "Strict"), going("OwnPod", "client"), http_rule("in", "OwnPod"))
     said = explain(*resources, url="http://cart/", destination=["10.0.0.7", 8080], direction="Inbound")
     assert "callers must prove an identity of the mesh by mutual TLS, or the connection is refused" in said.notes
@@ -75,10 +79,12 @@ def test_the_own_pod_is_reached_from_its_own_address() -> None:
     ],
 )
 def test_what_is_not_served_says_why(question: dict[str, Any], closed: str) -> None:
+    """`closed`: no listener for it, no capture in that direction, TLS of the client's own, datagrams."""
     said = explain(outbound("cart", 80, "10.0.0.1"), **{"url": "http://cart/", **question})
     assert said.closed.startswith(closed)
 
 
 def test_a_destination_is_an_address() -> None:
+    """A name has no capture: the kernel knows addresses alone."""
     with pytest.raises(ValueError, match="'cart' is no IP address"):
         explain(outbound("cart", 80, "10.0.0.1"), url="http://cart/", destination=["cart", 80])

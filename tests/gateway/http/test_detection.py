@@ -27,6 +27,7 @@ def test_a_request_line_is_http(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", OTHERS)
 def test_other_protocols_are_not(data: bytes) -> None:
+    """TLS, memcached, Redis, NATS, SSH, and what RFC 9112 3 does not allow."""
     assert begins_http(data) is False
 
 
@@ -39,6 +40,7 @@ def test_no_part_of_it_says_the_opposite(data: bytes) -> None:
 
 @given(st.binary(max_size=80), st.binary(max_size=80))
 def test_an_answer_stands(data: bytes, more: bytes) -> None:
+    """More bytes never change it."""
     answer = begins_http(data)
     assert answer is None or begins_http(data + more) is answer
 

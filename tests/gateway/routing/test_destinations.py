@@ -33,18 +33,21 @@ def test_the_most_specific_claim_serves(address: str, port: int, kept: str) -> N
 
 
 def test_without_a_claim_for_everything_some_destinations_have_none() -> None:
+    """As where only what is registered may be reached."""
     table = DestinationTable(CLAIMS[:3])
     assert table.choose("10.0.0.1", 81) is None
     assert DestinationTable[str]().choose("10.0.0.1", 80) is None
 
 
 def test_of_equal_claims_the_first_by_key_serves() -> None:
+    """Whatever the order in which they came, so that all proxies serve alike."""
     claims = (Claim("b", ("10.0.0.1",), 80, False, "b"), Claim("a", ("10.0.0.1",), 80, False, "a"))
     assert DestinationTable(claims).choose("10.0.0.1", 80) == "a"
     assert DestinationTable(claims[::-1]).choose("10.0.0.1", 80) == "a"
 
 
 def test_it_says_what_decided() -> None:
+    """DestinationTable.reason, for explanations."""
     table = DestinationTable(CLAIMS)
     assert table.reason("10.0.0.1", 80) == "it is for this address and port"
     assert table.reason("10.0.0.2", 80) == "it is for this port of every address that no other listener names"

@@ -14,7 +14,6 @@ build/box/box down 2>/dev/null || true
 build/box/box up --images build/box/images.conformance.json --owner $$
 trap 'build/box/box down' EXIT
 build/box/box exec -- helm install tidegate charts/tidegate --namespace tidegate-system --create-namespace --wait --timeout 2m >/dev/null
-build/box/box exec -- kubectl apply --filename conformance/suite/mesh.yaml >/dev/null
 build/box/box exec -- kubectl wait --for=condition=Accepted --timeout=60s xmesh/tidegate >/dev/null
 
 status=0

@@ -16,9 +16,11 @@ from gateway.ir.workload import IDENTITY, ROOTS, Workload
 from gateway.net.key_material import TlsConfigurationError
 from gateway.net.mesh_tls import MeshTlsSettings, OwnIdentity, Proof
 from gateway.net.spiffe import PeerIdentityError, own_spiffe_id
+from gateway.proxy.peers import Own, Peers
 from gateway.upstream.mesh import Mesh, address_key, settings_towards
 
 if TYPE_CHECKING:
+    from gateway.live import Live
     from gateway.upstream.backend import Backend
     from gateway.upstream.endpoint import Endpoint
 
@@ -83,7 +85,7 @@ class MeshPreparation:
 
         More of them than one callback can change are changed here: what that says is true already, whatever else the batch brings.
         """
-        if not self._moved and self._own is self._mesh.own:
+        if not self.differs:
             return
         for backend in backends:
             kind = backend.resource.original_destination if backend.resource is not None else ""
@@ -104,6 +106,11 @@ class MeshPreparation:
                 if endpoint.plain.settings is not settings:
                     yield endpoint, settings
 
+    @property
+    def differs(self) -> bool:
+        """Whether anybody is somebody else than before, or we are."""
+        return bool(self._moved) or self._own is not self._mesh.own
+
     def commit(self) -> None:
         for backend in self._originals:
             self._differing += self._unlike(backend)
@@ -117,6 +124,15 @@ class MeshPreparation:
     def replaced(self) -> list[object]:
         """The last hold on what was replaced, if there is much of it."""
         return [*self._workloads.replaced(), *self._occupants.replaced()]
+
+
+def peers_of(live: Live) -> Peers | None:
+    """Who metrics name, None where nobody is known."""
+    mesh = live.core.mesh
+    if not mesh.workloads:
+        return None
+    own = Own(mesh.workloads.get(live.workload), str(mesh.own.proof.identity) if mesh.own is not None else "")
+    return Peers(live.core, mesh.workload_at, lambda gateway: own)
 
 
 def check_identity(certificate: Certificate) -> None:

@@ -99,9 +99,9 @@ def _redacted(resource: AnyResource) -> AnyResource:
 def _explained(request: Request) -> dict[str, object]:
     """The request to be explained: ?method=GET&url=http://host/path&header=name:%20value, the last as often as needed; client and caller
     say who asks."""
-    unknown = {name for name, _ in request.query} - {"method", "url", "header", "client", "caller"}
+    unknown = {name for name, _ in request.query} - {"method", "url", "header", "client", "caller", "direction"}
     if unknown:
-        raise ValueError(f"unknown parameters {', '.join(sorted(unknown))}: there are method, url, header, client and caller")
+        raise ValueError(f"unknown parameters {', '.join(sorted(unknown))}: there are method, url, header, client, caller and direction")
     urls, methods = request.all("url"), request.all("method")
     if len(urls) != 1 or len(methods) > 1:
         raise ValueError("give url once (http://HOST/PATH), method at most once, and header ('NAME: VALUE') as often as needed")
@@ -111,5 +111,5 @@ def _explained(request: Request) -> dict[str, object]:
         if not colon or not name.strip():
             raise ValueError(f"header {header!r} is not of the form 'NAME: VALUE'")
         headers.append((name.strip(), value.strip()))
-    who = {name: request.all(name)[0] for name in ("client", "caller") if request.all(name)}
+    who = {name: request.all(name)[0] for name in ("client", "caller", "direction") if request.all(name)}
     return {"method": methods[0] if methods else "GET", "url": urls[0], "headers": headers, **who}

@@ -28,9 +28,9 @@ from gateway.ir.rule import HttpRule
 from gateway.ir.value import Identity
 from gateway.ir.workload import IDENTITY, ROOTS, Workload
 from gateway.live import Live
-from gateway.meshing import MeshPreparation, check_identity
+from gateway.meshing import MeshPreparation, check_identity, peers_of
 from gateway.net.backend_context import ALPN, BackendTlsSettings, backend_context
-from gateway.net.contexts import HTTP, ServerContexts, mesh_contexts, server_contexts
+from gateway.net.contexts import HTTP, ServerContexts, server_contexts
 from gateway.net.key_material import TlsConfigurationError
 from gateway.net.mesh_tls import Proof
 from gateway.proxy.capture_port import check_capture
@@ -348,8 +348,6 @@ class Preparation:
         if not certificates:
             raise TlsConfigurationError("none of its certificates is usable")
         validation = resource.client_validation
-        if resource.capture is not None:
-            return mesh_contexts(certificates, "\n".join(demands[1:]))
         alpn = HTTP if resource.protocol == "HTTPS" else ()
         if validation is None:
             return server_contexts(certificates, alpn=alpn)
@@ -441,7 +439,10 @@ class Preparation:
         live.bundles, live.certificates, live.gateways = self._bundles.commit(), self._certificates.commit(), self._gateways.commit()
         live.rejections, live.streams = self.rejections, self._streams.commit()
         self._policies.commit()
+        differs = self._mesh.differs
         self._mesh.commit()
+        if differs:
+            live.core.peers = peers_of(live)
         for assign in self._assignments:
             assign()
         for key, editor in self._editors.items():

@@ -140,6 +140,7 @@ class Runtime:
         for key, listener in preparation.listeners.items():
             wanted.setdefault(place_of(listener.resource), []).append(key)
         for place, keys in list(wanted.items()):
+            _keep_apart(place, keys, preparation)
             kind = kind_of(preparation.listeners[keys[0]].resource)
             opened = self._open.get(place)
             if opened is not None and opened.kind == kind:
@@ -322,6 +323,17 @@ class Runtime:
         self._core.tracing.close()
         if self._log is not None:
             self._log.close()
+
+
+def _keep_apart(place: Place, keys: list[str], preparation: Preparation) -> None:
+    """A capture port is for captured listeners alone: others at the same place are rejected."""
+    others = [key for key in keys if preparation.listeners[key].resource.capture is None]
+    if not others or len(others) == len(keys):
+        return
+    for key in others:
+        keys.remove(key)
+        reason = f"bind_port {place.port} at {place.address} is the port of captured listeners; bind it at another port"
+        preparation.rejections["Listener", key] = reason
 
 
 def _say(name: str, line: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
-from weakref import WeakMethod
 
 from gateway.ir.backend import GrpcCheck, HealthCheck
 from gateway.proxy.core import Core
@@ -24,7 +23,7 @@ class GrpcProber:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._core = Core(loop)
-        self._protection = Protection(self._core, "", WeakMethod(self._nobody), WeakMethod(self._nobody))
+        self._protection = Protection(self._core, "", _nobody)
 
     async def ask(self, service: str, where: tuple[str, int], arguments: dict[str, Any]) -> None:
         """Returns if the application serves. `arguments` are those of `create_connection` that lead to the place. Raises Unwell and
@@ -42,5 +41,6 @@ class GrpcProber:
         finally:
             transport.abort()
 
-    def _nobody(self) -> None:
-        """Nobody is told how one probe went."""
+
+def _nobody() -> None:
+    """No backend is told how one probe went."""

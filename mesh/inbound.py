@@ -29,7 +29,7 @@ _OPTIONS: Final = BackendOptions(
     # There is one endpoint and nobody to go to instead: leaving it out would make an answer of the application's own into one of ours.
     ejection=Ejection(consecutive_errors=0, connect_failures=False),
     # What the application can bear is its own to say, and without us nobody would count.
-    limits=Limits(connections=0, pending_requests=0, requests=0),
+    limits=Limits(connections=2**31 - 1),
     # As long as the application likes to take over a request's body.
     send_timeout=0,
 )

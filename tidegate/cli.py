@@ -353,6 +353,7 @@ def explain(
     headers: Headers = None,
     caller: Caller = "",
     client: ClientAddress = "",
+    inbound: Annotated[bool, typer.Option("--inbound", help="Of a sidecar: what comes to its workload, not what that asks.")] = False,
     files: Files = None,
     admin: AdminUrl = f"http://{DEFAULT_ADMIN}",
     bind: Bind = "127.0.0.1",
@@ -370,7 +371,7 @@ def explain(
     from tidegate.options import RunOptions
 
     try:
-        question = question_of(method, url, headers or (), client, caller)
+        question = question_of(method, url, headers or (), client, caller, inbound=inbound)
         if files:
             options = RunOptions(
                 tuple(files), bind=bind, port_offset=port_offset, class_name=class_name, root_namespace=root_namespace

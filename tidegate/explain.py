@@ -29,15 +29,17 @@ _WIDE: Final = 4096
 Question = dict[str, Any]
 
 
-def question_of(method: str, url: str, headers: Iterable[str], client: str = "", caller: str = "") -> Question:
-    """The request to be explained, and who asks. Raises ValueError for a header without a colon."""
+def question_of(method: str, url: str, headers: Iterable[str], client: str = "", caller: str = "", *, inbound: bool = False) -> Question:
+    """The request to be explained, and who asks; `inbound`: of a sidecar, which also has to do with what its workload asks. Raises
+    ValueError for a header without a colon."""
     pairs = []
     for header in headers:
         name, colon, value = header.partition(":")
         if not colon or not name.strip():
             raise ValueError(f"-H {header!r} is not of the form 'NAME: VALUE'")
         pairs.append([name.strip(), value.strip()])
-    return {"method": method, "url": url, "headers": pairs, "client": client, "caller": caller}
+    direction = {"direction": "Inbound"} if inbound else {}
+    return {"method": method, "url": url, "headers": pairs, "client": client, "caller": caller, **direction}
 
 
 def explain_files(options: RunOptions, question: Question) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def explain_files(options: RunOptions, question: Question) -> dict[str, Any]:
 def explain_live(admin: str, question: Question) -> dict[str, Any]:
     """By the proxy whose admin server is at the URL `admin`. Raises AdminError, and ValueError for a question that makes no request."""
     headers = [("header", f"{name}: {value}") for name, value in question["headers"]]
-    who = [(name, question[name]) for name in ("client", "caller") if question[name]]
+    who = [(name, question[name]) for name in ("client", "caller", "direction") if question.get(name)]
     query = urlencode([("method", question["method"]), ("url", question["url"]), *headers, *who])
     answer: dict[str, Any] = msgspec.json.decode(ask(admin, f"/explain?{query}", refusals=frozenset({400})))
     if "error" in answer:

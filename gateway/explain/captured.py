@@ -6,7 +6,9 @@ The question names destination and direction, since a URL says what a client ask
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from msgspec.structs import replace
 
 from gateway.explain.explanation import Reachable
 from gateway.explain.question import Argument
@@ -31,7 +33,47 @@ _MUTUAL = {
     "Permissive": ("callers may prove an identity of the mesh by mutual TLS; plain text is served too",),
     "Strict": ("callers must prove an identity of the mesh by mutual TLS, or the connection is refused",),
 }
+_ENDINGS: Final = ("", ".cluster.local", ".svc.cluster.local")
+"""What may be left out at the end of a Service's name."""
+_ANYWHERE: Final = "127.0.0.1"
+"""An address of the Pod's own: what comes in is told apart by its port."""
 DETECTED = "what does not begin as a request of HTTP within 50 ms is passed on as TCP"
+
+
+def toward(captures: Captures, asked: Argument, host: bytes, port: int) -> Argument:
+    """The question with the destination to which its URL leads a client of this Pod: an address, or that of a Service by one of the names
+    that the cluster's DNS has for it. As it is where nothing is captured, where it names one, and where the name is nobody's."""
+    if asked.destination is not None or not captures:
+        return asked
+    name = host.decode("ascii", "replace").strip("[]")
+    if _is_address(name):
+        return replace(asked, destination=(name, port))
+    if asked.direction == "Inbound":
+        return replace(asked, destination=(_ANYWHERE, port))
+    for listener in (listener for table in captures.values() for listener in table.kept()):
+        resource = listener.resource
+        if resource.capture is not None and resource.capture.addresses and resource.port == port:
+            namespace, _, service = resource.name.partition(":")[0].partition("/")
+            full = f"{service}.{namespace}.svc.cluster.local"
+            short = name == service and namespace == _own_namespace(captures)
+            if short or (full.startswith(name) and full.removeprefix(name) in _ENDINGS):
+                return replace(asked, destination=(resource.capture.addresses[0], port))
+    return asked
+
+
+def _own_namespace(captures: Captures) -> str:
+    """That of the workload beside us."""
+    inbound = (table for table in captures.values() if _direction(table) == "Inbound")
+    some = next((listener for table in inbound for listener in table.kept()), None)
+    return some.resource.gateway.partition("/")[0] if some is not None else ""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        canonical(text)
+    except ValueError:
+        return False
+    return True
 
 
 def find_captured(core: Core, captures: Captures, asked: Argument, kind: PortKind) -> tuple[Port, str] | str:

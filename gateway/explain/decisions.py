@@ -14,7 +14,7 @@ import msgspec
 from gateway.descriptors import Place
 from gateway.explain.authorization import permit, question_of, refusal_of
 from gateway.explain.backends import Matched, Way, portions_of, session_of
-from gateway.explain.captured import NOTHING, Captures, find_captured, notes_of
+from gateway.explain.captured import NOTHING, Captures, find_captured, notes_of, toward
 from gateway.explain.explanation import Asked, Considered, Copy, Explanation, Listening, Taken
 from gateway.explain.policies import caller_in, judge_request, port_in, selections
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
@@ -98,8 +98,10 @@ class _Explaining:
 
     def run(self, core: Core, ports: Mapping[Place, Port], captures: Captures) -> Explanation:
         question = self._question
-        if question.argument.destination is not None:
-            found = find_captured(core, captures, question.argument, "http")
+        asked = toward(captures, question.argument, question.host, question.port)
+        if asked.destination is not None:
+            question = self._question = msgspec.structs.replace(question, argument=asked)
+            found = find_captured(core, captures, asked, "http")
         else:
             found = find_port(ports, question.host, question.port) or f"nothing listens on port {question.port}; {open_ports(ports)}"
         if isinstance(found, str):

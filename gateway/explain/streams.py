@@ -11,7 +11,7 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from gateway.descriptors import Place
-from gateway.explain.captured import Captures, find_captured, notes_of, whither
+from gateway.explain.captured import Captures, find_captured, notes_of, toward, whither
 from gateway.explain.endpoints import balancing_of, reachable
 from gateway.explain.explanation import Asked, Considered, Explanation, Listening, Portion, Taken
 from gateway.explain.policies import caller_in, judge_stream, port_in, selections
@@ -70,10 +70,12 @@ class _Explaining:
     def _find(self, ports: Mapping[Place, Port], captures: Captures) -> tuple[Port, str] | str:
         """The port, and why it is that one; else why there is none."""
         question = self._question
-        if question.argument.destination is not None:
+        asked = toward(captures, question.argument, question.host, question.port)
+        if asked.destination is not None:
             if question.scheme == "udp":
                 return "datagrams are not captured"
-            return find_captured(self._core, captures, question.argument, "tcp")
+            self._question = msgspec.structs.replace(question, argument=asked)
+            return find_captured(self._core, captures, asked, "tcp")
         found = find_port(ports, question.host, question.port, "udp" if question.scheme == "udp" else "tcp")
         transport = " of UDP" if question.scheme == "udp" else ""
         return found or f"nothing listens on port {question.port}{transport}; {open_ports(ports)}"

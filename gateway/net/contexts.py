@@ -104,15 +104,6 @@ def server_contexts(
     return ServerContexts(certificates, alpn, lambda group: fallback_context(group, alpn, authorities), forgets=False)
 
 
-def mesh_contexts(certificates: Sequence[Certificate], validation: str) -> ServerContexts:
-    """Those of a captured listener, for peers of the mesh alone: TLS 1.3 with a client certificate. Both sides' certificates are of our own
-    authority, so that they are read strictly. Raises TlsConfigurationError."""
-    if not certificates:
-        raise TlsConfigurationError("the listener has no certificate; the proxy has no identity in the mesh yet")
-    authorities = trusted((validation,), "client validation (the mesh's authorities)")
-    return ServerContexts(certificates, MESH, lambda group: _mesh_context(group, authorities), forgets=False)
-
-
 def _mesh_context(certificates: Sequence[Certificate], authorities: str) -> ServerContext:
     context = _validating_context(certificates, MESH, authorities)
     context.minimum_version = ssl.TLSVersion.TLSv1_3

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from gateway.ir.policy import AnyPolicy, AuthorizationPolicy
+from gateway.ir.policy import AnyPolicy, RequestAuthentication
 from gateway.ir.workload import Workload
+from gateway.policies.request_authentication import disbelieving
 
 
 def selected(policies: Iterable[AnyPolicy], workload: Workload | None) -> tuple[list[AnyPolicy], tuple[str, ...]]:
@@ -37,8 +38,9 @@ def selected(policies: Iterable[AnyPolicy], workload: Workload | None) -> tuple[
 
 def _closed_in(policy: AnyPolicy) -> AnyPolicy:
     """Where it may not hold, its rules must not let in what others keep out."""
-    allows = isinstance(policy, AuthorizationPolicy) and policy.action == "ALLOW"
-    return msgspec.structs.replace(policy, rules=()) if allows else policy
+    if isinstance(policy, RequestAuthentication):
+        return disbelieving(policy, "the labels of this workload are not known yet")
+    return msgspec.structs.replace(policy, rules=()) if policy.action == "ALLOW" else policy
 
 
 def _words(labels: Iterable[tuple[str, str]]) -> str:

@@ -1,6 +1,6 @@
 """A captured listener that serves: the port of its own, and what becomes of a connection that came for it.
 
-    connection -> mutual TLS or not (net.acceptor) -> the peer's identity (proxy.mesh_peer) -> HTTP or TCP (proxy.detecting)
+    connection -> mutual TLS or not (net.acceptor), and who calls (net.mesh_tls) -> HTTP or TCP (proxy.detecting)
 
 A Service has no connections as a rule, so this is made for the first one. Everything behind it works as on a port with one listener for
 every host.
@@ -21,7 +21,6 @@ from gateway.proxy.client_connection import ClientConnection
 from gateway.proxy.clients import Refusal
 from gateway.proxy.detecting import SILENCE, Detecting
 from gateway.proxy.limits import LONGEST_HANDSHAKE
-from gateway.proxy.mesh_peer import MeshConnection
 from gateway.proxy.port import Port
 from gateway.proxy.rule import Account
 from gateway.relay.relay import Relay, log_ended
@@ -101,7 +100,7 @@ class CapturedListener:
     def _connected(self, listener: LiveListener, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
         assert seat is not None
         if MESH in hello.alpn:
-            return MeshConnection(listener, partial(self._serving, seat), partial(self._turn_away, seat, "DPE"))
+            return self._serving(seat)
         return self._turn_away(seat, "NR", FOREIGN) if self._is_strict else self._speaking(seat, http=False)
 
     def _plain(self, seat: Seat | None) -> asyncio.Protocol:
@@ -122,7 +121,7 @@ class CapturedListener:
     def _failed(self, failure: Failure) -> None:
         if failure.reason not in _OWN_DOING:
             where = (address_of((failure.address, failure.port)), failure.server_name)
-            log_ended(self._core, self.listener, where, "DPE", f"mutual TLS failed: {failure.reason}: {failure.detail}")
+            log_ended(self._core, self.listener, where, *failures.stranger(failure))
 
     # what is inside
 

@@ -1,7 +1,7 @@
 """Who is at the two ends of traffic, as Istio's metrics name them, from the Workloads that are known by address.
 
 Towards a backend the other end is whoever has the endpoint's address; at a workload's own proxy it is whoever connects, by its proven
-identity and its address. An account is made for each pair once and found again by two look-ups: nothing is computed for each request.
+identity and its address. An account is made for each pair once and found again by a look-up: nothing is computed for each request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.telemetry.streams import StreamAccount
 
 MOST_KNOWN: Final = 10_000
-"""Pairs of an account and an address that are found at once; beyond them all are found anew, to the same counters."""
+"""Pairs of an account and another end that are found at once; beyond them all are found anew, with the same counters."""
 CLUSTER: Final = "Kubernetes"
 """What Istio calls the one cluster that there is, unless it was told another name."""
 CLUSTER_DOMAIN: Final = "svc.cluster.local"
@@ -54,6 +54,10 @@ class Traffic(NamedTuple):
     origin: Origin
 
 
+_Pair = tuple[object, str, str]
+"""An account, the address of the other end, and what it has proven."""
+
+
 class Own(NamedTuple):
     """The workload that this proxy is part of, where it is known, and the SPIFFE ID that the proxy proves, '' for none."""
 
@@ -61,55 +65,45 @@ class Own(NamedTuple):
     identity: str
 
 
-class _Known(NamedTuple):
-    """Labels that were found, by whom they hold, and the account with them once there is one."""
-
-    peer: Workload | None
-    own: Own
-    account: Account | StreamAccount
-
-
 class Peers:
-    """Owner of what is found again. There is one only where Workloads are known.
+    """What is known at one time of who is where: made anew when Workloads come, go or change, and when our identity does. There is none
+    where no Workloads are known. Owner of the accounts that are found again.
 
-    `workload_at` finds the Workload at an address, `own_of` what we are, by the key of a listener's Gateway. Both are asked each time, so
-    that nobody has to say when they answer otherwise.
+    `workload_at` finds the Workload at an address, `own_of` what we are, by the key of a listener's Gateway.
     """
 
-    __slots__ = ("_core", "_known", "_own_of", "_workload_at")
+    __slots__ = ("_accounts", "_core", "_own_of", "_streams", "_workload_at")
 
     def __init__(self, core: Core, workload_at: Callable[[str], Workload | None], own_of: Callable[[str], Own]) -> None:
         self._core, self._workload_at, self._own_of = core, workload_at, own_of
-        self._known: dict[tuple[object, str, str], _Known] = {}
+        self._accounts: dict[_Pair, Account] = {}
+        self._streams: dict[_Pair, StreamAccount] = {}
 
     def account(self, account: Account, traffic: Traffic) -> Account:
         """Where an exchange is counted that has this account if nobody looks at its ends."""
-        address, principal = _other_end(traffic)
-        peer, own = self._workload_at(address), self._own_of(traffic.listener.gateway)
-        known = self._known.get((account, address, principal))
-        if known is not None and known.peer is peer and known.own == own and isinstance(known.account, Account):
-            return known.account
-        labels = account.labels.between(parties_of(account.labels, traffic, own, peer))
-        found = Account(self._core.counters_for(labels), labels)
-        self._keep((account, address, principal), _Known(peer, own, found))
+        pair = (account, *_other_end(traffic))
+        found = self._accounts.get(pair)
+        if found is None:
+            labels = self._labels(account.labels, traffic)
+            if len(self._accounts) >= MOST_KNOWN:
+                self._accounts.clear()
+            found = self._accounts[pair] = Account(self._core.counters_for(labels), labels)
         return found
 
     def stream_account(self, account: StreamAccount, traffic: Traffic) -> StreamAccount:
         """The same of a connection or flow that is passed on."""
-        address, principal = _other_end(traffic)
-        peer, own = self._workload_at(address), self._own_of(traffic.listener.gateway)
-        known = self._known.get((account, address, principal))
-        if known is not None and known.peer is peer and known.own == own and not isinstance(known.account, Account):
-            return known.account
-        labels = account.labels.between(parties_of(account.labels, traffic, own, peer))
-        found = self._core.stream_account(labels, account.protocol)
-        self._keep((account, address, principal), _Known(peer, own, found))
+        pair = (account, *_other_end(traffic))
+        found = self._streams.get(pair)
+        if found is None:
+            labels = self._labels(account.labels, traffic)
+            if len(self._streams) >= MOST_KNOWN:
+                self._streams.clear()
+            found = self._streams[pair] = self._core.stream_account(labels, account.protocol)
         return found
 
-    def _keep(self, key: tuple[object, str, str], known: _Known) -> None:
-        if len(self._known) >= MOST_KNOWN:
-            self._known.clear()
-        self._known[key] = known
+    def _labels(self, labels: CounterLabels, traffic: Traffic) -> CounterLabels:
+        peer = self._workload_at(_other_end(traffic)[0])
+        return labels.between(parties_of(labels, traffic, self._own_of(traffic.listener.gateway), peer))
 
     def name_of(self, gateway: str) -> str:
         """What spans of a Gateway's key are of: the workload, '' where it is none that is known."""
@@ -123,10 +117,10 @@ def _is_inbound(listener: Listener) -> bool:
 
 def _other_end(traffic: Traffic) -> tuple[str, str]:
     """Address of the other end, and what it has proven to our own workload."""
-    origin, endpoint = traffic.origin, traffic.endpoint
-    if not _is_inbound(traffic.listener):
-        return endpoint.address if endpoint is not None else "", ""
-    return origin.peer.decode("ascii"), origin.caller.principal.decode("ascii") if origin.caller is not None else ""
+    listener, endpoint, origin = traffic
+    if listener.capture is None or not _is_inbound(listener):
+        return (endpoint.address if endpoint is not None else ""), ""
+    return origin.peer.decode("ascii"), origin.identity.removeprefix("spiffe://")
 
 
 def parties_of(labels: CounterLabels, traffic: Traffic, own: Own, peer: Workload | None) -> Parties:

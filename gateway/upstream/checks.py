@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gateway.ir.backend import BackendProtocol
+    from gateway.net.backend_context import TlsSettings
     from gateway.proxy.core import Core
     from gateway.upstream.endpoint import Endpoint
-
 
 FIRST_WITHIN: Final = 1.0
 """Seconds within which a new endpoint is checked for the first time, if the interval is not shorter."""
@@ -53,7 +53,7 @@ class Checked(Protocol):
     def arrange(self) -> None:
         """An endpoint became healthy or unhealthy."""
 
-    def settings_of_checks(self) -> BackendTlsSettings | None:
+    def settings_of_checks(self) -> TlsSettings | None:
         """Those of its connections, None for plain ones. Raises ValueError when there are settings that cannot be used."""
 
 

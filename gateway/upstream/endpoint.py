@@ -192,14 +192,15 @@ class Endpoint:
         self._replace_plain(settings)
 
     def _replace_plain(self, settings: TlsSettings | None) -> None:
-        most = self.plain.most
-        self.plain.retire()
+        before, most = self.plain, self.plain.most
+        before.retire()
+        self._leave_prior(before.settings)
         self.plain = Pool(settings, self.connections, most)
 
     def retire(self) -> None:
         """Its backend no longer has it: what is in flight ends with its exchange."""
         self.plain.retire()
-        self._leave_prior(None)
+        self._leave_prior(self.plain.settings)
         self.close_secure()
 
     def age(self, limit: int) -> None:

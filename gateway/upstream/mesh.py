@@ -34,6 +34,11 @@ class Mesh:
         self.occupants: dict[str, Occupants] = {}
         self.own: OwnIdentity | None = None
 
+    def workload_at(self, address: str) -> Workload | None:
+        """Who is at an address; of several one with an identity, since the others share its node's network or are gone."""
+        occupants = self.occupants.get(address_key(address))
+        return None if occupants is None else reached(occupants) or occupants[-1]
+
     def settings(self, address: str, port: int) -> MeshTlsSettings | None:
         """How connections to an endpoint of a Backend without TLS of its own are made; None for plain ones."""
         return settings_towards(self.own, self.occupants.get, address, port)

@@ -139,6 +139,7 @@ def _runtime_options(options: DataPlaneOptions, admin: Place, shared: int | None
         drain_timeout=options.drain_timeout,
         shared_descriptor=shared,
         leaves_early=bool(options.workload),
+        workload=options.workload,
         workers=options.workers,
         memory_limit=options.memory_limit // options.workers,
         keys="" if options.snapshot is None else str(options.snapshot / "keys"),

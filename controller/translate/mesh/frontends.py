@@ -23,6 +23,7 @@ from controller.translate.mesh.protocols import PortProtocol, spoken
 from controller.translate.objects import called, source_of
 from controller.translate.statuses import Emission
 from gateway.ir.listener import Capture, Listener
+from gateway.ir.mesh_options import OUTBOUND
 from gateway.ir.rule import BackendRef, Binding, HttpRule, TcpRule
 from gateway.ir.workload import OUTBOUND_PORT, SHARED, mesh_scope
 
@@ -192,5 +193,6 @@ class _PortOfService:
             bind_port=OUTBOUND_PORT,
             location_port=self._port.number,
             protocol=protocol,
+            options=OUTBOUND,
             capture=Capture("Outbound", _addresses(self._service), consumer=bool(consumers)),
         )

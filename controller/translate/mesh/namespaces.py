@@ -17,6 +17,7 @@ from controller.translate.options import Options
 from controller.translate.statuses import Emission
 from gateway.ir.backend import Backend
 from gateway.ir.listener import Capture, Gateway, Listener
+from gateway.ir.mesh_options import OUTBOUND
 from gateway.ir.rule import BackendRef, Binding, TcpRule
 from gateway.ir.value import Source
 from gateway.ir.workload import OUTBOUND_PORT, SHARED, mesh_scope
@@ -86,6 +87,7 @@ def translate_elsewhere(key: str, view: View) -> Emission:
         bind_port=OUTBOUND_PORT,
         location_port=0,
         protocol="TCP",
+        options=OUTBOUND,
         capture=Capture("Outbound"),
     )
     backend = Backend(_ELSEWHERE_BACKEND, source, "tcp", original_destination="Elsewhere")

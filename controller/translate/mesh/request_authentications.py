@@ -34,7 +34,7 @@ def translate_request_authentication(options: Options, key: Key, view: View) -> 
     rules, problems, warnings = _rules(policy)
     if selection.uncertain:
         rules = tuple([replace(rule, keys="", url="", discovery=False, error=rule.error or _UNCERTAIN) for rule in rules])
-    resource = AuthenticationResource("/".join(key[1:]), source_of(policy), selection.gateways, rules)
+    resource = AuthenticationResource("/".join(key[1:]), source_of(policy), selection.gateways, rules, selection.labels)
     accepted = _accepted(policy.metadata.generation, [*selection.problems, *problems], warnings)
     status = SelectingStatus(key, policy.metadata.generation, (accepted,), selection.gateways)
     ignored = ((key, selection.foreign),) if selection.foreign else ()

@@ -83,6 +83,7 @@ def translate_workload(options: Options, key: Key, view: View) -> Emission | Non
 def _ports(view: View, pod: Pod, demand: Demand) -> tuple[WorkloadPort, ...]:
     """The ports of which something is said. Services that do not agree leave it to each connection what is spoken."""
     protocols: dict[int, set[PortProtocol]] = {number: set() for number, _ in demand.ports}
+    names: dict[int, set[str]] = {number: set() for number, _ in demand.ports}
     for label in sorted(pod.metadata.labels.items()):
         services: tuple[Selecting, ...] = view.select("services by label", (pod.namespace, *label))
         for service in services:
@@ -91,8 +92,11 @@ def _ports(view: View, pod: Pod, demand: Demand) -> tuple[WorkloadPort, ...]:
                     number = int(port.target) if port.target.isdigit() else pod.port_named(port.target)
                     if number is not None:
                         protocols.setdefault(number, set()).add(spoken(port.number, port.name, port.application or None).protocol)
+                        names.setdefault(number, set()).add(service.name)
     modes = dict(demand.ports)
-    return tuple(WorkloadPort(number, _agreed(protocols[number]), modes.get(number)) for number in sorted(protocols))
+    return tuple(
+        WorkloadPort(number, _agreed(protocols[number]), modes.get(number), min(names[number], default="")) for number in sorted(protocols)
+    )
 
 
 def _agreed(protocols: set[PortProtocol]) -> PortProtocol:

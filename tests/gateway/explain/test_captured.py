@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway.explain import Explanation
 from gateway.ir.batch import AnyResource
@@ -18,6 +19,9 @@ SERVICE = (
     outbound("cart", 80, "10.0.0.1", "fd00::1"), outbound("rest", 0, protocol="TCP"), *backend("cart", 8080, protocol="http/1.1"),
     *backend("raw", 9090), going("Elsewhere"), http_rule("cart", "cart"), tcp_rule("cart", "raw"),
     tcp_rule("rest", "Elsewhere", name="elsewhere"),
+)  # fmt: skip
+OF_SHOP = (
+    replace(outbound("cart", 80, "10.0.0.1"), name="shop/cart:80"), *backend("cart", 8080, protocol="http/1.1"), http_rule("cart", "cart"),
 )  # fmt: skip
 
 
@@ -88,3 +92,27 @@ def test_a_destination_is_an_address() -> None:
     """A name has no capture: the kernel knows addresses alone."""
     with pytest.raises(ValueError, match="'cart' is no IP address"):
         explain(outbound("cart", 80, "10.0.0.1"), url="http://cart/", destination=["cart", 80])
+
+
+@pytest.mark.parametrize("host", ["cart.shop", "cart.shop.svc", "cart.shop.svc.cluster.local", "10.0.0.1"])
+def test_a_service_is_found_by_its_names(host: str) -> None:
+    """Without a destination the URL is what the workload would dial: a Service by a name that the cluster's DNS has, or an address."""
+    said = explain(*OF_SHOP, url=f"http://{host}/")
+    assert said.listener is not None
+    assert said.listener.why == "captured on its way to 10.0.0.1:80; it is for this address and port"
+
+
+def test_a_short_name_is_of_the_workload_s_own_namespace() -> None:
+    """The search path of a Pod begins with its namespace."""
+    assert explain(*OF_SHOP, *identity(Authority()), inbound("shop", 0, "Strict"), url="http://cart/").listener is None
+    said = explain(*OF_SHOP, *identity(Authority()), replace(inbound("in", 0, "Strict"), gateway="shop/@mesh"), url="http://cart/")
+    assert said.listener is not None
+    assert said.listener.name == "shop/cart:80"
+
+
+def test_what_comes_in_is_told_apart_by_its_port() -> None:
+    """Direction Inbound: whatever name of the Pod a caller uses."""
+    resources = (*identity(Authority()), inbound("in", 8080, "Strict"), going("OwnPod", "client"), http_rule("in", "OwnPod"))
+    said = explain(*resources, url="http://cart:8080/", direction="Inbound")
+    assert said.listener is not None
+    assert said.listener.name == "in"

@@ -13,7 +13,6 @@ from gateway.ir.listener import Capture, Listener
 from gateway.ir.value import Source
 from gateway.ir.workload import Workload, WorkloadPort
 from gateway.net.peer import Origin
-from gateway.policies.caller import Caller
 from gateway.proxy.core import Core
 from gateway.proxy.peers import ELSEWHERE, MOST_KNOWN, Own, Peers, Traffic, parties_of
 from gateway.proxy.rule import Account
@@ -43,7 +42,7 @@ def listener(direction: str = "", port: int = 8080) -> Listener:
 def received(address: str, principal: str = "", port: int = 8080) -> Parties:
     """What comes to the cart from an address, with an identity that it proves."""
     origin = Origin(address.encode())
-    origin.caller = Caller(principal.encode())
+    origin.identity = f"spiffe://{principal}" if principal else ""
     traffic = Traffic(listener("Inbound", port), None, origin)
     return parties_of(CounterLabels("shop/@mesh", "x", backend="@mesh/inbound"), traffic, Own(CART, CART.spiffe_id), WORKLOADS.get(address))
 
@@ -115,20 +114,20 @@ def core() -> Iterator[Core]:
     loop.close()
 
 
-def test_an_account_is_found_again_until_somebody_else_has_the_address(core: Core) -> None:
-    """Nothing is computed for each request, and nobody has to say that a Workload changed."""
-    workloads = dict(WORKLOADS)
-    peers = Peers(core, workloads.get, lambda gateway: Own(WEB, WEB.spiffe_id))
+def test_an_account_is_found_again_by_later_peers_too(core: Core) -> None:
+    """Nothing is computed for each request; and when Workloads change, what stays the same goes on in its series."""
     labels = CounterLabels("infra/edge", "http", backend="shop/cart:80")
     account = Account(core.counters_for(labels), labels)
     traffic = Traffic(listener("Outbound"), Endpoint("10.0.0.1", 8080), Origin(b""))
+    peers, other, later = (
+        Peers(core, workload_at, lambda gateway: Own(WEB, WEB.spiffe_id))
+        for workload_at in (WORKLOADS.get, lambda address: replace(CART, owner="other"), WORKLOADS.get)
+    )
     found = peers.account(account, traffic)
     assert found is peers.account(account, traffic)
     assert found.fragment.endswith(b'"reporter":"source","source":"web/web","destination":"shop/cart"')
-    workloads["10.0.0.1"] = replace(CART, owner="other")
-    assert peers.account(account, traffic).labels.parties != found.labels.parties
-    workloads["10.0.0.1"] = CART
-    assert peers.account(account, traffic).counters is found.counters
+    assert other.account(account, traffic).labels.parties != found.labels.parties
+    assert later.account(account, traffic).counters is found.counters
 
 
 def test_streams_have_accounts_of_their_own(core: Core) -> None:
@@ -151,7 +150,7 @@ def test_what_is_known_is_bounded(core: Core, monkeypatch: pytest.MonkeyPatch) -
     account = Account(core.counters_for(labels), labels)
     for address in workloads:
         peers.account(account, Traffic(listener(), Endpoint(address, 8080), Origin(b"")))
-    assert len(peers._known) <= 3
+    assert len(peers._accounts) <= 3
     parties = [names[3] for names in core.counters if names[3] is not None]
     assert len(parties) <= 4
     assert parties[-1].destination.workload == OTHER

@@ -18,6 +18,7 @@ VARYING = (
     (re.compile(r"-[0-9a-f]{6,10}-[a-z0-9]{5}\b"), "-POD"),
     (re.compile(r"\b198\.1[89]\.\d+\.\d+\b"), "ADDRESS"),
     (re.compile(r"\brevision \d+"), "revision N"),
+    (re.compile(r"\bHash=[0-9a-f]{64}\b"), "Hash=DIGEST"),
     (re.compile(r"\b(?:\d+m)?\d+s$"), "AGE"),
     (re.compile(r" +"), " "),
 )
@@ -48,7 +49,8 @@ def settled(text: str) -> list[str]:
 def emptied(box: Box) -> Iterator[Box]:
     """The box, without what the walk leaves in it afterwards."""
     yield box
-    for command in ("kubectl delete -f examples/cluster --ignore-not-found", "helm uninstall tidegate -n tidegate-system --wait"):
+    examples = "kubectl delete -f examples/cluster -f examples/mesh --ignore-not-found"
+    for command in (examples, "helm uninstall tidegate -n tidegate-system --wait"):
         subprocess.run(box.command("sh", "-c", command), cwd=ROOT, check=False)
 
 

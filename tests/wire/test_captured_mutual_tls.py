@@ -191,7 +191,7 @@ def test_a_peer_is_exactly_one_workload(names: tuple[str, ...], roots: Authority
             assert is_over(client)
         [line] = mesh.log.wait_for(1)
         assert line["flags"] == "DPE"
-        assert "one SPIFFE ID" in line["reason"]
+        assert "the caller " in line["reason"]
 
 
 def test_connections_leave_when_mutual_tls_becomes_strict(roots: Authority, server: Make, tmp_path: Path) -> None:

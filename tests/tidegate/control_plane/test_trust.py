@@ -8,13 +8,29 @@ from pathlib import Path
 
 import pytest
 
-from mesh.authority_store import StoredAuthority
+from controller.sources.kube.client import Client
+from mesh.authority_store import Stored, StoredAuthority
 from tests.controller.sources.kube.cluster import serving
 from tests.kubernetes_api import CUT
 from tests.running import run
 from tidegate.control_plane.trust import AuthoritySecret, TokenReviews
 
 SYSTEM = "tidegate-system"
+
+
+class Racing(AuthoritySecret):
+    """Goes on from its first look at the Secret when the others have had theirs."""
+
+    def __init__(self, client: Client, together: asyncio.Barrier) -> None:
+        super().__init__(client, SYSTEM)
+        self._together: asyncio.Barrier | None = together
+
+    async def load(self) -> Stored | None:
+        found = await super().load()
+        together, self._together = self._together, None
+        if together is not None:
+            await together.wait()
+        return found
 
 
 def test_of_two_replicas_that_start_at_once_both_have_one_authority(tmp_path: Path) -> None:
@@ -24,7 +40,8 @@ def test_of_two_replicas_that_start_at_once_both_have_one_authority(tmp_path: Pa
         async with serving(tmp_path) as (api, client):
             store = AuthoritySecret(client, SYSTEM)
             assert await store.load() is None
-            replicas = [StoredAuthority(AuthoritySecret(client, SYSTEM), "cluster.local", lambda _: None) for _ in range(3)]
+            together = asyncio.Barrier(3)
+            replicas = [StoredAuthority(Racing(client, together), "cluster.local", lambda _: None) for _ in range(3)]
             await asyncio.gather(*(each.open() for each in replicas))
             assert api.count("create", "secrets") == 3
             assert len({each.current.derived("it") for each in replicas}) == 1

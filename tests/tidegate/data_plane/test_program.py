@@ -17,9 +17,8 @@ from gateway.ir.filters import RequestRedirect
 from gateway.ir.listener import Listener
 from gateway.ir.rule import Binding, HttpRule
 from gateway.ir.value import Source
-from gateway.ir.workload import IDENTITY
+from gateway.ir.workload import ALPN, IDENTITY
 from mesh.link import Connection
-from mesh.signing_request import client_context
 from tests.controller.streaming import SOURCE, Running, controller, gateway
 from tests.running import run
 from tests.tidegate.data_plane.pod import location, pod
@@ -104,12 +103,13 @@ def test_a_proxy_serves_with_its_identity_and_a_renewed_one_closes_no_connection
             own = serving(port)
             secure = msgspec.structs.replace(own[1], protocol="HTTPS", certificates=(IDENTITY,))
             running.publish(own[0], secure, own[2])
-            trusting = client_context(running.bundle)
-            trusting.check_hostname = False
+            caller = running.issue(("shop", "caller"))
+            caller.check_hostname = False
+            caller.set_alpn_protocols([ALPN])
             options = (*credentials(running, tmp_path), "--workers", workers)
             async with pod(running.port, *options, program=("-m", "tidegate", "gateway"), gateway="shop/web") as started:
                 await started.ready()
-                first = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="shop")
+                first = await asyncio.open_connection("127.0.0.1", port, ssl=caller, server_hostname="shop")
                 before = await shown(first)
                 assert "spiffe://cluster.local/ns/shop/sa/web-tidegate" in str(before.extensions)
                 assert await still_answers(first)
@@ -118,7 +118,7 @@ def test_a_proxy_serves_with_its_identity_and_a_renewed_one_closes_no_connection
                 publisher = running.publishers.publisher("shop/web")
                 assert publisher is not None
                 await publisher.acknowledged(publisher.publish((gateway("shop/web", "shop/none"),), ()))
-                second = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="shop")
+                second = await asyncio.open_connection("127.0.0.1", port, ssl=caller, server_hostname="shop")
                 assert (await shown(second)).serial_number != before.serial_number
                 assert await still_answers(first)
                 for _, writer in (first, second):

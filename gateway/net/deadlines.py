@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
+from math import ceil
 from typing import Final, Protocol
 
 GRAIN: Final = 0.02
@@ -85,7 +86,7 @@ class Deadlines:
 
     def next_sweep(self, latest: float) -> float:
         """When to sweep next: when the first slot comes up, at the latest at `latest`."""
-        self._planned = int(latest / GRAIN) + 1
+        self._planned = ceil(latest / GRAIN)
         if self._order and self._order[0] < self._planned:
             self._planned = self._order[0]
             return self._planned * GRAIN

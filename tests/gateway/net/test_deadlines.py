@@ -153,6 +153,16 @@ def test_an_earlier_deadline_hurries_the_sweeper_once() -> None:
     assert 100.032 < hurried[0] <= 100.031 + GRAIN
 
 
+def test_nobody_is_hurried_for_what_is_planned_already() -> None:
+    """A deadline whose slot comes up just when the next sweep is to be."""
+    hurried: list[float] = []
+    deadlines = Deadlines(1000.0)
+    deadlines.hurry = hurried.append
+    assert deadlines.next_sweep(1000.1) == 1000.1
+    deadlines.set(Item(), 1000.09375)
+    assert hurried == []
+
+
 class DeadlinesMachine(RuleBasedStateMachine):
     """Any history of setting, assigning, forgetting and sweeping, against the promise itself."""
 

@@ -13,7 +13,7 @@ from gateway.ir.batch import Batch
 from gateway.ir.listener import Listener
 from gateway.ir.policy import AnyPolicy, AuthorizationPolicy, RequestAuthentication
 from gateway.ir.value import Identity
-from gateway.ir.workload import Workload, is_mesh_scope
+from gateway.ir.workload import Workload, mesh_namespace
 from gateway.policies.authorization import closed, fault_of
 from gateway.policies.request_authentication import KeysAtHand
 from gateway.policies.selection import selected
@@ -55,7 +55,7 @@ class PolicyPreparation:
     def select(self, workload: Workload | None) -> None:
         """The workload beside us, by whose labels policies hold; None while it is not known."""
         if self._workload is None or workload is None or self._workload.labels != workload.labels:
-            self._affected.update(target for policy in self._policies.values() for target in policy.targets if is_mesh_scope(target))
+            self._affected.update(target for policy in self._policies.values() for target in policy.targets if mesh_namespace(target))
         self._workload = workload
 
     def merge(self) -> Iterator[None]:
@@ -69,7 +69,7 @@ class PolicyPreparation:
                     held[gateway].append(policy)
         self._guards = dict(self._live.guards)
         for gateway, policies in held.items():
-            holding, notes = selected(policies, self._workload) if is_mesh_scope(gateway) else (policies, ())
+            holding, notes = selected(policies, self._workload) if mesh_namespace(gateway) else (policies, ())
             if holding:
                 self._guards[gateway] = Guard(holding, self._live.core.issuer_keys.of, notes)
             else:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -16,6 +17,8 @@ from tidegate.inherited import claim
 
 if TYPE_CHECKING:
     from tidegate.options import RunOptions
+
+Parsed = TypeVar("Parsed")
 
 app = typer.Typer(
     name="tidegate",
@@ -489,46 +492,39 @@ def _tell(name: str, text: str) -> None:
 def _place(option: str, text: str) -> tuple[str, int]:
     from tidegate.addresses import parse_place
 
-    try:
-        return parse_place(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None
+    return _parsed(option, text, parse_place)
 
 
 def _seconds(option: str, text: str) -> float:
     from tidegate.durations import parse_seconds
 
-    try:
-        return parse_seconds(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}; write for example 10s, 500ms or 1m30s", param_hint=option) from None
+    return _parsed(option, text, parse_seconds, "; write for example 10s, 500ms or 1m30s")
 
 
 def _size(option: str, text: str) -> int:
     from tidegate.sizes import parse_size
 
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}; write for example 512Mi or 2G", param_hint=option) from None
+    return _parsed(option, text, parse_size, "; write for example 512Mi or 2G")
 
 
 def _collector(option: str, text: str) -> str:
     from tidegate.tracing import parse_collector
 
-    try:
-        return parse_collector(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None
+    return _parsed(option, text, parse_collector)
 
 
 def _sampling(option: str, text: str) -> float:
     from tidegate.tracing import parse_sampling
 
+    return _parsed(option, text, parse_sampling)
+
+
+def _parsed(option: str, text: str, parse: Callable[[str], Parsed], remedy: str = "") -> Parsed:
+    """What stands in an option's text. Raises BadParameter, with the option and the remedy, for what cannot be read."""
     try:
-        return parse_sampling(text)
+        return parse(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None
+        raise typer.BadParameter(f"{error}{remedy}", param_hint=option) from None
 
 
 def _write(body: bytes) -> None:

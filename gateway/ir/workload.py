@@ -35,9 +35,6 @@ def called(scope: str) -> str:
     """Whose configuration a scope is, in messages."""
     namespace = mesh_namespace(scope)
     return f"Gateway {scope}" if namespace is None else f"the mesh in namespace {namespace}"
-def is_mesh_scope(key: str) -> bool:
-    """Whether it is the key of a namespace's sidecars, and not that of a Gateway."""
-    return key.endswith("/@mesh")
 
 
 class WorkloadPort(Value, frozen=True):

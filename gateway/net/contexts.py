@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from gateway.ir.listener import Certificate
-from gateway.ir.workload import ALPN
 from gateway.net.alerts import ServerContext
 from gateway.net.certificate_names import CertificateNames, MalformedCertificate, read_certificate_names
 from gateway.net.key_material import TlsConfigurationError, harden, load_pair, trusted
@@ -28,8 +27,6 @@ TlsContext: TypeAlias = "ServerContext | FallbackContext"
 Mode = Literal["AllowValidOnly", "AllowInsecureFallback"]
 """ClientValidation.mode: a client certificate must verify, or it is asked for and whatever comes is let in, unverified."""
 
-MESH = (ALPN,)
-"""What is spoken inside TLS shows by itself there."""
 HTTP = ("h2", "http/1.1")
 """In the order in which we prefer them."""
 
@@ -102,13 +99,6 @@ def server_contexts(
     from gateway.net.insecure_fallback import fallback_context  # noqa: PLC0415
 
     return ServerContexts(certificates, alpn, lambda group: fallback_context(group, alpn, authorities), forgets=False)
-
-
-def _mesh_context(certificates: Sequence[Certificate], authorities: str) -> ServerContext:
-    context = _validating_context(certificates, MESH, authorities)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_flags |= ssl.VERIFY_X509_STRICT
-    return context
 
 
 def _context(certificates: Sequence[Certificate], alpn: tuple[str, ...]) -> ServerContext:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, TypeAlias
 from gateway.ir.workload import MutualTls, Workload
 
 if TYPE_CHECKING:
-    from gateway.live import Live
-    from gateway.net.backend_context import TlsSettings
     from gateway.net.mesh_tls import MeshTlsSettings, OwnIdentity
 
 Occupants: TypeAlias = tuple[Workload, ...]
@@ -42,11 +40,6 @@ class Mesh:
     def settings(self, address: str, port: int) -> MeshTlsSettings | None:
         """How connections to an endpoint of a Backend without TLS of its own are made; None for plain ones."""
         return settings_towards(self.own, self.occupants.get, address, port)
-
-
-def mesh_settings(live: Live, address: str, port: int) -> TlsSettings | None:
-    """`Mesh.settings` of what is live."""
-    return live.core.mesh.settings(address, port)
 
 
 def settings_towards(

@@ -18,7 +18,6 @@ from gateway.live import Live
 from gateway.net.mesh_tls import MeshTlsSettings
 from gateway.preparation import Preparation
 from gateway.proxy.core import Core
-from gateway.upstream.mesh import mesh_settings
 from tests.certificates import Authority
 
 AUTHORITY = Authority()
@@ -66,7 +65,7 @@ class Proxy:
     def reached(self, backend: str = "b", place: tuple[str, int] = ("10.0.0.1", 80)) -> str:
         """The identity that an endpoint must prove; '' for plain."""
         settings = self.live.backends[backend].endpoints[place].plain.settings
-        assert settings is mesh_settings(self.live, *place)
+        assert settings is self.live.core.mesh.settings(*place)
         return settings.spiffe_id if isinstance(settings, MeshTlsSettings) else ""
 
 

@@ -41,6 +41,8 @@ class MeshPreparation:
         self._differing: list[tuple[Endpoint, MeshTlsSettings | None]] = []
         self._originals: list[Backend] = []
         """Those whose endpoints come with connections, and so until the commit."""
+        self._asleep: list[Backend] = []
+        """Those that may wake before the commit, and would do so with the peers of before."""
 
     # what differs
 
@@ -89,7 +91,9 @@ class MeshPreparation:
             return
         for backend in backends:
             kind = backend.resource.original_destination if backend.resource is not None else ""
-            if kind == "Elsewhere":
+            if backend.asleep:
+                self._asleep.append(backend)
+            elif kind == "Elsewhere":
                 self._originals.append(backend)
             elif kind != "OwnPod":  # the application beside us is reached as it is
                 self._differing += self._unlike(backend)
@@ -112,7 +116,7 @@ class MeshPreparation:
         return bool(self._moved) or self._own is not self._mesh.own
 
     def commit(self) -> None:
-        for backend in self._originals:
+        for backend in (*self._originals, *[one for one in self._asleep if not one.asleep]):
             self._differing += self._unlike(backend)
         mesh = self._mesh
         mesh.workloads, mesh.occupants, mesh.own = self._workloads.commit(), self._occupants.commit(), self._own

@@ -163,7 +163,7 @@ class Preparation:
             if rule.sessions is not None and identity not in self._changed:
                 self._changed.add(identity)
                 self._changed_keys.setdefault(HttpRule.__name__, []).append(key)
-        self._assignments += [backend.seal_sessions for backend in self._live.described.values() if backend.sessions is not None]
+        self._assignments += [backend.seal_sessions for backend in self._live.described.values() if not backend.asleep]
 
     def _trust_changed(self, bundles: Iterable[str], certificates: Iterable[str]) -> bool:
         return any(("TrustBundle", key) in self._changed for key in bundles) or any(
@@ -477,8 +477,8 @@ def _beside(endpoint_set: EndpointSet, backend: Backend) -> EndpointSet:
     """The endpoints of the set, and those that the backend has now."""
     places = {(endpoint.address, endpoint.port) for endpoint in endpoint_set.endpoints}
     kept = [
-        Endpoint(*place, weight=live.weight, ready=live.ready, terminating=live.terminating)
-        for place, live in backend.endpoints.items()
-        if place not in places
+        Endpoint(live.address, live.port, live.weight, ready=live.ready, terminating=live.terminating)
+        for live in backend.placed
+        if (live.address, live.port) not in places
     ]
     return msgspec.structs.replace(endpoint_set, endpoints=(*endpoint_set.endpoints, *kept))

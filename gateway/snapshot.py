@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.ir.batch import AnyResource
+from gateway.ir.batch import AnyResource, share_names
 
 FORMAT: Final = 1
 """Of the file and of the resources in it: raised whenever an older program would misread what a newer one wrote."""
@@ -119,6 +119,8 @@ def _read(head: bytes, origins: bytes, lines: bytes, scope: str) -> Snapshot:
         raise SnapshotError(f"it holds {len(resources)} resources and says {header.resources}")
     if len({resource.identity for resource in resources}) < len(resources):
         raise SnapshotError("it holds a resource twice")
+    for resource in resources:
+        share_names(resource)
     return Snapshot(scope, header.program, header.written, resources, named)
 
 

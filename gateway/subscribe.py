@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 import msgspec
 
-from gateway.ir.batch import Ack, Answer, AnyMessage, AnyResource, Ask, Batch, Message, Rejection, Report, Subscribe, encode
+from gateway.ir.batch import Ack, Answer, AnyMessage, AnyResource, Ask, Batch, Message, Rejection, Report, Subscribe, encode, share_names
 from gateway.ir.identification import Elsewhere, Refused
 from gateway.ir.value import Identity
 
@@ -190,6 +190,7 @@ class Subscription:
                 kind, key = _named(raw)
                 self._unreadable[kind, key] = Rejection(kind, key, f"this proxy cannot read it: {error}")
             else:
+                share_names(resource)
                 self._unreadable.pop(resource.identity, None)
                 resources.append(resource)
             if number % _SLICE == 0:

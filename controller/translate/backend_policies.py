@@ -11,7 +11,7 @@ from controller.store import Key
 from controller.translate.backend_traffic_policies import backend_traffic
 from controller.translate.policies import ancestor, attached, conflict_of, service_missing
 from controller.translate.statuses import Emission, PolicyStatus
-from gateway.ir.backend import BackendOptions, Balancing, Ejection, GrpcCheck, HashOn, HealthCheck, HttpCheck, Limits
+from gateway.ir.backend import NO_POLICY, BackendOptions, Balancing, Ejection, GrpcCheck, HashOn, HealthCheck, HttpCheck, Limits
 
 PROXY_VERSIONS: dict[str | None, Literal["", "v1", "v2"]] = {None: "", "V1": "v1", "V2": "v2"}
 """BackendPolicy.proxyProtocol in the contract's words."""
@@ -23,7 +23,7 @@ def backend_options(view: View, service: Service, section: str, backend: str) ->
     policy: BackendPolicy | None = view.get(*winner) if winner is not None else None
     budget, persistence = backend_traffic(view, service, backend)
     if policy is None:
-        return BackendOptions(retry_budget=budget, persistence=persistence)
+        return NO_POLICY if budget is None and persistence is None else BackendOptions(retry_budget=budget, persistence=persistence)
     spec = policy.spec
     return BackendOptions(
         balancing=_balancing(spec),

@@ -20,7 +20,7 @@ from controller.translate.objects import created, source_of
 from controller.translate.persistence import persistence_fault, translate_persistence
 from controller.translate.stream_rules import read_stream_rules
 from controller.translate.verdicts import References, RuleVerdict
-from gateway.ir.rule import BackendRef, Binding, HttpRule, Retry, Timeouts
+from gateway.ir.rule import NO_TIMEOUTS, BackendRef, Binding, HttpRule, Retry, Timeouts
 
 
 def read_rules(view: View, route: AnyRoute, bindings: tuple[Binding, ...], in_mesh: bool) -> tuple[RuleVerdict, ...]:
@@ -57,7 +57,7 @@ class _RuleReading:
             rule.name or "",
             translate_filters(rule.filters, "filters", self._references.resolve, self._findings),
             tuple(self._backend(reference, place) for place, reference in enumerate(references)),
-            _timeouts(http) if http is not None else Timeouts(),
+            _timeouts(http) if http is not None else NO_TIMEOUTS,
             _retry(http.retry) if http is not None and http.retry is not None else None,
             translate_persistence(rule.session_persistence, key) if rule.session_persistence is not None else None,
         )
@@ -96,7 +96,7 @@ class _RuleReading:
 
 def _timeouts(rule: HTTPRouteRule) -> Timeouts:
     timeouts = rule.timeouts
-    return Timeouts() if timeouts is None else Timeouts(timeouts.request, timeouts.backend_request)
+    return NO_TIMEOUTS if timeouts is None else Timeouts(timeouts.request, timeouts.backend_request)
 
 
 def _retry(retry: HTTPRouteRetry) -> Retry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.ir.rule import Persistence
 from gateway.ir.value import Resource, Value
@@ -117,6 +117,9 @@ class BackendOptions(Value, frozen=True):
     """The version of the PROXY header that each new connection begins with, so that the endpoint learns the client's address."""
 
 
+NO_POLICY: Final = BackendOptions()
+"""What holds where nothing is attached: one value for all backends, nothing on the wire (a default is told by being this object)."""
+
 BackendProtocol = Literal["http/1.1", "h2c", "auto", "tcp", "udp", "client"]
 
 
@@ -128,7 +131,7 @@ class Backend(Resource, frozen=True, tag="Backend"):
     """h2c: HTTP/2 by prior knowledge, over TLS too. auto: what ALPN chooses of h2 and http/1.1, with `tls` only. tcp and udp are relayed
     as they are. client: HTTP/2 by prior knowledge to whoever asks in HTTP/2, HTTP/1.1 otherwise."""
     tls: BackendTls | None = None
-    options: BackendOptions = BackendOptions()
+    options: BackendOptions = NO_POLICY
     error: str | None = None
     original_destination: Literal["", "Elsewhere", "OwnPod"] = ""
     """Whether it is wherever a captured connection was going, and so has no EndpointSet. OwnPod: to the application beside us, from

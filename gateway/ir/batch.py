@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha256
+from sys import intern
 from typing import Final
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from gateway.ir.backend import Backend, EndpointSet
 from gateway.ir.listener import Certificate, Gateway, Listener, TrustBundle
 from gateway.ir.policy import AuthorizationPolicy, RequestAuthentication
-from gateway.ir.rule import HttpRule, TcpRule, TlsRule, UdpRule
+from gateway.ir.rule import HttpRule, StreamRule, TcpRule, TlsRule, UdpRule
 from gateway.ir.value import Identity, Value
 from gateway.ir.workload import Workload
 
@@ -144,6 +146,27 @@ def digest(resources: Iterable[AnyResource]) -> str:
         hashed.update(_encoder.encode(resource))
         hashed.update(b"\n")
     return hashed.hexdigest()
+
+
+def share_names(resource: AnyResource) -> None:
+    """Has the names in a resource be the same strings as in others: its source's, its own where others say it, and those that it says.
+
+    Several resources come from one object, and say each other's keys. A string that nobody says any more is forgotten.
+    """
+    _share(resource.source, "kind", "namespace", "name")
+    if isinstance(resource, HttpRule | StreamRule):
+        for binding in resource.bindings:
+            _share(binding, "listener")
+        for reference in resource.backends:
+            _share(reference, "backend")
+    else:
+        _share(resource, "key")
+
+
+def _share(value: Value, *names: str) -> None:
+    """The value is equal to what it was."""
+    for name in names:
+        force_setattr(value, name, intern(getattr(value, name)))
 
 
 def encode_in_parts(batch: Batch) -> tuple[bytes, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.ir.filters import AnyFilter
 from gateway.ir.value import Resource, Value
@@ -67,6 +67,10 @@ class Timeouts(Value, frozen=True):
     backend_request: int | None = None
 
 
+NO_TIMEOUTS: Final = Timeouts()
+"""One value for all rules without, and nothing on the wire (defaults are told by being the same object)."""
+
+
 class Retry(Value, frozen=True):
     """HTTPRouteRetry: attempts is the number of retries after the first try; backoff the least wait in milliseconds."""
 
@@ -100,7 +104,7 @@ class HttpRule(Resource, frozen=True, tag="HttpRule"):
     name: str = ""
     filters: tuple[AnyFilter, ...] = ()
     backends: tuple[BackendRef, ...] = ()
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = NO_TIMEOUTS
     retry: Retry | None = None
     persistence: Persistence | None = None
 

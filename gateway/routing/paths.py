@@ -36,17 +36,17 @@ def _without(group: Group[Payload], entry: Entry[Payload]) -> Group[Payload]:
 class HostPaths(Generic[Payload]):
     """Shared ones are never edited; `copy` gives one that its maker may edit before it shares it."""
 
-    __slots__ = ("_depths", "_exact", "_expressions", "_longest_exact", "_longest_prefix", "_prefixes", "_segments", "hostname")
+    __slots__ = ("_depths", "_exact", "_expressions", "_longest_exact", "_longest_prefix", "_numbers", "_prefixes", "hostname")
 
     def __init__(self, hostname: bytes) -> None:
         self.hostname: Final = hostname
         self._exact: dict[bytes, Group[Payload]] = {}
         self._prefixes: dict[bytes, Group[Payload]] = {}
         self._expressions: ExpressionPaths[Payload] | None = None
-        self._segments: dict[int, int] = {}
-        """How many prefixes there are of each number of segments; '/' has none."""
         self._depths: tuple[int, ...] = ()
-        """The same numbers, ascending."""
+        """The numbers of segments that prefixes have, ascending; '/' has none."""
+        self._numbers: tuple[int, ...] = ()
+        """How many prefixes there are of each depth."""
         self._longest_exact = self._longest_prefix = 0
         """Upper bounds: a removal leaves them."""
 
@@ -88,9 +88,10 @@ class HostPaths(Generic[Payload]):
 
     def copy(self) -> HostPaths[Payload]:
         copy: HostPaths[Payload] = HostPaths(self.hostname)
-        copy._exact, copy._prefixes, copy._segments = self._exact.copy(), self._prefixes.copy(), self._segments.copy()
+        copy._exact, copy._prefixes = self._exact.copy(), self._prefixes.copy()
         copy._expressions = self._expressions and self._expressions.copy()
-        copy._depths, copy._longest_exact, copy._longest_prefix = self._depths, self._longest_exact, self._longest_prefix
+        copy._depths, copy._numbers = self._depths, self._numbers
+        copy._longest_exact, copy._longest_prefix = self._longest_exact, self._longest_prefix
         return copy
 
     def put(self, entry: Entry[Payload]) -> None:
@@ -127,13 +128,10 @@ class HostPaths(Generic[Payload]):
 
     def _count(self, prefix: bytes, change: int) -> None:
         depth = 0 if prefix == b"/" else prefix.count(b"/")
-        number = self._segments.get(depth, 0) + change
-        if number:
-            self._segments[depth] = number
-        else:
-            del self._segments[depth]
-        if number in (0, 1):
-            self._depths = tuple(sorted(self._segments))
+        numbers = dict(zip(self._depths, self._numbers, strict=True))
+        numbers[depth] = numbers.get(depth, 0) + change
+        self._depths = tuple(sorted(depth for depth, number in numbers.items() if number))
+        self._numbers = tuple(numbers[depth] for depth in self._depths)
 
 
 class ExpressionPaths(Generic[Payload]):

@@ -39,16 +39,14 @@ class Protection:
     The backend, which may be gone by then, is told what follows.
     """
 
-    __slots__ = ("_backend", "_core", "_key", "_probes", "_timers", "options", "suspects")
+    __slots__ = ("_backend", "_core", "_key", "options", "suspects")
 
     def __init__(self, core: Core, key: str, backend: Callable[[], Protected | None]) -> None:
         """`key` is the backend's, for the statistics; `backend` gives it as long as it is there."""
         self._core, self._key, self._backend = core, key, backend
         self.options = Ejection()
-        self.suspects: set[Endpoint] = set()
-        """Endpoints of which a good answer would be news."""
-        self._timers: dict[Endpoint, asyncio.TimerHandle] = {}
-        self._probes: dict[Endpoint, asyncio.Task[None]] = {}
+        self.suspects: dict[Endpoint, asyncio.TimerHandle | asyncio.Task[None] | None] = {}
+        """Endpoints of which a good answer would be news, with what is under way about them: a wait, or a probe."""
 
     # what exchanges report
 
@@ -70,7 +68,7 @@ class Protection:
         if wait is not None:
             self._leave_out(endpoint, "answers", wait, self._end_ejection)
         elif health.suspect and endpoint not in self.suspects:
-            self.suspects.add(endpoint)
+            self.suspects[endpoint] = None
             self._tell(changed=False)
 
     def answered_well(self, endpoint: Endpoint, began: float) -> None:
@@ -98,24 +96,20 @@ class Protection:
 
     def _leave_out(self, endpoint: Endpoint, cause: str, wait: float, then: Callable[[Endpoint], None]) -> None:
         self._core.incidents.count("tidegate_endpoint_ejections_total", self._key, "cause", cause)
-        self.suspects.add(endpoint)
+        self.forget(endpoint)
         self._after(endpoint, wait, then)
         self._tell()
 
     def _after(self, endpoint: Endpoint, wait: float, then: Callable[[Endpoint], None]) -> None:
-        timer = self._timers.pop(endpoint, None)
-        if timer is not None:
-            timer.cancel()
-        self._timers[endpoint] = self._core.loop.call_later(wait, then, endpoint)
+        self.suspects[endpoint] = self._core.loop.call_later(wait, then, endpoint)
 
     def _end_ejection(self, endpoint: Endpoint) -> None:
-        self._timers.pop(endpoint, None)
+        self.suspects[endpoint] = None
         endpoint.health.ejection_over(monotonic())
         self._tell()
 
     def _probe(self, endpoint: Endpoint) -> None:
-        self._timers.pop(endpoint, None)
-        self._probes[endpoint] = self._core.start(self._try_to_connect(endpoint))
+        self.suspects[endpoint] = self._core.start(self._try_to_connect(endpoint))
 
     async def _try_to_connect(self, endpoint: Endpoint) -> None:
         reason = ""
@@ -130,12 +124,10 @@ class Protection:
             reason = f"no connection within {PROBE_LIMIT:g} s"
         except OSError as error:
             reason = str(error)
-        self._probes.pop(endpoint, None)
-        if endpoint.health.state is not State.PROBED:
-            return  # a request has connected meanwhile
         if reason:
             self._after(endpoint, endpoint.health.probe_failed(reason, self._core.random.random()), self._probe)
         else:
+            self.suspects[endpoint] = None
             endpoint.health.probed(monotonic())
             self._tell()
 
@@ -143,16 +135,12 @@ class Protection:
 
     def forget(self, endpoint: Endpoint) -> None:
         """Nothing is held against it any more, or it is gone."""
-        self.suspects.discard(endpoint)
-        timer = self._timers.pop(endpoint, None)
-        if timer is not None:
-            timer.cancel()
-        probe = self._probes.pop(endpoint, None)
-        if probe is not None:
-            probe.cancel()
+        under_way = self.suspects.pop(endpoint, None)
+        if under_way is not None:
+            under_way.cancel()
 
     def close(self) -> None:
-        for endpoint in [*self.suspects, *self._timers]:
+        for endpoint in list(self.suspects):
             self.forget(endpoint)
 
     def _tell(self, *, changed: bool = True) -> None:

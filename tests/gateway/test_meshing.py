@@ -84,6 +84,7 @@ def proxy(loop: asyncio.AbstractEventLoop) -> Proxy:
 BACKEND = placed("b", ("10.0.0.1", 80))
 
 
+@pytest.mark.parametrize("awake", [False, True])
 @pytest.mark.parametrize(
     "batches",
     [
@@ -93,10 +94,12 @@ BACKEND = placed("b", ("10.0.0.1", 80))
         pytest.param([(pod(),), (OWN, ROOT), (*BACKEND,)], id="workload, identity, endpoint"),
     ],
 )
-def test_the_order_of_what_comes_does_not_matter(batches: list[tuple[AnyResource, ...]], proxy: Proxy) -> None:
-    """However it came about, the endpoint is reached by mutual TLS with the workload at its address."""
+def test_the_order_of_what_comes_does_not_matter(batches: list[tuple[AnyResource, ...]], awake: bool, proxy: Proxy) -> None:
+    """However it came about, the endpoint is reached by mutual TLS with the workload at its address, be it in use meanwhile or not."""
     for batch in batches:
         proxy.put(*batch)
+        if awake and "b" in proxy.live.described:
+            assert proxy.live.described["b"].usable
     assert proxy.reached() == DB
 
 
@@ -119,6 +122,18 @@ def test_who_is_reached_by_mutual_tls(workload: Workload, identity: str, proxy: 
     """An endpoint at the address of a workload with an identity, in a mode other than Disable at its port."""
     proxy.put(OWN, ROOT, workload, *BACKEND)
     assert proxy.reached() == identity
+
+
+def test_a_backend_that_wakes_while_a_batch_is_prepared_learns_of_it(proxy: Proxy) -> None:
+    """Its endpoints are made as the peers were before, and reached as they are from the commit on."""
+    proxy.put(ROOT, OWN, *placed("shop/db:80", ("10.0.0.1", 80)))
+    preparation = Preparation(proxy.live, Batch(2, (pod(),), ()))
+    for _ in preparation.steps():
+        pass
+    (endpoint,) = proxy.live.described["shop/db:80"].usable
+    assert endpoint.plain.settings is None
+    preparation.commit()
+    assert isinstance(endpoint.plain.settings, MeshTlsSettings)
 
 
 def test_two_spellings_of_an_address_are_one(proxy: Proxy) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -174,7 +175,8 @@ def test_nothing_is_live_before_the_commit() -> None:
         assert live.rules["HTTPRoute/default/7/0"].resource == changed[7]
 
 
-def test_many_sets_of_endpoints_change_around_the_commit() -> None:
+@pytest.mark.parametrize("awake", [False, True])
+def test_many_sets_of_endpoints_change_around_the_commit(awake: bool) -> None:
     """Before it a backend has the new endpoints beside the old, after it the new alone: no request misses what its rule names, and the
     commit is no work for each of them."""
 
@@ -184,6 +186,7 @@ def test_many_sets_of_endpoints_change_around_the_commit() -> None:
     with live_tables() as live:
         take(live, Batch(1, sets("10.0.0.1")))
         backend = live.described["7"]
+        assert not awake or backend.usable
         prepared = Preparation(live, Batch(2, sets("10.0.0.2")))
         assert sum(1 for _ in prepared.steps()) >= 3_000
         assert sorted(backend.endpoints) == [("10.0.0.1", 80), ("10.0.0.2", 80)]

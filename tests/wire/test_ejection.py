@@ -64,7 +64,7 @@ def test_it_comes_back_when_a_probe_connects(serve: Serve, blue: Echo, reserved:
     until(lambda: healthy(site) == {blue.port, reserved.port}, "the endpoint back in use")
     assert {site.ask().body for _ in range(4)} == {b"ok", b""}
     assert count(site, "tidegate_endpoints_ejected") == 0
-    assert look(site, lambda found: (found.guarded, found.protection.suspects)) == (False, set())
+    assert look(site, lambda found: (found.guarded, found.protection.suspects)) == (False, {})
 
 
 @pytest.mark.slow
@@ -227,7 +227,7 @@ def test_a_late_client_is_not_the_endpoints_fault(serve: Serve, blue: Echo, gree
         flight.sendall(b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 10\r\n\r\nhalf")
         assert flight.recv(65_536).startswith(b"HTTP/1.1 504")
         flight.close()
-    assert look(site, lambda found: found.protection.suspects) == set()
+    assert look(site, lambda found: found.protection.suspects) == {}
 
 
 def test_changed_options_hold_for_the_next_failure(serve: Serve, blue: Echo, green: Echo) -> None:
@@ -256,5 +256,5 @@ def test_an_endpoint_that_is_gone_is_not_blamed(serve: Serve, blue: Echo, script
     site.change(TO_POOL, pool(blue.port), policy(ejection={"consecutiveErrors": 1}))
     cut.set()
     assert flight.connection.response()[0] == 503
-    assert look(site, lambda found: (found.guarded, found.protection.suspects)) == (False, set())
+    assert look(site, lambda found: (found.guarded, found.protection.suspects)) == (False, {})
     assert count(site, EJECTIONS) == 0

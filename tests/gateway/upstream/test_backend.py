@@ -61,6 +61,27 @@ def test_only_what_is_asked_for_costs(core: Core, options: BackendOptions, weigh
     backend.close()
 
 
+def test_a_backend_sleeps_until_somebody_looks(core: Core) -> None:
+    """Descriptions and endpoints that come meanwhile are only kept, and the last of them count."""
+    backend = Backend("a/b:80", core)
+    for address in ("10.0.0.1", "10.0.0.2"):
+        backend.place(EndpointSet("a/b:80", SOURCE, (Endpoint(address, 80),)))
+        backend.describe(BackendResource("a/b:80", SOURCE, protocol="h2c"), None)
+    backend.age(1)
+    assert (backend.asleep, backend.error) == (True, None)
+    assert [endpoint.address for endpoint in backend.usable] == ["10.0.0.2"]
+    assert (backend.asleep, backend.connections.protocol) == (False, "h2c")
+    with pytest.raises(AttributeError):
+        backend.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_what_has_work_to_do_does_not_sleep(core: Core) -> None:
+    """Health is checked before the first request comes."""
+    backend = described(core, BackendOptions(health_check=HealthCheck()), 1)
+    assert not backend.asleep
+    backend.close()
+
+
 def test_options_that_stay_keep_their_state(core: Core) -> None:
     """A changed option does not begin the others anew."""
     backend = described(core, BackendOptions(balancing=Balancing("Maglev"), retry_budget=RetryBudget()), 1, 1)
@@ -90,7 +111,7 @@ def test_a_backend_that_is_gone_leaves_nothing(core: Core) -> None:
     backend = described(core, BackendOptions(balancing=Balancing("Maglev"), health_check=HealthCheck()), 1, 1)
     endpoint = backend.balancer.candidates[0]
     backend.protection.connect_failed(endpoint, "refused")
-    assert backend.protection.suspects == {endpoint}
+    assert set(backend.protection.suspects) == {endpoint}
     seen = ref(backend)
     backend.place(None)
     backend.describe(None, None)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from controller.readers import Readers
 from controller.store import Entry, Key, Object, Read, Store, Tallies, Tally
 
 Node = tuple[str, Any]               # a unit's name and the key it runs for; the key of a root is its object's
@@ -95,7 +96,7 @@ class _TooDeep(BaseException):
 class _Memo:
     value: Any
     reads: tuple[Read, ...]      # in the order in which they were made
-    counted: frozenset[Entry]    # what it counts for where it is a root
+    counted: tuple[Entry, ...]    # what it counts for where it is a root
 
 
 class Graph:
@@ -115,7 +116,7 @@ class Graph:
             if self._late.get(("unit", tally.unit), True) or not self._units[tally.unit].roots:
                 raise ValueError(f"tally {tally.name!r} counts over {tally.unit!r}, which is not an early unit with roots: name one")
         self._memos: dict[Node, _Memo] = {}
-        self._readers: dict[Read, set[Node]] = {}
+        self._readers: Readers[Node] = Readers()
         # What one change is about, empty between changes. If something ends `apply` early, the next change goes on from here.
         self._suspects: set[Node] = set()      # their values may be out of date
         self._changed: set[Read] = set()
@@ -167,7 +168,7 @@ class Graph:
         self._changed |= changed
         todo = list(changed)
         while todo:
-            for node in self._readers.get(todo.pop(), ()):
+            for node in self._readers.of(todo.pop()):
                 if node not in self._suspects:
                     self._suspects.add(node)
                     todo.append(("result", node))
@@ -220,7 +221,7 @@ class Graph:
     def _run(self, node: Node, old: _Memo | None) -> None:
         view = View(self, self._units[node[0]])
         reads_before, value_before = (old.reads, old.value) if old else ((), None)
-        counted: frozenset[Entry] = frozenset()
+        counted: tuple[Entry, ...] = ()
         try:
             value = view._unit.run(node[1], view)
             counted = self._tallies.counted(node[0], value)
@@ -237,21 +238,18 @@ class Graph:
             if read not in view.reads:
                 self._unlink(read, node)
         for read in view.reads:
-            self._readers.setdefault(read, set()).add(node)
+            self._readers.add(read, node)
         self._memos[node] = _Memo(value, tuple(view.reads), counted)
 
     def _unlink(self, read: Read, node: Node) -> None:
-        readers = self._readers[read]
-        readers.discard(node)
-        if not readers:
-            del self._readers[read]
+        self._readers.remove(read, node)
         if read[0] == "result":
             self._touched.add(read[1])
 
     def _count(self) -> None:
         """Brings the tallies up to date with the roots that changed, and marks who reads those that differ."""
         memos = {node: self._memos.get(node) for node in self._before.keys() | self._touched}
-        counted = {node: memo.counted if memo and self._is_root(node) else frozenset() for node, memo in memos.items()}
+        counted = {node: memo.counted if memo and self._is_root(node) else () for node, memo in memos.items()}
         self._suspect(self._tallies.count(counted))
 
     def _forget_unread(self) -> None:
@@ -277,7 +275,7 @@ class Graph:
                 return set()
             elif current not in found:
                 found.add(current)
-                todo.append(iter(self._readers.get(("result", current), ())))
+                todo.append(iter(self._readers.of(("result", current))))
         return found
 
 

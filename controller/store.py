@@ -208,23 +208,23 @@ class Tallies:
 
     def __init__(self, tallies: Iterable[Tally]) -> None:
         self._tallies = tuple(tallies)
-        self._counted: dict[Hashable, frozenset[Entry]] = {}
+        self._counted: dict[Hashable, tuple[Entry, ...]] = {}
         self._totals: dict[Entry, int] = {}
 
     def __iter__(self) -> Iterator[Tally]:
         return iter(self._tallies)
 
-    def counted(self, unit: str, value: Any) -> frozenset[Entry]:
-        """What a value of a unit counts for, nothing for None. Raises what a tally's function raises."""
+    def counted(self, unit: str, value: Any) -> tuple[Entry, ...]:
+        """What a value of a unit counts for, each once, nothing for None. Raises what a tally's function raises."""
         if value is None:
-            return frozenset()
-        return frozenset((tally.name, each) for tally in self._tallies if tally.unit == unit for each in tally.counted(value))
+            return ()
+        return tuple({(tally.name, each): None for tally in self._tallies if tally.unit == unit for each in tally.counted(value)})
 
     def get(self, tally: str, value: Hashable) -> int:
         """How many owners count for the value."""
         return self._totals.get((tally, value), 0)
 
-    def count(self, owners: Mapping[Any, frozenset[Entry]]) -> set[Read]:
+    def count(self, owners: Mapping[Any, tuple[Entry, ...]]) -> set[Read]:
         """Replaces what each of these owners counts for; returns the reads of the sums that differ after all of them."""
         steps: dict[Entry, int] = {}
         for owner, counted in owners.items():

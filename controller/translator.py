@@ -17,7 +17,7 @@ from controller.translate.infrastructure import Infrastructure
 from controller.translate.options import Options
 from controller.translate.statuses import Emission, Ignored, Status
 from controller.translate.units import indexes, listings, tallies, units
-from gateway.ir.batch import AnyResource, in_order
+from gateway.ir.batch import AnyResource, in_order, share_names
 from gateway.ir.value import Identity
 
 
@@ -76,6 +76,8 @@ class Translator:
             statuses.update((status.object, status) for status in emission.statuses)
             infrastructure.update((wanted.gateway, wanted) for wanted in emission.infrastructure)
         new, removed = _replace(self._resources, resources)
+        for resource in new:
+            share_names(resource)
         told, gone = _replace(self._statuses, statuses)
         wanted, unwanted = _replace(self._infrastructure, infrastructure)
         return Translation(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from sys import intern
+from typing import TYPE_CHECKING, Final
 
 from gateway.filters.compile import Filters, compile_filters
 from gateway.ir.listener import Listener
@@ -31,6 +32,10 @@ class Account:
         self.fragment = fragment(labels)
 
 
+_NONE_YET: Final[dict[str, Account]] = {}
+"""Never changed: most rules of a large configuration have had no request yet."""
+
+
 def _server(filters: Filters | None, backend: Callable[[str], Backend]) -> Server | None:
     policy = filters.authorization if filters is not None else None
     return (policy, backend(policy.backend)) if policy is not None else None
@@ -46,7 +51,7 @@ class Share:
         self.backend = None if reference.error else backend(reference.backend)
         self.filters = compile_filters(reference.filters) if reference.filters else None
         self.authorization = _server(self.filters, backend)
-        self.accounts: dict[str, Account] = {}
+        self.accounts = _NONE_YET
         """By key of the listener."""
 
 
@@ -77,7 +82,7 @@ class Rule:
 
     def __init__(self, resource: HttpRule, backend: Callable[[str], Backend], core: Core) -> None:
         self.resource, self.core = resource, core
-        self.name = resource.name or str(resource.index)
+        self.name = resource.name or intern(str(resource.index))
         self.shares = tuple([Share(reference, backend) for reference in resource.backends])
         self.choice: WeightedChoice[Share] = WeightedChoice([(share, share.reference.weight) for share in self.shares])
         self.filters: Filters = compile_filters(resource.filters)
@@ -95,7 +100,7 @@ class Rule:
         self.seeks = self.sessions is not None or not self.plain
         """Whether a session may lead to any of several endpoints or backends; that of a plain rule is for its backend to find."""
         self._endpoints: tuple[Endpoint, ...] = ()
-        self.accounts: dict[str, Account] = {}
+        self.accounts = _NONE_YET
         """By key of the listener, for what is answered without a backend."""
 
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -112,10 +117,11 @@ class Rule:
 
     def account(self, listener: Listener, share: Share | None) -> Account:
         """The account of exchanges through a listener to a share, or answered without one."""
-        accounts = self.accounts if share is None else share.accounts
-        account = accounts.get(listener.key)
+        owner: Rule | Share = self if share is None else share
+        account = owner.accounts.get(listener.key)
         if account is None:
             backend = share.reference.backend if share is not None else ""
             labels = CounterLabels(listener.gateway, listener.name, self.resource.source.kind, self.resource.route, self.name, backend)
-            account = accounts[listener.key] = Account(self.core.counters_for(labels), labels)
+            account = Account(self.core.counters_for(labels), labels)
+            owner.accounts = {**owner.accounts, listener.key: account}
         return account

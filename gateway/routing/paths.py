@@ -8,7 +8,7 @@ exception, RE2 being linear in the path.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Final, Generic
+from typing import Any, Final, Generic
 
 from gateway.routing.entry import Entry, Payload, Rank, order_of
 from gateway.routing.expressions import Expression, ExpressionSet
@@ -33,6 +33,10 @@ def _without(group: Group[Payload], entry: Entry[Payload]) -> Group[Payload]:
     return (*group[:place], *group[place + 1 :])
 
 
+_NOTHING: Final[dict[bytes, Any]] = {}
+"""Never changed: most hosts have paths of one kind."""
+
+
 class HostPaths(Generic[Payload]):
     """Shared ones are never edited; `copy` gives one that its maker may edit before it shares it."""
 
@@ -40,8 +44,8 @@ class HostPaths(Generic[Payload]):
 
     def __init__(self, hostname: bytes) -> None:
         self.hostname: Final = hostname
-        self._exact: dict[bytes, Group[Payload]] = {}
-        self._prefixes: dict[bytes, Group[Payload]] = {}
+        self._exact: dict[bytes, Group[Payload]] = _NOTHING
+        self._prefixes: dict[bytes, Group[Payload]] = _NOTHING
         self._expressions: ExpressionPaths[Payload] | None = None
         self._depths: tuple[int, ...] = ()
         """The numbers of segments that prefixes have, ascending; '/' has none."""
@@ -102,11 +106,13 @@ class HostPaths(Generic[Payload]):
                 self._expressions = ExpressionPaths()
             self._expressions.put(entry, entry.expression)
         elif entry.prefix is None:
+            self._exact = self._exact or {}
             self._exact[path] = _with(self._exact.get(path, ()), entry)
             self._longest_exact = max(self._longest_exact, len(path))
         else:
             if path not in self._prefixes:
                 self._count(path, 1)
+            self._prefixes = self._prefixes or {}
             self._prefixes[path] = _with(self._prefixes.get(path, ()), entry)
             self._longest_prefix = max(self._longest_prefix, len(path))
 

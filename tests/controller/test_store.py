@@ -213,8 +213,8 @@ def test_tallies_of_one_name_add_up() -> None:
 
 def test_units_without_a_tally_and_absent_values_count_for_nothing() -> None:
     """A tally's function is not asked about None."""
-    assert tallies_by_letter().counted("word", None) == frozenset()
-    assert tallies_by_letter().counted("number", 7) == frozenset()
+    assert tallies_by_letter().counted("word", None) == ()
+    assert tallies_by_letter().counted("number", 7) == ()
 
 
 def test_only_sums_that_differ_in_the_end_are_named() -> None:
@@ -222,12 +222,12 @@ def test_only_sums_that_differ_in_the_end_are_named() -> None:
     tallies = tallies_by_letter()
     assert tallies.count({"one": tallies.counted("word", "a")}) == {("tally", ("letters", "a"))}
     assert tallies.count({"one": tallies.counted("word", "a")}) == set()
-    assert tallies.count({"one": frozenset(), "two": tallies.counted("word", "ab")}) == {("tally", ("letters", "b"))}
+    assert tallies.count({"one": (), "two": tallies.counted("word", "ab")}) == {("tally", ("letters", "b"))}
 
 
 def test_no_sum_and_no_owner_is_kept_at_zero() -> None:
     """After the last owner is gone nothing is held."""
     tallies = tallies_by_letter()
     tallies.count({"one": tallies.counted("word", "egg")})
-    tallies.count({"one": frozenset()})
+    tallies.count({"one": ()})
     assert tallies.sizes() == {"tallies": 0, "tally owners": 0}

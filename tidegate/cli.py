@@ -77,6 +77,14 @@ OtlpEndpoint = Annotated[
 TraceSampling = Annotated[
     str, typer.Option(metavar="PERCENT", envvar="TIDEGATE_TRACE_SAMPLING", help="Of the requests whose callers have not decided.")
 ]
+ProxyOtlpEndpoint = Annotated[
+    str,
+    typer.Option("--otlp-endpoint", metavar="URL", envvar="TIDEGATE_OTLP_ENDPOINT", help="Collector that gets traces of the proxies."),
+]
+ProxyTraceSampling = Annotated[
+    str,
+    typer.Option("--trace-sampling", metavar="PERCENT", envvar="TIDEGATE_TRACE_SAMPLING", help="Of the proxies: see gateway."),
+]
 SnapshotFolder = Annotated[
     Path | None, typer.Option(metavar="DIR", envvar="TIDEGATE_SNAPSHOT", help="Keep what is served there, and start from it at once.")
 ]
@@ -267,6 +275,8 @@ def controller(
     mesh_outbound: MeshOutbound = "AllowAny",
     drain_delay: ProxyDrainDelay = "5s",
     drain_timeout: ProxyDrainTimeout = "30s",
+    otlp_endpoint: ProxyOtlpEndpoint = "",
+    trace_sampling: ProxyTraceSampling = "",
     stream: StreamPlace = "[::]:15010",
     metrics: MetricsPlace = "[::]:15020",
     health: HealthPlace = "[::]:15021",
@@ -289,11 +299,8 @@ def controller(
     from tidegate.control_plane.program import run as control
 
     options = ControllerOptions(
-        namespace=namespace,
-        name=name,
+        namespace=namespace, name=name, image=image, service=service,
         pod_address=pod_address,
-        image=image,
-        service=service,
         watch_namespaces=tuple(filter(None, watch_namespaces.split(","))),
         image_pull_policy=image_pull_policy,
         trust_domain=trust_domain,
@@ -302,6 +309,7 @@ def controller(
         mesh_outbound=mesh_outbound,
         drain_delay=round(_seconds("--drain-delay", drain_delay)),
         drain_timeout=round(_seconds("--drain-timeout", drain_timeout)),
+        otlp_endpoint=otlp_endpoint, trace_sampling=trace_sampling,
         stream=_place("--stream", stream),
         metrics=_place("--metrics", metrics),
         health=_place("--health", health),
@@ -434,6 +442,8 @@ def inject(
     sidecar_cpu_limit: SidecarCpuLimit = "",
     sidecar_memory_limit: SidecarMemoryLimit = "",
     sidecar_access_log: SidecarAccessLog = "json",
+    otlp_endpoint: ProxyOtlpEndpoint = "",
+    trace_sampling: ProxyTraceSampling = "",
 ) -> None:
     """Write files with sidecars in their Pods.
 
@@ -441,14 +451,22 @@ def inject(
     everything else passes through. Nothing is written if anything is wrong.
     """
     from mesh.injection.settings import SidecarSettings
-    from tidegate.control_plane.options import STREAM_PORT, SidecarOptions
+    from tidegate.control_plane.options import STREAM_PORT, SidecarOptions, tracing_complaints
     from tidegate.injecting import inject_files
 
     sidecar = SidecarOptions(sidecar_cpu, sidecar_memory, sidecar_cpu_limit, sidecar_memory_limit, sidecar_access_log)
-    for complaint in sidecar.complaints():
+    for complaint in (*sidecar.complaints(), *tracing_complaints(otlp_endpoint, trace_sampling)):
         raise typer.BadParameter(complaint)
     of_controller = service.split(".")[1] if "." in service else ""
-    settings = SidecarSettings(image or _own_image(), f"{service}:{STREAM_PORT}", of_controller, image_pull_policy, trust_domain)
+    settings = SidecarSettings(
+        image or _own_image(),
+        f"{service}:{STREAM_PORT}",
+        of_controller,
+        image_pull_policy,
+        trust_domain,
+        otlp_endpoint=otlp_endpoint,
+        trace_sampling=trace_sampling,
+    )
     done = inject_files(files, namespace, sidecar.joined(settings))
     for line in (*done.notes, *done.problems):
         typer.echo(line, err=True)
@@ -514,7 +532,7 @@ def _collector(option: str, text: str) -> str:
 
 
 def _sampling(option: str, text: str) -> float:
-    from tidegate.tracing import parse_sampling
+    from gateway.ir.tracing import parse_sampling
 
     return _parsed(option, text, parse_sampling)
 

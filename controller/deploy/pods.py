@@ -111,6 +111,8 @@ def _arguments(infrastructure: Infrastructure, settings: Settings) -> list[str]:
         "drain-delay": f"{settings.drain_delay}s",
         "drain-timeout": f"{settings.drain_timeout}s",
     }
+    traces = {"otlp-endpoint": settings.otlp_endpoint, "trace-sampling": settings.trace_sampling}
+    options |= {option: value for option, value in traces.items() if value}
     return ["gateway", *(f"--{option}={value}" for option, value in options.items())]
 
 

@@ -29,6 +29,14 @@ def sampling_of(percent: float) -> float:
     return percent
 
 
+def parse_sampling(text: str) -> float:
+    """A percentage as people write it, with or without its sign. Raises ValueError."""
+    try:
+        return sampling_of(float(text.removesuffix("%")))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a percentage; write a number from 0 to 100 such as 1 or 0.5") from None
+
+
 def traces_url(collector: str) -> str:
     """The URL to which traces are posted: the collector's, with TRACES_PATH behind it unless it ends so. Raises ValueError for one that
     nothing can be posted to."""

@@ -12,7 +12,9 @@ from difflib import get_close_matches
 from ipaddress import ip_network
 from typing import Final, NoReturn, get_args
 
+from gateway.ir.tracing import parse_sampling
 from mesh.injection import names
+from mesh.injection.proxy_config import of_istio, without_effect
 from mesh.injection.settings import AccessLog, Refused, SidecarSettings
 
 _QUANTITY: Final = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})(?:m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
@@ -33,6 +35,7 @@ class Wishes:
     requests: Mapping[str, str]
     limits: Mapping[str, str]
     access_log: AccessLog
+    trace_sampling: str
     rewrite_probes: bool
     warnings: tuple[str, ...]
 
@@ -60,6 +63,7 @@ def read_wishes(annotations: Mapping[str, str], settings: SidecarSettings) -> Wi
         requests={resource: amount for resource, amount in requests.items() if amount},
         limits={resource: amount for resource, amount in limits.items() if amount},
         access_log=found.access_log(settings.access_log),
+        trace_sampling=found.trace_sampling(settings.trace_sampling),
         rewrite_probes=found.boolean(names.REWRITE_PROBES),
         warnings=warnings_of(annotations),
     )
@@ -74,7 +78,7 @@ def warnings_of(annotations: Mapping[str, str]) -> tuple[str, ...]:
         elif name.startswith(_OUR_DOMAIN) and name not in names.OURS:
             close = get_close_matches(name, names.OURS, 1)
             told.append(f"annotation {name} is not known, and has no effect" + (f": did you mean {close[0]}?" if close else ""))
-    return tuple(told)
+    return (*told, *without_effect(annotations))
 
 
 class _Annotations:
@@ -102,6 +106,16 @@ class _Annotations:
             if form == found[1]:
                 return form  # type: ignore[no-any-return]  # get_args knows no types
         _refuse(*found, f"write one of {', '.join(get_args(AccessLog))}")
+
+    def trace_sampling(self, default: str) -> str:
+        """A percentage as it was written."""
+        if (found := self._find(names.TRACE_SAMPLING)) is None and (found := of_istio(self._annotations)) is None:
+            return default
+        try:
+            parse_sampling(found[1].strip())
+        except ValueError:
+            _refuse(*found, "this is no percentage: write a number from 0 to 100 such as 1 or 0.5")
+        return found[1].strip()
 
     def boolean(self, name: str) -> bool:
         """True where nothing is said."""

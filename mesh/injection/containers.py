@@ -121,6 +121,8 @@ def _arguments(settings: SidecarSettings, wishes: Wishes) -> list[str]:
         "access-log": wishes.access_log,
         **_DRAIN,
     }
+    traces = {"otlp-endpoint": settings.otlp_endpoint, "trace-sampling": wishes.trace_sampling}
+    options |= {option: value for option, value in traces.items() if value}
     return ["sidecar", *(f"--{option}={value}" for option, value in options.items())]
 
 

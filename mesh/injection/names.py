@@ -23,6 +23,7 @@ EXCLUDE_OUTBOUND_PORTS: Final = "tidegate.dev/exclude-outbound-ports"
 EXCLUDE_OUTBOUND_CIDRS: Final = "tidegate.dev/exclude-outbound-cidrs"
 REWRITE_PROBES: Final = "tidegate.dev/rewrite-probes"
 ACCESS_LOG: Final = "tidegate.dev/access-log"
+TRACE_SAMPLING: Final = "tidegate.dev/trace-sampling"
 CPU: Final = "tidegate.dev/sidecar-cpu"
 MEMORY: Final = "tidegate.dev/sidecar-memory"
 CPU_LIMIT: Final = "tidegate.dev/sidecar-cpu-limit"
@@ -41,7 +42,10 @@ OF_ISTIO: Final = {
 }
 """Our annotations that Istio has, too, in its spelling; ours wins where a Pod has both."""
 
-OURS: Final = frozenset((*OF_ISTIO, ACCESS_LOG, STATE))
+ISTIO_CONFIG: Final = "proxy.istio.io/config"
+"""Istio's annotation with many settings of a proxy in one, as YAML."""
+
+OURS: Final = frozenset((*OF_ISTIO, ACCESS_LOG, TRACE_SAMPLING, STATE))
 """The annotations of a Pod that mean something to us."""
 
 WITHOUT_EFFECT: Final = frozenset(

@@ -15,7 +15,7 @@ class Refused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SidecarSettings:
-    """Of all sidecars; annotations of a Pod stand over the resources and the access log.
+    """Of all sidecars; annotations of a Pod stand over the resources, the access log and the share of traces.
 
     Quantities are Kubernetes' own, "" for none. `namespace` is the controller's, where nothing is injected.
     """
@@ -31,3 +31,7 @@ class SidecarSettings:
     cpu_limit: str = ""
     memory_limit: str = ""
     access_log: AccessLog = "json"
+    otlp_endpoint: str = ""
+    """A collector of traces; "" for none."""
+    trace_sampling: str = ""
+    """In percent, as it is written; "" for what a sidecar does unasked."""

@@ -116,18 +116,26 @@ def test_the_namespace_counts() -> None:
 
 
 def test_options_reach_the_sidecar() -> None:
-    """Image, controller, trust domain and resources; the image is that of this version where none is named."""
+    """Image, controller, trust domain, traces and resources; the image is that of this version where none is named."""
     given = yaml.safe_dump(pod())
     place = ("--service=c.edge.svc", "--trust-domain=example.org")
-    own = ("--sidecar-cpu=1", "--sidecar-memory-limit=1Gi", "--sidecar-access-log=off")
+    traces = ("--otlp-endpoint=http://collector:4318", "--trace-sampling=10")
+    own = ("--sidecar-cpu=1", "--sidecar-memory-limit=1Gi", "--sidecar-access-log=off", *traces)
     sidecar = yaml.safe_load(call("-f", "-", "-o", "yaml", *place, *own, given=given).stdout)["spec"]["initContainers"][1]
-    assert {"--controller=c.edge.svc:15010", "--trust-domain=example.org", "--access-log=off"} <= set(sidecar["args"])
+    assert {"--controller=c.edge.svc:15010", "--trust-domain=example.org", "--access-log=off", *traces} <= set(sidecar["args"])
     assert sidecar["resources"] == {"requests": {"cpu": "1", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
     default = CliRunner().invoke(app, ["inject", "-f", "-"], input=given)
     assert yaml.safe_load(default.stdout)["spec"]["initContainers"][1]["image"] == f"tidegate/tidegate:{version('tidegate')}"
 
 
-@pytest.mark.parametrize(("options", "words"), [(("--sidecar-cpu=half",), "--sidecar-cpu 'half'"), (("-o", "json"), "'json'")])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--sidecar-cpu=half",), "--sidecar-cpu 'half'"),
+        (("--trace-sampling=half",), "--trace-sampling 'half'"),
+        (("-o", "json"), "'json'"),
+    ],
+)
 def test_a_wrong_option_is_refused(options: tuple[str, ...], words: str) -> None:
     """Exit status 2, with the option."""
     answer = call("-f", "-", *options)

@@ -11,10 +11,12 @@ from typing import Final, Literal
 from controller.deploy.settings import Settings
 from controller.injection.callers import OwnWebhook
 from controller.translate.options import IN_CLUSTER, Options, Outbound
+from gateway.ir.tracing import parse_sampling
 from gateway.net.sockets import readable
 from mesh.injection.annotations import is_quantity
 from mesh.injection.settings import AccessLog, SidecarSettings
 from tidegate.binding import Place
+from tidegate.tracing import parse_collector
 
 STREAM_PORT: Final = 15010
 """Of the Service."""
@@ -74,6 +76,10 @@ class ControllerOptions:
     """Seconds, of the proxies."""
     drain_timeout: int = 30
     """Seconds, of the proxies."""
+    otlp_endpoint: str = ""
+    """Of the proxies: a collector of traces, "" for none."""
+    trace_sampling: str = ""
+    """Of the proxies, in percent; "" for what they do unasked."""
     pod_address: str = "127.0.0.1"
     """Where proxies reach this very replica."""
     stream: Place = ("::", STREAM_PORT)
@@ -94,13 +100,15 @@ class ControllerOptions:
     def settings(self) -> Settings:
         """What is said about every data plane; the roots by which it knows us come later."""
         controller = f"{self.service}:{STREAM_PORT}"
-        drain = (self.drain_delay, self.drain_timeout)
-        return Settings(self.image, controller, "", self.image_pull_policy, self.trust_domain, *drain)
+        drain, traces = (self.drain_delay, self.drain_timeout), (self.otlp_endpoint, self.trace_sampling)
+        return Settings(self.image, controller, "", self.image_pull_policy, self.trust_domain, *drain, *traces)
 
     def sidecars(self) -> SidecarSettings:
         """What is said about every sidecar."""
         controller = f"{self.service}:{STREAM_PORT}"
-        return self.sidecar.joined(SidecarSettings(self.image, controller, self.namespace, self.image_pull_policy, self.trust_domain))
+        settings = SidecarSettings(self.image, controller, self.namespace, self.image_pull_policy, self.trust_domain)
+        traced = replace(settings, otlp_endpoint=self.otlp_endpoint, trace_sampling=self.trace_sampling)
+        return self.sidecar.joined(traced)
 
     def own_webhook(self) -> OwnWebhook:
         """The webhook as the chart installs it: its name is that of our namespace, its Service ours."""
@@ -137,3 +145,14 @@ class ControllerOptions:
             if seconds < 0:
                 yield f"{option} {seconds}: give a number of seconds, 0 or more"
         yield from self.sidecar.complaints()
+        yield from tracing_complaints(self.otlp_endpoint, self.trace_sampling)
+
+
+def tracing_complaints(otlp_endpoint: str, trace_sampling: str) -> Iterator[str]:
+    """What is wrong with what proxies are to be told about traces, each with the option and the remedy."""
+    for option, value, parse in (("--otlp-endpoint", otlp_endpoint, parse_collector), ("--trace-sampling", trace_sampling, parse_sampling)):
+        try:
+            if value:
+                parse(value)
+        except ValueError as error:
+            yield f"{option} {error}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar, get_args
 
+from gateway.ir.tracing import parse_sampling
 from gateway.ir.workload import mesh_scope
 from gateway.options import AccessLog
 from mesh.probes import Probes, read_probes
@@ -17,7 +18,7 @@ from tidegate.binding import Place
 from tidegate.data_plane.command_line import GATEWAY, SIDECAR
 from tidegate.durations import parse_seconds
 from tidegate.sizes import parse_size
-from tidegate.tracing import parse_collector, parse_sampling
+from tidegate.tracing import parse_collector
 
 Parsed = TypeVar("Parsed")
 

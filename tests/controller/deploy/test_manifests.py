@@ -105,6 +105,14 @@ def test_a_change_of_authorities_restarts_no_pod() -> None:
     assert [new["data"] for new in after if new["kind"] == "ConfigMap"] == [{"ca.crt": "NEW"}]
 
 
+def test_pods_are_told_where_traces_go() -> None:
+    """A collector and a share that the controller is given are options of every data plane; without them it does as it does unasked."""
+    traced = replace(SETTINGS, otlp_endpoint="http://collector:4318", trace_sampling="10")
+    before, after = plan(infrastructure(), SETTINGS).manifests[-1], plan(infrastructure(), traced).manifests[-1]
+    (untraced,), (container,) = (found["spec"]["template"]["spec"]["containers"] for found in (before, after))
+    assert container["args"] == [*untraced["args"], "--otlp-endpoint=http://collector:4318", "--trace-sampling=10"]
+
+
 def test_a_service_exposes_listeners_where_they_are_bound() -> None:
     """Service ports are those of the listeners, targets those that the proxy binds; TCP and UDP side by side."""
     ports = (HTTP, DNS, ExposedPort(15001, 16001, "TCP", "p15001-tcp"))

@@ -34,6 +34,9 @@ def refusal(raw: dict[str, Any]) -> str:
         ("sidecar.istio.io/proxyMemory", "", "this is no quantity"),
         ("tidegate.dev/access-log", "xml", "write one of json, text, off"),
         ("tidegate.dev/rewrite-probes", "no", 'write "true" or "false"'),
+        ("tidegate.dev/trace-sampling", "some", "this is no percentage: write a number from 0 to 100"),
+        ("tidegate.dev/trace-sampling", "101", "this is no percentage"),
+        ("tidegate.dev/trace-sampling", "nan", "this is no percentage"),
     ],
 )
 def test_an_annotation_that_is_wrong(name: str, value: str, remedy: str) -> None:
@@ -41,6 +44,23 @@ def test_an_annotation_that_is_wrong(name: str, value: str, remedy: str) -> None
     message = refusal(pod(annotations={name: value}))
     assert message.startswith(f"annotation {name}: {value!r}: ")
     assert remedy in message
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        ("tracing: {sampling: most}", ", tracing.sampling: 'most': this is no percentage"),
+        ("tracing: {sampling: [10]}", ", tracing.sampling: '': this is no percentage"),
+        ("tracing: 10", ': tracing is no map. Write for example "tracing: {sampling: 10}"'),
+        ("- tracing", ": it is no map."),
+        ("tracing:\n  sampling: 10\n bad", ": this is no YAML at line 3. Correct it, or write tidegate.dev/trace-sampling instead"),
+        ("[" * 200_000, ": it is nested over more than 64 levels"),
+        ("a: &a [*a]", ": this is no YAML at line 1"),
+    ],
+)
+def test_settings_of_istio_that_are_wrong(value: str, remedy: str) -> None:
+    """proxy.istio.io/config holds YAML of whoever makes the Pod: what it is not is told, and nothing of it harms the webhook."""
+    assert refusal(pod(annotations={"proxy.istio.io/config": value})).startswith(f"annotation proxy.istio.io/config{remedy}")
 
 
 @pytest.mark.parametrize("name", ["tidegate.dev/inject", "sidecar.istio.io/inject"])

@@ -28,6 +28,14 @@ def test_sidecars_are_told_the_same_as_proxies_of_gateways() -> None:
     assert GOOD.own_webhook() == ("tidegate-injection-tidegate-system", "tidegate-controller", "tidegate-system")
 
 
+def test_gateways_and_sidecars_are_told_where_traces_go() -> None:
+    """A collector and a share that the controller is given reach both as they were written."""
+    options = replace(GOOD, otlp_endpoint="http://collector.observability:4318", trace_sampling="0.5%")
+    assert options.complaints() == ()
+    for told in (options.settings(), options.sidecars()):
+        assert (told.otlp_endpoint, told.trace_sampling) == ("http://collector.observability:4318", "0.5%")
+
+
 def test_translation_is_told_of_the_mesh() -> None:
     """Without --mesh there is none; identities are of the trust domain that the authority gives them in."""
     assert not GOOD.translation().mesh
@@ -46,6 +54,8 @@ def test_translation_is_told_of_the_mesh() -> None:
         ({"trust_domain": "Cluster.Local"}, "--trust-domain 'Cluster.Local'"),
         ({"drain_delay": -1}, "--drain-delay -1"),
         ({"drain_timeout": -1}, "--drain-timeout -1"),
+        ({"otlp_endpoint": "collector:4318"}, "--otlp-endpoint 'collector:4318' is not the URL of a collector"),
+        ({"trace_sampling": "most"}, "--trace-sampling 'most' is not a percentage"),
         ({"sidecar": SidecarOptions(cpu="half")}, "--sidecar-cpu 'half': write a quantity"),
         ({"sidecar": SidecarOptions(memory_limit="-1Gi")}, "--sidecar-memory-limit '-1Gi'"),
     ],

@@ -83,5 +83,5 @@ class Live:
 
     @property
     def occupants(self) -> dict[str, Occupants]:
-        """Workloads by address (upstream.mesh.address_key)."""
+        """Workloads by address (net.addresses.address_key)."""
         return self.core.mesh.occupants

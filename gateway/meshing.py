@@ -13,11 +13,12 @@ from gateway.draft import IN_PLACE, Draft
 from gateway.ir.listener import Certificate, TrustBundle
 from gateway.ir.value import Identity
 from gateway.ir.workload import IDENTITY, ROOTS, Workload
+from gateway.net.addresses import address_key
 from gateway.net.key_material import TlsConfigurationError
 from gateway.net.mesh_tls import MeshTlsSettings, OwnIdentity, Proof
 from gateway.net.spiffe import PeerIdentityError, own_spiffe_id
 from gateway.proxy.peers import Own, Peers
-from gateway.upstream.mesh import Mesh, address_key, settings_towards
+from gateway.upstream.mesh import Mesh, settings_towards
 
 if TYPE_CHECKING:
     from gateway.live import Live

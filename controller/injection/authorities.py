@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from controller.api.core import Namespace
+from controller.api.injection import is_injected, is_meshed
 from controller.api.metadata import Key, Object
 from controller.deploy.agenda import Agenda
 from controller.deploy.objects import MANAGED_BY, OURS, Manifest, holds
@@ -22,23 +23,11 @@ from controller.sources.kube.timing import Backoff
 
 NAME: Final = "tidegate-mesh-ca"
 ENTRY: Final = "ca.crt"
-_ENABLED: Final = (("tidegate.dev/inject", "enabled"), ("istio-injection", "enabled"))
-"""Labels of namespaces whose Pods are injected."""
-_MESHED: Final = ("tidegate.dev/mesh", "sidecar")
-"""The label of an injected Pod."""
 _CONFIG_MAP: Final = RESOURCES["ConfigMap"]
 _RETRY: Final = (0.5, 60.0)
 """Seconds: the first pause after a failure, and the longest. Pods wait for it, so the first is short."""
 _RECONSIDERED: Final = 60.0
 """Seconds between two looks at a name that somebody else has: no event need come when it is free."""
-
-
-def asks_for_injection(labels: Mapping[str, str]) -> bool:
-    """Whether the labels of a namespace say that its Pods get sidecars. Ours stands over Istio's."""
-    for name, enabled in _ENABLED:
-        if name in labels:
-            return labels[name] == enabled
-    return False
 
 
 class MeshAuthorities:
@@ -70,7 +59,7 @@ class MeshAuthorities:
         """A namespace is new, or other than before."""
         name = found.name
         self._note(self._leaving, name, found.metadata.deletion_timestamp is not None)
-        self._note(self._labelled, name, asks_for_injection(found.metadata.labels))
+        self._note(self._labelled, name, is_injected(name, found.metadata.labels))
 
     def namespace_gone(self, name: str) -> None:
         """A namespace is not there any more."""
@@ -205,7 +194,7 @@ class InjectedPods:
 
     def put(self, pod: Object) -> None:
         """A Pod is new, or other than before."""
-        if pod.metadata.labels.get(_MESHED[0]) != _MESHED[1]:
+        if not is_meshed(pod.metadata.labels):
             self.remove(pod.key)
             return
         self._pods.setdefault(pod.namespace, set()).add(pod.name)

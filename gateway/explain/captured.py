@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gateway.explain.explanation import Reachable
 from gateway.explain.question import Argument
-from gateway.net.original_destination import canonical
+from gateway.net.addresses import canonical
 from gateway.net.sockets import readable
 from gateway.proxy.captured import captured_port
 from gateway.routing.destinations import DestinationTable

@@ -10,17 +10,18 @@ import socket
 import struct
 from typing import Final, NamedTuple
 
+from gateway.net.addresses import of_kernel
+
 _ORIGINAL_DST: Final = 80
 """SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST have the same number, each at its own level."""
 _IPV4: Final = struct.Struct("!2xH4s8x")
 """struct sockaddr_in: family, port, address."""
 _IPV6: Final = struct.Struct("!2xH4x16s4x")
 """struct sockaddr_in6: family, port, flow, address, scope."""
-_MAPPED: Final = "::ffff:"
 
 
 class Destination(NamedTuple):
-    """An IP address as text, an IPv4 one in its own form, and a port."""
+    """An IP address in its one spelling (gateway.net.addresses), and a port."""
 
     address: str
     port: int
@@ -29,7 +30,7 @@ class Destination(NamedTuple):
 def original_destination(connection: socket.socket) -> Destination | None:
     """Of an accepted connection; None for one that was not redirected: it was meant for us. Raises OSError for one that is gone."""
     address, port = connection.getsockname()[:2]
-    here = Destination(_plain(address), port)
+    here = Destination(of_kernel(address), port)
     version = 6 if ":" in here.address else 4
     try:
         found = _read(connection, version)
@@ -39,24 +40,10 @@ def original_destination(connection: socket.socket) -> Destination | None:
     return None if found == here else found
 
 
-def canonical(address: str) -> str:
-    """As in a Destination. Raises ValueError for what is no IP address."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        return _plain(socket.inet_ntop(family, socket.inet_pton(family, address)))
-    except OSError:
-        raise ValueError(f"{address!r} is no IP address") from None
-
-
-def _plain(address: str) -> str:
-    """Without a scope; what came as IPv4 over an IPv6 socket is IPv4."""
-    return address.partition("%")[0].removeprefix(_MAPPED)
-
-
 def _read(connection: socket.socket, version: int) -> Destination:
     """A connection of IPv4 is asked at the level of IPv4, also when it came over a socket of IPv6. Raises OSError."""
     if version == 4:
         port, packed = _IPV4.unpack(connection.getsockopt(socket.SOL_IP, _ORIGINAL_DST, _IPV4.size))
         return Destination(socket.inet_ntop(socket.AF_INET, packed), port)
     port, packed = _IPV6.unpack(connection.getsockopt(socket.IPPROTO_IPV6, _ORIGINAL_DST, _IPV6.size))
-    return Destination(_plain(socket.inet_ntop(socket.AF_INET6, packed)), port)
+    return Destination(of_kernel(socket.inet_ntop(socket.AF_INET6, packed)), port)

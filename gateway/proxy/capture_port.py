@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from gateway.net.accept import Acceptor
-from gateway.net.original_destination import Destination, canonical, original_destination
+from gateway.net.addresses import canonical
+from gateway.net.original_destination import Destination, original_destination
 from gateway.net.peer import ends_of
 from gateway.net.reset import reset_socket
 from gateway.net.sockets import readable

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeAlias
 
 from gateway.ir.workload import MutualTls, Workload
+from gateway.net.addresses import address_key
 
 if TYPE_CHECKING:
     from gateway.net.mesh_tls import MeshTlsSettings, OwnIdentity
@@ -21,7 +20,7 @@ class Mesh:
     """Owned by the worker's Core, changed by a Preparation's commit alone (gateway.meshing).
 
     workloads  by key
-    occupants  by address, as `address_key` has it
+    occupants  by address, as `net.addresses.address_key` has it
     own        what this proxy proves to be; None before it has an identity
     """
 
@@ -65,18 +64,3 @@ def demand_at(workload: Workload, port: int) -> MutualTls:
         if each.number == port and each.mutual_tls is not None:
             return each.mutual_tls
     return workload.mutual_tls
-
-
-def address_key(address: str) -> str:
-    """The one spelling of an IP address; anything else, such as a DNS name, is nobody's and stays as it is."""
-    return _canonical(address) if ":" in address else address
-
-
-@lru_cache(maxsize=4096)
-def _canonical(address: str) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return str(parsed if mapped is None else mapped)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from controller.api.injection import SIDECAR_CONTAINER
 from mesh.injection import names
 from mesh.injection.annotations import Wishes
 from mesh.injection.probes import Originals
@@ -53,7 +54,7 @@ def init_container(settings: SidecarSettings, wishes: Wishes) -> dict[str, Any]:
 def sidecar_container(settings: SidecarSettings, wishes: Wishes, originals: Originals) -> dict[str, Any]:
     """A native sidecar: started before the application's own init containers, ended after its containers."""
     return {
-        "name": names.SIDECAR_CONTAINER,
+        "name": SIDECAR_CONTAINER,
         "image": settings.image,
         "imagePullPolicy": settings.image_pull_policy,
         "restartPolicy": "Always",

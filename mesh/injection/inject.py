@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from controller.api.injection import MESH, SIDECAR, SIDECAR_CONTAINER
 from mesh.injection import names
 from mesh.injection.annotations import Wishes, read_wishes
 from mesh.injection.containers import app_probes, init_container, sidecar_container, volumes
@@ -51,7 +52,7 @@ def inject(raw: Value, namespace: str, settings: SidecarSettings) -> Injection:
         "volumes": [*(raw["spec"].get("volumes") or ()), *volumes()],
     }
     metadata = (raw.get("metadata") or {}) | {
-        "labels": {**pod.labels, names.MESH: names.SIDECAR},
+        "labels": {**pod.labels, MESH: SIDECAR},
         "annotations": {**pod.annotations, names.STATE: names.INJECTED},
     }
     return Injection(raw | {"metadata": metadata, "spec": spec}, warnings=(*wishes.warnings, *_conflicts(pod)))
@@ -65,7 +66,7 @@ def _complete(pod: Pod, raw: Value, wishes: Wishes) -> Injection:
     if not originals:
         return Injection(raw, "it has its sidecar already")
     for index, container in enumerate(init_containers):
-        if container["name"] == names.SIDECAR_CONTAINER:
+        if container["name"] == SIDECAR_CONTAINER:
             init_containers[index] = container | {"env": _with_probes(container.get("env") or [], originals)}
     return Injection(raw | {"spec": raw["spec"] | {"containers": containers, "initContainers": init_containers}})
 
@@ -78,7 +79,7 @@ def _with_probes(variables: list[Value], originals: Originals) -> list[Value]:
                 known = dict(json.loads(str(variable.get("value")).replace("$$", "$")))
             except (ValueError, TypeError):
                 raise Refused(
-                    f"container {names.SIDECAR_CONTAINER}: env {names.APP_PROBES} holds no JSON object: remove both containers of "
+                    f"container {SIDECAR_CONTAINER}: env {names.APP_PROBES} holds no JSON object: remove both containers of "
                     "Tidegate from the Pod, and have it injected anew"
                 ) from None
     return [*(variable for variable in variables if variable.get("name") != names.APP_PROBES), app_probes(known | originals)]
@@ -89,7 +90,7 @@ def _probed(shapes: Iterable[Container], raws: Iterable[Value], wishes: Wishes) 
     originals: Originals = {}
     found = []
     for shape, raw in zip(shapes, raws, strict=True):
-        if wishes.rewrite_probes and shape.name not in {names.INIT_CONTAINER, names.SIDECAR_CONTAINER}:
+        if wishes.rewrite_probes and shape.name not in {names.INIT_CONTAINER, SIDECAR_CONTAINER}:
             changed, more = rewritten(shape, raw)
             originals |= more
             found.append(changed if more else raw)
@@ -99,7 +100,7 @@ def _probed(shapes: Iterable[Container], raws: Iterable[Value], wishes: Wishes) 
 
 
 def _check_names(pod: Pod) -> None:
-    taken = {names.INIT_CONTAINER, names.SIDECAR_CONTAINER} & {container.name for container in pod.spec.all_containers}
+    taken = {names.INIT_CONTAINER, SIDECAR_CONTAINER} & {container.name for container in pod.spec.all_containers}
     for name in sorted(taken):
         raise Refused(f"container {name}: the name is that of a container that is injected. Rename it")
     for name in sorted({volume.name for volume in pod.spec.volumes or ()} & set(names.VOLUMES)):

@@ -1,17 +1,12 @@
-"""The names by which Pods ask for a sidecar, and those of what an injected Pod has (labels, annotations, containers, volumes, ports)."""
+"""The names of what Pods say about their sidecar, and of what an injected Pod has (annotations, containers, volumes, ports).
+
+Those by which sidecars are asked for and known stand in controller.api.injection, since the controller needs them too.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-INJECT: Final = "tidegate.dev/inject"
-"""Label of a Pod: "true" or "false"."""
-ISTIO_INJECT: Final = "sidecar.istio.io/inject"
-"""The same as Istio writes it, as a label or, formerly, as an annotation."""
-MESH: Final = "tidegate.dev/mesh"
-"""Label of an injected Pod, by which the controller knows it."""
-SIDECAR: Final = "sidecar"
-"""The value of MESH."""
 STATE: Final = "tidegate.dev/sidecar"
 """Annotation of an injected Pod."""
 INJECTED: Final = "injected"
@@ -61,8 +56,6 @@ WITHOUT_EFFECT: Final = frozenset(
 """Annotations of Istio about capture that we have nothing for."""
 
 INIT_CONTAINER: Final = "tidegate-init"
-SIDECAR_CONTAINER: Final = "tidegate-sidecar"
-ISTIO_CONTAINER: Final = "istio-proxy"
 
 AUTHORITIES: Final = "tidegate-mesh-ca"
 """The ConfigMap that each namespace of the mesh has; its key is ca.crt."""

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.injection.authorities import asks_for_injection
-from mesh.injection.selection import NEVER
+from controller.api.injection import NEVER, is_injected, pod_asks
 from tests.chart.helm import CHART, KUBERNETES, NAMESPACE, helm, needs_helm, objects, of_kind
 from tidegate.control_plane.options import ControllerOptions
 
@@ -40,7 +39,10 @@ def policies(found: list[dict[str, Any]], namespace: str, labels: dict[str, str]
 
 
 ISTIO_POD = "sidecar.istio.io/inject"
-PODS: tuple[dict[str, str], ...] = ({}, {OURS: "true"}, {OURS: "false"}, {ISTIO_POD: "true"}, {ISTIO_POD: "false"})
+PODS: tuple[dict[str, str], ...] = (
+    {}, {OURS: "true"}, {OURS: "false"}, {ISTIO_POD: "true"}, {ISTIO_POD: "false"}, {OURS: "true", ISTIO_POD: "false"},
+    {OURS: "false", ISTIO_POD: "true"},
+)  # fmt: skip
 NAMESPACES: tuple[dict[str, str], ...] = (
     {}, {OURS: "enabled"}, {OURS: "disabled"}, {ISTIO: "enabled"}, {ISTIO: "disabled"}, {OURS: "disabled", ISTIO: "enabled"},
     {OURS: "enabled", ISTIO: "disabled"},
@@ -53,7 +55,8 @@ def test_a_pod_is_sent_by_the_labels_of_its_namespace_and_its_own(labels: dict[s
     injected where the authorities are placed."""
     found = webhooks()
     for pod in PODS:
-        wanted = "true" in pod.values() if not labels else asks_for_injection(labels) and "false" not in pod.values()
+        asked = pod_asks(pod, {})
+        wanted = asked is True if not labels else is_injected("shop", labels) and asked is not False
         assert policies(found, "shop", labels, pod) == (["Fail"] if wanted else []), pod
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from controller.api.core import Namespace
+from controller.api.injection import is_injected, is_meshed
 from controller.api.pod import Pod
 from controller.graph import View
 from controller.store import Key
@@ -25,31 +26,17 @@ from gateway.ir.workload import OUTBOUND_PORT, SHARED, mesh_scope
 ALL: Final = ""
 """Under which the listing has all namespaces."""
 
-_MESHED: Final = ("tidegate.dev/mesh", "sidecar")
-"""The label of a Pod that has a sidecar."""
-_INJECTED: Final = (("tidegate.dev/inject", "enabled"), ("istio-injection", "enabled"))
-"""The labels of a namespace whose Pods get one, of which one is enough."""
 _ELSEWHERE: Final = f"{SHARED}/elsewhere"
 _ELSEWHERE_BACKEND: Final = "@mesh/elsewhere"
-
-
-def is_meshed(pod: Pod) -> bool:
-    """Whether the Pod has a sidecar."""
-    return pod.metadata.labels.get(_MESHED[0]) == _MESHED[1]
-
-
-def is_injected(namespace: Namespace) -> bool:
-    """Whether Pods of the namespace get a sidecar."""
-    return any(namespace.metadata.labels.get(name) == value for name, value in _INJECTED)
 
 
 def mesh_namespaces(obj: Any) -> Iterator[tuple[str, str]]:
     """The listing "mesh namespaces": each under its own name, and under ALL."""
     name = ""
     if isinstance(obj, Pod):
-        name = obj.namespace if is_meshed(obj) and obj.addresses else ""
+        name = obj.namespace if is_meshed(obj.metadata.labels) and obj.addresses else ""
     elif isinstance(obj, Namespace):
-        name = obj.name if is_injected(obj) else ""
+        name = obj.name if is_injected(obj.name, obj.metadata.labels) else ""
     if name:
         yield name, name
         yield ALL, name
@@ -63,7 +50,7 @@ def is_in_use(key: str, view: View) -> bool:
 def translate_injection(key: Key, view: View) -> None:
     """Unit "injection": keeps the scope of a namespace whose Pods get sidecars."""
     namespace: Namespace | None = view.get(*key)
-    if namespace is not None and is_injected(namespace):
+    if namespace is not None and is_injected(namespace.name, namespace.metadata.labels):
         view.result("mesh namespace", namespace.name)
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from controller.api.core import Service
+from controller.api.injection import is_meshed
 from controller.api.pod import Pod
 from controller.graph import View
 from controller.store import Key
 from controller.translate.mesh.mutual_tls import Demand, demand_of
-from controller.translate.mesh.namespaces import ALL, is_meshed
+from controller.translate.mesh.namespaces import ALL
 from controller.translate.mesh.protocols import PortProtocol, spoken
 from controller.translate.objects import source_of
 from controller.translate.options import Options
@@ -59,7 +60,7 @@ def translate_workload(options: Options, key: Key, view: View) -> Emission | Non
     pod: Pod | None = view.get(*key)
     if pod is None or not pod.addresses:
         return None
-    meshed = is_meshed(pod)
+    meshed = is_meshed(pod.metadata.labels)
     if meshed:
         view.result("mesh namespace", pod.namespace)
     if not view.result("mesh in use", ALL):

@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from controller.api.core import Namespace
 from controller.api.metadata import Object
-from controller.injection.authorities import NAME, InjectedPods, MeshAuthorities, asks_for_injection, manifest
+from controller.injection.authorities import NAME, InjectedPods, MeshAuthorities, manifest
 from controller.sources.kube.client import Client
 from tests.controller.sources.kube.cluster import run, serving
 from tests.kubernetes_api import KubernetesApi, Value
@@ -67,22 +65,6 @@ async def keeping(folder: Path, *present: Value, namespaces: tuple[str, ...] = (
             task = tasks.create_task(kept.authorities.run())
             yield api, kept
             task.cancel()
-
-
-@pytest.mark.parametrize(
-    ("labels", "asks"),
-    [
-        ({}, False),
-        ({"tidegate.dev/inject": "enabled"}, True),
-        ({"tidegate.dev/inject": "disabled"}, False),
-        ({"istio-injection": "enabled"}, True),
-        ({"istio-injection": "disabled"}, False),
-        ({"tidegate.dev/inject": "disabled", "istio-injection": "enabled"}, False),
-    ],
-)
-def test_which_namespaces_ask_for_injection(labels: dict[str, str], asks: bool) -> None:
-    """As the selectors of the webhook choose: our label stands over Istio's."""
-    assert asks_for_injection(labels) is asks
 
 
 def test_a_namespace_of_the_mesh_has_it_and_one_that_leaves_has_not(tmp_path: Path) -> None:

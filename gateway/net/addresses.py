@@ -1,0 +1,36 @@
+"""The one spelling of an IP address, by which what is known of it is found."""
+
+from __future__ import annotations
+
+import socket
+from functools import lru_cache
+from typing import Final
+
+_MAPPED: Final = "::ffff:"
+
+
+@lru_cache(maxsize=4096)
+def canonical(address: str) -> str:
+    """As the kernel writes it (RFC 5952), an IPv4 address in its own form, without a scope. Raises ValueError for what is no IP address."""
+    unscoped = address.partition("%")[0]
+    family = socket.AF_INET6 if ":" in unscoped else socket.AF_INET
+    try:
+        return of_kernel(socket.inet_ntop(family, socket.inet_pton(family, unscoped)))
+    except OSError:
+        raise ValueError(f"{address!r} is no IP address") from None
+
+
+def of_kernel(address: str) -> str:
+    """The same of what the kernel wrote itself. What came as IPv4 over a socket of IPv6 has its dots already."""
+    unscoped = address.partition("%")[0]
+    return unscoped.removeprefix(_MAPPED) if "." in unscoped else unscoped
+
+
+def address_key(address: str) -> str:
+    """As `canonical`; anything else, such as a DNS name, is nobody's and stays as it is."""
+    if ":" not in address:
+        return address
+    try:
+        return canonical(address)
+    except ValueError:
+        return address

@@ -51,6 +51,10 @@ class Translator:
         self._emissions: dict[Node, Emission] = {}
         """The last value of each node that emits, without failures."""
 
+    def of_kind(self, kind: str) -> tuple[Any, ...]:
+        """The objects of a kind as they were given, ordered by key."""
+        return self._store.select("kind", kind)
+
     def apply(self, puts: Iterable[Object] = (), removes: Iterable[Key] = ()) -> Translation:
         """Takes one change, first what is removed, then what is put. Never raises for what objects say."""
         failures: list[str] = []

@@ -1,5 +1,5 @@
-"""What `tidegate status` shows of a controller: every object with its conditions, under a Gateway at how many proxies it is live, and the
-sidecars of each namespace.
+"""What `tidegate status` shows of a controller: every object with its conditions, under a Gateway at how many proxies it is live, the
+sidecars of each namespace, and what is not in the mesh.
 
 Each replica judges every object and serves every Gateway, but only the one that leads writes what it judges.
 """
@@ -20,6 +20,7 @@ def show(report: Report, found: Found) -> None:
             _show_proxies(report, gateway)
     for namespace in found["mesh"]:
         _show_sidecars(report, namespace)
+    _show_outside(report, found)
     show_ignored(report, found)
     for gateway in found["gateways"]:
         show_rejected(report, gateway, f" at proxies of Gateway {gateway['name']}")
@@ -54,6 +55,19 @@ def _show_sidecars(report: Report, namespace: Found) -> None:
         behind = "" if sidecar["revision"] >= revision else f" is at revision {sidecar['revision']}"
         silent = " and silent" if sidecar["silent"] and behind else " is silent" if sidecar["silent"] else ""
         report.under(f"{name}{behind}{silent}{until}", "yellow" if behind or silent else "")
+
+
+def _show_outside(report: Report, found: Found) -> None:
+    """What is not in the mesh: in one line what has one reason and one remedy."""
+    alike: dict[tuple[str, ...], list[Found]] = {}
+    for each in found["outside"]:
+        alike.setdefault((each["kind"], each["namespace"], each["reason"], each["remedy"]), []).append(each)
+    for (*_, reason, remedy), those in alike.items():
+        more = f" and {len(those) - 1} more" if len(those) > 1 else ""
+        report.line("note", f"{named(those[0])}{more}: not in the mesh")
+        report.under(reason)
+        if remedy:
+            report.under(remedy)
 
 
 def _show_proxies(report: Report, gateway: Found) -> None:

@@ -7,9 +7,10 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
 from controller.api.base import Boolean, Integer, Model, Text, TolerantModel, refusal, text
 from controller.api.metadata import Object, ObjectMeta
@@ -187,6 +188,28 @@ class ConfigMap(Object):
     immutable: Boolean = False
 
 
+class FieldsOwner(TolerantModel):
+    """Who wrote fields, as far as when and which (metav1.ManagedFieldsEntry)."""
+
+    time: AwareDatetime | None = None
+    fields: Mapping[str, Any] = Field(default_factory=dict, alias="fieldsV1")
+
+    def owns_label(self, name: str) -> bool:
+        """Whether a label is among them."""
+        labels = (self.fields.get("f:metadata") or {}).get("f:labels") or {}
+        return f"f:{name}" in labels
+
+
+class NamespaceMeta(ObjectMeta):
+    """The part of a namespace's metadata that is read."""
+
+    managed_fields: tuple[FieldsOwner, ...] = ()
+
+    def label_written(self, name: str) -> datetime | None:
+        """When whoever owns a label last wrote anything: the label was there from then on. None where nothing is known."""
+        return max((each.time for each in self.managed_fields if each.time is not None and each.owns_label(name)), default=None)
+
+
 class Namespace(Object):
     """A namespace; its labels decide which routes selectors allow."""
 
@@ -194,4 +217,5 @@ class Namespace(Object):
 
     api_version: Literal["v1"]
     kind: Literal["Namespace"]
+    metadata: NamespaceMeta
     spec: Mapping[str, Any] = Field(default_factory=dict)

@@ -3,7 +3,7 @@
 Of a Pod most is read by nobody here, so that what is not known of it is ignored.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,10 @@ class PodOwner(TolerantModel):
     kind: Text = ""
     name: Text = ""
     controller: Boolean = False
+
+
+_HASH: Final = "pod-template-hash"
+"""The label whose value ends the name of a Deployment's ReplicaSet."""
 
 
 class PodMeta(ObjectMeta):
@@ -43,11 +47,18 @@ class Container(TolerantModel):
     """Always of an init container that goes on running beside the others."""
 
 
+class OperatingSystem(TolerantModel):
+    """What a Pod runs on."""
+
+    name: Text = ""
+
+
 class PodSpec(TolerantModel):
     """The part of a Pod's spec that is read."""
 
     service_account_name: Text = "default"
     host_network: Boolean = False
+    os: OperatingSystem = OperatingSystem()
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
 
@@ -90,6 +101,18 @@ class Pod(Object):
         if self.spec.host_network or self.status.phase in ("Succeeded", "Failed"):
             return ()
         return tuple(address.ip for address in self.status.addresses if address.ip)
+
+    @property
+    def runner(self) -> tuple[str, str]:
+        """Kind and name of what runs the Pod: the Deployment of a ReplicaSet, by its name, and otherwise its owner, or itself."""
+        owners = self.metadata.owner_references
+        owner = next((each for each in owners if each.controller), owners[0] if owners else None)
+        if owner is None:
+            return "Pod", self.name
+        suffix = f"-{self.metadata.labels.get(_HASH, '')}"
+        if owner.kind == "ReplicaSet" and len(suffix) > 1 and owner.name.endswith(suffix):
+            return "Deployment", owner.name.removesuffix(suffix)
+        return owner.kind, owner.name
 
     def port_named(self, name: str) -> int | None:
         """The TCP port of that name, of the containers that run together."""

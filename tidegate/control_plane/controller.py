@@ -34,8 +34,10 @@ from controller.translate.names import deployed_name
 from controller.translate.statuses import Ignored, Status
 from controller.translator import Translation, Translator
 from gateway.ir.listener import Gateway
+from gateway.ir.workload import mesh_namespace
 from tidegate.control_plane.injection import Keeping
 from tidegate.control_plane.options import ControllerOptions
+from tidegate.control_plane.outside import Outside, outside
 from tidegate.control_plane.session_keys import Derive, SessionKeys
 from tidegate.enduring import endure
 
@@ -132,6 +134,15 @@ class Controller:
     def ignored(self) -> Iterable[Ignored]:
         """What has no effect."""
         return self._translator.ignored()
+
+    def outside(self) -> Iterable[Outside]:
+        """What is not in the mesh. Who leads knows which sidecars are connected, the others do not."""
+        if not self._options.mesh:
+            return ()
+        scopes = (publisher for scope, publisher in self.publishers().items() if mesh_namespace(scope) is not None)
+        connected = {standing.name for publisher in scopes for standing in publisher.subscribers}
+        of_kind = self._translator.of_kind
+        return outside(of_kind("Namespace"), of_kind("Pod"), self._options.namespace, connected if self.leading else None)
 
     def resources(self) -> Iterable[tuple[str, str]]:
         """Kind and key of what is published."""

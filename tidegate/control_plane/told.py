@@ -20,6 +20,7 @@ from controller.store import Key
 from controller.translate.statuses import Ignored, Status
 from gateway.admin import Page, Request, Serve
 from gateway.ir.workload import mesh_namespace
+from tidegate.control_plane.outside import Outside
 
 _PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -59,6 +60,9 @@ class Subject(Protocol):
 
     def ignored(self) -> Iterable[Ignored]:
         """What has no effect, and why."""
+
+    def outside(self) -> Iterable[Outside]:
+        """What is not in the mesh, and why."""
 
     def resources(self) -> Iterable[tuple[str, str]]:
         """The kind and the key of all that is published."""
@@ -109,6 +113,7 @@ def _found(subject: Subject) -> dict[str, Any]:
         "ready": subject.ready,
         "gateways": gateways,
         "mesh": mesh,
+        "outside": [_named(each.object) | {"reason": each.reason, "remedy": each.remedy} for each in subject.outside()],
         "objects": [
             _named(key) | {"generation": found.generation, "status": to_json(found)} for key, found in sorted(subject.statuses().items())
         ],

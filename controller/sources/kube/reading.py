@@ -6,10 +6,12 @@ the meaning of the others as it was. In a kind of the Gateway API or ours it may
 refused and the field named.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from controller.api.injection import INJECT, ISTIO_INJECT, ISTIO_NAMESPACE
 from controller.api.kinds import MODELS
 from controller.api.metadata import Object
 from controller.sources.complaints import complaints
@@ -22,8 +24,8 @@ _KUBERNETES = frozenset(("", "discovery.k8s.io"))
 """Groups whose unknown fields are ignored."""
 
 _OF_POD: Final = {
-    "metadata": frozenset(("name", "namespace", "labels", "ownerReferences", "uid", "creationTimestamp")),
-    "spec": frozenset(("serviceAccountName", "hostNetwork")),
+    "metadata": frozenset(("name", "namespace", "labels", "ownerReferences", "uid", "creationTimestamp", "deletionTimestamp")),
+    "spec": frozenset(("serviceAccountName", "hostNetwork", "os")),
     "status": frozenset(("phase", "podIP", "podIPs")),
 }
 """The fields of a Pod that are read, besides its containers' names and ports (controller.api.pod)."""
@@ -36,7 +38,8 @@ def reduced(resource: Resource, raw: dict[str, Any]) -> dict[str, Any] | None:
     """The part of an object that can matter to us; None when nothing of it does (a ConfigMap without CA certificates). Of Pods, of
     which there are many, that is little.
 
-    Without status (but where the model reads it), resourceVersion, managedFields, and the copy of itself that kubectl leaves.
+    Without status (but where the model reads it), resourceVersion, the copy of itself that kubectl leaves, and managedFields, but for
+    those of a namespace that say since when it asks for sidecars.
     Items of lists do not name their kind, so it is written here. `raw` is left as it is.
     """
     found = {"apiVersion": resource.api_version, "kind": resource.kind} | raw
@@ -48,6 +51,8 @@ def reduced(resource: Resource, raw: dict[str, Any]) -> dict[str, Any] | None:
         found.pop("status", None)
     if resource.kind == "Pod":
         return _of_pod(found)
+    if resource.kind == "Namespace" and (owners := _owners_of_labels(raw["metadata"].get("managedFields") or ())):
+        metadata["managedFields"] = owners
     if resource.kind != "ConfigMap":
         return found
     for part in ("data", "binaryData"):
@@ -65,11 +70,24 @@ def _of_pod(pod: dict[str, Any]) -> dict[str, Any]:
         if part in spec
     }
     metadata = {name: value for name, value in pod["metadata"].items() if name in _OF_POD["metadata"]}
+    if ISTIO_INJECT in (annotations := pod["metadata"].get("annotations") or {}):
+        metadata["annotations"] = {ISTIO_INJECT: annotations[ISTIO_INJECT]}
     return pod | {
         "metadata": metadata,
         "spec": {name: value for name, value in spec.items() if name in _OF_POD["spec"]} | containers,
         "status": {name: value for name, value in status.items() if name in _OF_POD["status"]},
     }
+
+
+def _owners_of_labels(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of those who have written a label that asks for sidecars, when they did."""
+    found = []
+    for entry in entries:
+        labels = ((entry.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:labels") or {}
+        asking: dict[str, Any] = {name: {} for name in (f"f:{INJECT}", f"f:{ISTIO_NAMESPACE}") if name in labels}
+        if asking:
+            found.append({"time": entry.get("time"), "fieldsV1": {"f:metadata": {"f:labels": asking}}})
+    return found
 
 
 def read(resource: Resource, found: dict[str, Any]) -> Object | str:

@@ -6,7 +6,7 @@ A Service is found by one label of its selector, so that a change of it runs the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from controller.api.core import Service
 from controller.api.injection import is_meshed
@@ -20,9 +20,6 @@ from controller.translate.objects import source_of
 from controller.translate.options import Options
 from controller.translate.statuses import Emission
 from gateway.ir.workload import Workload, WorkloadPort
-
-_HASH: Final = "pod-template-hash"
-"""The label whose value ends the name of a Deployment's ReplicaSet."""
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -76,7 +73,7 @@ def translate_workload(options: Options, key: Key, view: View) -> Emission | Non
         mutual_tls=demand.mode,
         ports=_ports(view, pod, demand),
         labels=tuple(sorted(labels.items())),
-        owner=_owner(pod),
+        owner=pod.runner[1],
     )
     return Emission((workload,))
 
@@ -102,15 +99,3 @@ def _ports(view: View, pod: Pod, demand: Demand) -> tuple[WorkloadPort, ...]:
 
 def _agreed(protocols: set[PortProtocol]) -> PortProtocol:
     return next(iter(protocols)) if len(protocols) == 1 else "Detect"
-
-
-def _owner(pod: Pod) -> str:
-    """What runs the Pod: the Deployment of a ReplicaSet, by its name, and otherwise its owner, or itself."""
-    owners = pod.metadata.owner_references
-    owner = next((each for each in owners if each.controller), owners[0] if owners else None)
-    if owner is None:
-        return pod.name
-    suffix = f"-{pod.metadata.labels.get(_HASH, '')}"
-    if owner.kind == "ReplicaSet" and len(suffix) > 1 and owner.name.endswith(suffix):
-        return owner.name.removesuffix(suffix)
-    return owner.name

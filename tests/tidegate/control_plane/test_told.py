@@ -25,6 +25,7 @@ from gateway.ir.listener import Gateway
 from gateway.ir.value import Source
 from tests.running import run
 from tidegate.control_plane import told
+from tidegate.control_plane.outside import Outside
 from tidegate.status import show
 
 WEB: Key = ("Gateway", "shop", "web")
@@ -64,6 +65,12 @@ class Plane:
 
     def ignored(self) -> Iterable[Ignored]:
         return ((("Gateway", "shop", "foreign"), "its class is another controller's"),)
+
+    def outside(self) -> Iterable[Outside]:
+        late = "it is older than label tidegate.dev/inject of its namespace, which was last written at 2026-11-30T18:00:00Z"
+        restart = "restart it: kubectl -n shop rollout restart deployment/cart"
+        yield from (Outside(("Pod", "shop", name), late, restart) for name in ("cart-1", "cart-2", "cart-3"))
+        yield Outside(("Pod", "shop", "debug"), "its label says so")
 
     def resources(self) -> Iterable[tuple[str, str]]:
         return (("Gateway", "shop/web"), ("HttpRule", "a"), ("HttpRule", "b"))
@@ -138,13 +145,19 @@ def shown(plane: Plane) -> list[str]:
 
 
 def test_status_shows_gateways_with_their_conditions_and_where_they_are_live() -> None:
-    """Design 2: accepted, resolved, programmed, live at N of M proxies, with the revision; then what is ignored and not readable."""
+    """Design 2: accepted, resolved, programmed, live at N of M proxies, with the revision; then what is outside of the mesh, that of one
+    reason together, what is ignored and what cannot be read."""
     assert shown(Plane()) == [
         "ok      this replica leads: what stands here is written to the objects",
         "ok      Gateway shop/web",
         "        Accepted True, ResolvedRefs True, Programmed True",
         "        listener http: Accepted True, ResolvedRefs True, Programmed True; 0 routes",
         "        revision 1: live at 0 of 0 proxies",
+        "note    Pod shop/cart-1 and 2 more: not in the mesh",
+        "        it is older than label tidegate.dev/inject of its namespace, which was last written at 2026-11-30T18:00:00Z",
+        "        restart it: kubectl -n shop rollout restart deployment/cart",
+        "note    Pod shop/debug: not in the mesh",
+        "        its label says so",
         "ignored Gateway shop/foreign",
         "        its class is another controller's",
         "problem HTTPRoute shop/bad: spec.rules[0].weigth: the field is not known",
@@ -213,6 +226,7 @@ def test_the_page_is_plain_json() -> None:
         page = json.loads((await told.status(Plane())["/status"](Request((), ()))).body)
         assert page["gateways"] == [{"name": "shop/web", "revision": 1, "proxies": [], "rejected": []}]
         assert page["mesh"] == []
+        assert page["outside"][3] == {"kind": "Pod", "namespace": "shop", "name": "debug", "reason": "its label says so", "remedy": ""}
         assert (page["leading"], page["leader"], page["ready"]) == (True, "one", "")
         assert page["problems"] == [
             {"kind": "HTTPRoute", "namespace": "shop", "name": "bad", "message": "spec.rules[0].weigth: the field is not known"}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from controller.api.core import Namespace
 from controller.api.metadata import Object
 from controller.api.pod import Pod
 from controller.sources.kube.reading import read, reduced
@@ -35,6 +37,23 @@ def test_an_object_without_managed_fields_and_kind_is_read() -> None:
     found = read_whole("Service", bare)
     assert isinstance(found, Object)
     assert found.key == ("Service", "shop", "cart")
+
+
+def test_of_a_namespace_stays_since_when_it_asks_for_sidecars() -> None:
+    """Of managedFields the entries that own such a label, whatever else is in them and whoever else wrote."""
+    asking: dict[str, Any] = {"f:metadata": {"f:labels": {"f:tidegate.dev/inject": {}, "f:team": {}}}}
+    owners = [
+        {"manager": "kubectl-create", "time": "2026-11-30T17:00:00Z", "fieldsV1": {"f:metadata": {"f:labels": {".": {}}}}},
+        {"manager": "kubectl-label", "time": "2026-11-30T18:00:00Z", "fieldsV1": asking},
+        {"manager": "old"},
+    ]
+    raw = namespace("shop")
+    raw["metadata"] |= {"managedFields": owners}
+    found = read_whole("Namespace", raw)
+    assert isinstance(found, Namespace)
+    assert found.metadata.label_written("tidegate.dev/inject") == datetime(2026, 11, 30, 18, tzinfo=UTC)
+    assert found.metadata.label_written("istio-injection") is None
+    assert "team" not in str(found)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from gateway.ir.value import Identity
 from gateway.ir.workload import Workload, mesh_namespace
 from gateway.policies.authorization import closed, fault_of
 from gateway.policies.request_authentication import KeysAtHand
-from gateway.policies.selection import selected
+from gateway.policies.selection import demands_in_words, selected, selection_in_words
 from gateway.proxy.guard import Guard
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ class PolicyPreparation:
                     held[gateway].append(policy)
         self._guards = dict(self._live.guards)
         for gateway, policies in held.items():
-            holding, notes = selected(policies, self._workload) if mesh_namespace(gateway) else (policies, ())
+            holding = selected(policies, self._workload) if mesh_namespace(gateway) else policies
             if holding:
-                self._guards[gateway] = Guard(holding, self._live.core.issuer_keys.of, notes)
+                self._guards[gateway] = Guard(holding, self._live.core.issuer_keys.of)
             else:
                 self._guards.pop(gateway, None)
             yield
@@ -85,6 +85,18 @@ class PolicyPreparation:
 
     def commit(self) -> None:
         self._live.policies, self._live.guards = self._policies, self._guards
+
+
+def selections(live: Live, listener: LiveListener) -> tuple[str, ...]:
+    """Which policies hold at what comes in to the workload beside us, and which do not, each with the reason."""
+    scope = listener.resource.gateway
+    namespace = mesh_namespace(scope)
+    if namespace is None or not _is_guarded(listener.resource):
+        return ()
+    workload, gateway = live.workloads.get(live.workload), live.gateways.get(scope)
+    policies = [policy for policy in live.policies.values() if scope in policy.targets]
+    demands = gateway.peer_authentications if gateway is not None else ()
+    return (*demands_in_words(demands, namespace, workload), *selection_in_words(policies, workload))
 
 
 def has_tokens(batch: Batch) -> bool:
@@ -115,5 +127,7 @@ def _keys_fault(policy: RequestAuthentication) -> str:
         if not rule.url and not rule.error and (fault := KeysAtHand(rule.keys).fault)
     ]
     return "; ".join(faults)
+
+
 def _is_guarded(listener: Listener) -> bool:
     return listener.capture is None or listener.capture.direction == "Inbound"

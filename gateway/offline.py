@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Self
 
 from gateway.descriptors import Place, place_of
 from gateway.explain import explain
+from gateway.guarding import selections
 from gateway.ir.batch import AnyResource, Batch, Rejection
 from gateway.live import Live
 from gateway.preparation import Preparation
@@ -34,6 +36,7 @@ class Offline:
         self.rejections = tuple(Rejection(kind, key, reason) for (kind, key), reason in sorted(live.rejections.items()))
         """The resources that a proxy could not build."""
         self._ports, self._captures = self._share_ports(live), self._share_captures(live)
+        self._selections = partial(selections, live)
         self._core.forbid([*self._ports, *self._captures], admin)
 
     def __enter__(self) -> Self:
@@ -44,7 +47,7 @@ class Offline:
 
     def explain(self, argument: Any) -> dict[str, Any]:
         """As gateway.explain.explain. Raises ValueError for a bad argument."""
-        return explain(self._core, self._ports, argument, self._captures)
+        return explain(self._core, self._ports, argument, self._captures, self._selections)
 
     def _share_ports(self, live: Live) -> dict[Place, Port]:
         account = Account(self._core.counters_for(NO_LABELS), NO_LABELS)

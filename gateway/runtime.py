@@ -18,7 +18,7 @@ import msgspec
 
 from gateway.descriptors import ListeningSockets, Place, place_of
 from gateway.explain import explain_in_steps
-from gateway.guarding import has_tokens, load_token_keys, missing_keys
+from gateway.guarding import has_tokens, load_token_keys, missing_keys, selections
 from gateway.ir.batch import Batch, Rejection
 from gateway.ir.listener import Listener
 from gateway.live import Live
@@ -256,7 +256,8 @@ class Runtime:
     async def explain(self, argument: dict[str, Any]) -> msgspec.Raw:
         """What would happen to a request, and why, in JSON. Raises ValueError for a bad argument."""
         async with self._explaining:
-            return await self._in_slices(explain_in_steps(self._core, self._live.ports, argument, self._live.captures))
+            live = self._live
+            return await self._in_slices(explain_in_steps(self._core, live.ports, argument, live.captures, partial(selections, live)))
 
     def listeners(self) -> tuple[Listener, ...]:
         """Those that serve."""

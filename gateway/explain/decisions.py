@@ -16,7 +16,7 @@ from gateway.explain.authorization import permit, question_of, refusal_of
 from gateway.explain.backends import Matched, Way, portions_of, session_of
 from gateway.explain.captured import NOTHING, Captures, find_captured, notes_of, toward
 from gateway.explain.explanation import Asked, Considered, Copy, Explanation, Listening, Taken
-from gateway.explain.policies import caller_in, judge_request, port_in, selections
+from gateway.explain.policies import Selections, caller_in, judge_request, none_selects, port_in
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
 from gateway.explain.question import Question, StreamQuestion, read_question
 from gateway.explain.replies import filtered, finished
@@ -48,9 +48,11 @@ from gateway.routing import explain_in_steps as explain_routes
 from gateway.routing.entry import Entry
 
 
-def explain(core: Core, ports: Mapping[Place, Port], argument: Any, captures: Captures = NOTHING) -> dict[str, Any]:
+def explain(
+    core: Core, ports: Mapping[Place, Port], argument: Any, captures: Captures = NOTHING, selections: Selections = none_selects
+) -> dict[str, Any]:
     """`argument` has the form of question.Argument, the answer that of explanation.Explanation. Raises ValueError for a bad argument."""
-    steps = explain_in_steps(core, ports, argument, captures)
+    steps = explain_in_steps(core, ports, argument, captures, selections)
     while True:
         try:
             next(steps)
@@ -60,14 +62,14 @@ def explain(core: Core, ports: Mapping[Place, Port], argument: Any, captures: Ca
 
 
 def explain_in_steps(
-    core: Core, ports: Mapping[Place, Port], argument: Any, captures: Captures = NOTHING
+    core: Core, ports: Mapping[Place, Port], argument: Any, captures: Captures = NOTHING, selections: Selections = none_selects
 ) -> Generator[None, None, msgspec.Raw]:
     """As `explain`, but the answer is JSON. All is decided in the first step; the others only say why, rule by rule. `captures` are what
     captured listeners serve."""
     question = read_question(argument)
     if isinstance(question, StreamQuestion):
-        return msgspec.Raw(msgspec.json.encode(explain_stream(core, ports, captures, question)))
-    explaining = _Explaining(question)
+        return msgspec.Raw(msgspec.json.encode(explain_stream(core, ports, captures, question, selections)))
+    explaining = _Explaining(question, selections)
     said = explaining.run(core, ports, captures)
     considered = yield from explaining.consider()
     return msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(said, considered=considered)))
@@ -76,10 +78,10 @@ def explain_in_steps(
 class _Explaining:
     """One request on its way; `_said` is what has been decided so far."""
 
-    __slots__ = ("_caller", "_grpc", "_listener", "_passage", "_question", "_said", "_searched")
+    __slots__ = ("_caller", "_grpc", "_listener", "_passage", "_question", "_said", "_searched", "_selections")
 
-    def __init__(self, question: Question) -> None:
-        self._question = question
+    def __init__(self, question: Question, selections: Selections) -> None:
+        self._question, self._selections = question, selections
         self._caller = Caller()
         self._listener: LiveListener | None = None
         self._passage: Passage | None = None
@@ -204,7 +206,7 @@ class _Explaining:
     def _route(self, head: RequestHead, listener: LiveListener) -> None:
         """What policies say, the rule, and what the listener takes of its requests."""
         judged, denied = judge_request(listener, self._caller, head, port_in(self._question.argument, listener))
-        self._say(policies=judged, notes=(*self._said.notes, *selections(listener)))
+        self._say(policies=judged, notes=(*self._said.notes, *self._selections(listener)))
         if denied is not None:
             self._reply(denied)
             return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
+from typing import TypeAlias
 
 from gateway.explain.explanation import Judged
 from gateway.explain.question import Argument
@@ -14,6 +16,8 @@ from gateway.proxy.forwarded import constant_lines, forwarded_lines
 from gateway.proxy.guard import denial
 from gateway.proxy.port import LiveListener, Port
 
+Selections: TypeAlias = Callable[[LiveListener], tuple[str, ...]]
+"""Which policies hold at a listener for the workload beside us, and which do not, in words (gateway.guarding)."""
 LOCAL = "127.0.0.1"
 """Where a client is unless the question says so."""
 TRUST_DOMAIN = "cluster.local"
@@ -72,9 +76,9 @@ def judge_stream(listener: LiveListener, caller: Caller, port: int) -> tuple[tup
     return _said(guard.streams, asked), guard.streams.judge(asked).reason
 
 
-def selections(listener: LiveListener) -> tuple[str, ...]:
-    """Which policies with a selector hold, and which do not."""
-    return listener.guard.notes if listener.guard is not None else ()
+def none_selects(_: LiveListener) -> tuple[str, ...]:
+    """See Selections: nothing is said where no workload is."""
+    return ()
 
 
 def _said(authorizations: Authorizations, asked: Asked) -> tuple[Judged, ...]:

@@ -14,7 +14,7 @@ from gateway.descriptors import Place
 from gateway.explain.captured import Captures, find_captured, notes_of, toward, whither
 from gateway.explain.endpoints import balancing_of, reachable
 from gateway.explain.explanation import Asked, Considered, Explanation, Listening, Portion, Taken
-from gateway.explain.policies import caller_in, judge_stream, port_in, selections
+from gateway.explain.policies import Selections, caller_in, judge_stream, port_in
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
 from gateway.explain.question import StreamQuestion
 from gateway.explain.words import CLIENT_CERTIFICATE, greeting_in_words, time_in_words
@@ -29,9 +29,11 @@ _TAKES: Final = {"TCP": "any connection", "TLS": "any connection", "Detect": "an
 """What the rules of a listener take, by its protocol; those of TLS by server name."""
 
 
-def explain_stream(core: Core, ports: Mapping[Place, Port], captures: Captures, question: StreamQuestion) -> Explanation:
+def explain_stream(
+    core: Core, ports: Mapping[Place, Port], captures: Captures, question: StreamQuestion, selections: Selections
+) -> Explanation:
     """Ends early, with `closed`, where nothing is passed on."""
-    explaining = _Explaining(core, question)
+    explaining = _Explaining(core, question, selections)
     explaining.run(ports, captures)
     return explaining.said
 
@@ -39,10 +41,10 @@ def explain_stream(core: Core, ports: Mapping[Place, Port], captures: Captures, 
 class _Explaining:
     """One connection, or flow, on its way; `said` is what has been decided so far."""
 
-    __slots__ = ("_core", "_question", "said")
+    __slots__ = ("_core", "_question", "_selections", "said")
 
-    def __init__(self, core: Core, question: StreamQuestion) -> None:
-        self._core, self._question = core, question
+    def __init__(self, core: Core, question: StreamQuestion, selections: Selections) -> None:
+        self._core, self._question, self._selections = core, question, selections
         asked = question.argument
         self.said = Explanation(Asked(asked.method, asked.url), question.host.decode("ascii"))
 
@@ -61,7 +63,7 @@ class _Explaining:
             self._listening(port, listener, why)
             caller = caller_in(question.argument, port, question.server_name if port.kind == "tls" else b"")
             judged, denied = judge_stream(listener, caller, port_in(question.argument, listener))
-            self._say(policies=judged, notes=(*self.said.notes, *selections(listener)))
+            self._say(policies=judged, notes=(*self.said.notes, *self._selections(listener)))
             if denied:
                 self._say(closed=f"{denied} [{FLAG}]")
             else:

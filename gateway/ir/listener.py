@@ -7,6 +7,7 @@ from typing import Literal
 from gateway.ir.rate_limit import RateLimit
 from gateway.ir.tracing import Tracing
 from gateway.ir.value import Resource, Value
+from gateway.ir.workload import PeerAuthentication
 
 EscapedSlashes = Literal["Keep", "Reject", "Redirect", "Unescape"]
 
@@ -42,6 +43,8 @@ class Gateway(Resource, frozen=True, tag="Gateway"):
     """Key of the Certificate presented to TLS backends (Gateway.spec.tls.backend.clientCertificateRef)."""
     session_key: Secret | None = None
     """Text that keys the tokens of session persistence in every proxy that serves this Gateway and no other; None: the proxy's own."""
+    peer_authentications: tuple[PeerAuthentication, ...] = ()
+    """Of a namespace of the mesh, in the order in which they count."""
 
 
 class ClientValidation(Value, frozen=True):

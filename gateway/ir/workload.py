@@ -37,6 +37,17 @@ def called(scope: str) -> str:
     return f"Gateway {scope}" if namespace is None else f"the mesh in namespace {namespace}"
 
 
+class PeerAuthentication(Value, frozen=True):
+    """One that is for a namespace of the mesh, for `explain`: what all of them come to stands in each Workload."""
+
+    name: str
+    """namespace/name"""
+    mode: MutualTls | None = None
+    """At all ports; None where it inherits."""
+    selector: tuple[tuple[str, str], ...] = ()
+    """Labels that workloads must have; all workloads where none is given."""
+
+
 class WorkloadPort(Value, frozen=True):
     """A port of a workload of which something is said: by a Service that leads there, or by a PeerAuthentication."""
 

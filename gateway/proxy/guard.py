@@ -41,11 +41,10 @@ class Guard:
     """Replaced as a whole when a policy changes. `tokens` is None where no RequestAuthentication holds; `merges_slashes`: an
     AuthorizationPolicy does."""
 
-    __slots__ = ("merges_slashes", "notes", "requests", "streams", "tokens")
+    __slots__ = ("merges_slashes", "requests", "streams", "tokens")
 
-    def __init__(self, policies: Iterable[Policy], keys: Callable[[TokenRule], Keys], notes: tuple[str, ...] = ()) -> None:
-        """`notes` say why these hold. Raises ValueError for a policy that cannot be built (policies.authorization.fault_of)."""
-        self.notes = notes
+    def __init__(self, policies: Iterable[Policy], keys: Callable[[TokenRule], Keys]) -> None:
+        """Raises ValueError for a policy that cannot be built (policies.authorization.fault_of)."""
         held = tuple(policies)
         authorizations = [policy for policy in held if isinstance(policy, AuthorizationPolicy)]
         authentications = [policy for policy in held if isinstance(policy, RequestAuthentication)]

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from gateway import draft, meshing
+from gateway.guarding import selections
 from gateway.ir.backend import Backend, BackendTls, Endpoint, EndpointSet
 from gateway.ir.batch import AnyResource, Batch
-from gateway.ir.listener import Capture, ClientValidation, Listener, TrustBundle
+from gateway.ir.listener import Capture, ClientValidation, Gateway, Listener, TrustBundle
 from gateway.ir.policy import AuthorizationPolicy, AuthorizationRule
 from gateway.ir.value import Identity, Source
-from gateway.ir.workload import IDENTITY, ROOTS, MutualTls, Workload, WorkloadPort, mesh_scope
+from gateway.ir.workload import IDENTITY, ROOTS, MutualTls, PeerAuthentication, Workload, WorkloadPort, mesh_scope
 from gateway.live import Live
 from gateway.net.mesh_tls import MeshTlsSettings
 from gateway.preparation import Preparation
@@ -251,21 +252,36 @@ def test_policies_of_a_namespace_guard_what_comes_in(loop: asyncio.AbstractEvent
     proxy.put(OWN, ROOT, inbound, outbound, denying("web", ("app", "web")))
     listeners = proxy.live.listeners
 
-    def notes() -> tuple[str, ...] | None:
-        guard = listeners[inbound.key].guard
-        return guard.notes if guard is not None else None
+    def holds(words: str) -> bool:
+        """Whether there is a Guard, and `explain` says these words of the policy."""
+        (note,) = selections(proxy.live, listeners[inbound.key])
+        assert words in note
+        return listeners[inbound.key].guard is not None
 
     assert listeners[outbound.key].guard is None
-    assert "until the labels of this one are known" in (notes() or ("",))[0]
+    assert selections(proxy.live, listeners[outbound.key]) == ()
+    assert holds("until the labels of this one are known")
     proxy.put(pod("web-0", WEB, labels=(("app", "api"),)))
-    assert notes() is None
+    assert not holds("does not hold: it is for workloads with app=web, and this one has no app=web")
     proxy.put(pod("other", WEB, labels=(("app", "web"),)))
-    assert notes() is None
+    assert not holds("does not hold")
     proxy.put(pod("web-0", WEB, labels=(("app", "web"), ("tier", "front"))))
-    assert "holds: it is for workloads with app=web" in (notes() or ("",))[0]
+    assert holds("holds: it is for workloads with app=web")
     assert listeners[outbound.key].guard is None
     proxy.put(remove=(("Workload", "shop/web-0"),))
-    assert "until the labels" in (notes() or ("",))[0]
+    assert holds("until the labels")
+
+
+def test_what_callers_must_prove_is_told_by_the_policies_that_say_so(loop: asyncio.AbstractEventLoop) -> None:
+    """They come with the scope of the namespace, and hold by the labels of our own Pod."""
+    proxy = Proxy(loop, "shop/web-0")
+    inbound = captured("inbound/80", "Inbound")
+    policies = (PeerAuthentication("shop/strict", "Strict", (("app", "web"),)), PeerAuthentication("shop/all", "Permissive"))
+    proxy.put(OWN, ROOT, inbound, Gateway(SCOPE, SOURCE, peer_authentications=policies), pod("web-0", WEB, labels=(("app", "web"),)))
+    assert selections(proxy.live, proxy.live.listeners[inbound.key]) == (
+        "PeerAuthentication shop/strict holds: it is for workloads with app=web",
+        "PeerAuthentication shop/all does not hold: PeerAuthentication shop/strict comes before it",
+    )
 
 
 def test_a_selector_is_nothing_to_a_gateway(proxy: Proxy) -> None:

@@ -21,6 +21,7 @@ from controller.translate.objects import age, called
 from controller.translate.options import Options
 from controller.translate.statuses import Emission, SelectingStatus
 from gateway.ir.workload import MutualTls, mesh_scope
+from gateway.ir.workload import PeerAuthentication as Told
 
 _MODES: Final[dict[str, MutualTls]] = {"DISABLE": "Disable", "PERMISSIVE": "Permissive", "STRICT": "Strict"}
 
@@ -58,6 +59,17 @@ def demand_of(options: Options, view: View, namespace: str, labels: Mapping[str,
             mode = found.pop(0, None) or inherited
             return Demand(mode, tuple(sorted((port, of_port or mode) for port, of_port in found.items())))
     return Demand(inherited)
+
+
+def in_order(options: Options, namespace: str, view: View) -> tuple[Told, ...]:
+    """Unit "peer authentications of namespace": those that are for it or for some of its workloads, in the order in which they count."""
+    root = options.root_namespace
+    policies = _oldest_first(view, namespace, selecting=True) if namespace != root else []
+    for where in dict.fromkeys((namespace, root)):
+        policies += _oldest_first(view, where, selecting=False)
+    return tuple(
+        Told("/".join(policy.key[1:]), _demand(policy).get(0), tuple(sorted(policy.labels.items()))) for policy in policies
+    )
 
 
 def _oldest_first(view: View, namespace: str, selecting: bool) -> list[PeerAuthentication]:

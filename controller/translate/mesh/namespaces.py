@@ -21,7 +21,7 @@ from gateway.ir.listener import Capture, Gateway, Listener
 from gateway.ir.mesh_options import OUTBOUND
 from gateway.ir.rule import BackendRef, Binding, TcpRule
 from gateway.ir.value import Source
-from gateway.ir.workload import OUTBOUND_PORT, SHARED, mesh_scope
+from gateway.ir.workload import OUTBOUND_PORT, SHARED, PeerAuthentication, mesh_scope
 
 ALL: Final = ""
 """Under which the listing has all namespaces."""
@@ -54,11 +54,17 @@ def translate_injection(key: Key, view: View) -> None:
         view.result("mesh namespace", namespace.name)
 
 
-def translate_mesh_namespace(options: Options, name: str, view: View) -> Emission:
-    """Unit "mesh namespace": the scope of a namespace of the mesh."""
+def translate_mesh_namespace(options: Options, name: str, view: View) -> None:
+    """Unit "mesh namespace": keeps what a namespace of the mesh has. It is always the same to those who keep it, which are many."""
     if options.outbound == "AllowAny":
         view.result("elsewhere", ALL)
-    return Emission((Gateway(mesh_scope(name), Source("Namespace", "", name)),))
+    view.result("mesh scope", name)
+
+
+def translate_mesh_scope(name: str, view: View) -> Emission:
+    """Unit "mesh scope": what the sidecars of a namespace subscribe to."""
+    policies: tuple[PeerAuthentication, ...] = view.result("peer authentications of namespace", name)
+    return Emission((Gateway(mesh_scope(name), Source("Namespace", "", name), peer_authentications=policies),))
 
 
 def translate_elsewhere(key: str, view: View) -> Emission:

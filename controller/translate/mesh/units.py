@@ -11,13 +11,14 @@ from controller.graph import Unit, View
 from controller.store import Index, Key, Listing, Tally
 from controller.translate.mesh.frontends import consumers_of_frontend, judge_frontend, routes_of_frontend, translate_frontend
 from controller.translate.mesh.meshes import translate_mesh
-from controller.translate.mesh.mutual_tls import namespace_mode, policies_of_namespace, translate_peer_authentication
+from controller.translate.mesh.mutual_tls import in_order, namespace_mode, policies_of_namespace, translate_peer_authentication
 from controller.translate.mesh.namespaces import (
     is_in_use,
     mesh_namespaces,
     translate_elsewhere,
     translate_injection,
     translate_mesh_namespace,
+    translate_mesh_scope,
 )
 from controller.translate.mesh.workloads import services_by_label, translate_workload
 from controller.translate.options import Options
@@ -44,9 +45,11 @@ def units_of_mesh(options: Options) -> tuple[Unit, ...]:
         Unit("mesh", translate_mesh, roots=("XMesh",)),
         Unit("mesh in use", is_in_use),
         Unit("mesh namespace", partial(translate_mesh_namespace, options)),
+        Unit("mesh scope", translate_mesh_scope),
         Unit("elsewhere", translate_elsewhere),
         Unit("injection", translate_injection, roots=("Namespace",)),
         Unit("mutual TLS of namespace", partial(namespace_mode, options)),
+        Unit("peer authentications of namespace", partial(in_order, options)),
         Unit("peer authentication", partial(translate_peer_authentication, options), roots=("PeerAuthentication",)),
         Unit("workload", partial(translate_workload, options), roots=("Pod",)),
         Unit("frontend", judge_frontend, roots=("Service",)),

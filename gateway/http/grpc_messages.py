@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.http.grpc_web import TextDecoder
+
 _PREFIX: Final = 5
 _COMPRESSED: Final = 1
 """The largest flag that a message can have; the trailers of gRPC-Web have another, and what is no call at all nearly always."""
@@ -41,3 +43,23 @@ class MessageCount:
             self._left = int.from_bytes(prefix[1:], "big")
             if prefix[0] <= _COMPRESSED:
                 self.count += 1
+
+
+class TextMessageCount(MessageCount):
+    """Of a call in the text form of gRPC-Web. What is no base64 ends the count: no message can be told in it any more."""
+
+    __slots__ = ("_decoder",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._decoder: TextDecoder | None = TextDecoder()
+
+    def add(self, data: bytes) -> None:
+        if self._decoder is None:
+            return
+        try:
+            decoded = self._decoder.feed(data)
+        except ValueError:
+            self._decoder = None
+        else:
+            super().add(decoded)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.http.grpc import UNAVAILABLE, ending, read_status, read_status_in_lines, read_timeout
-from gateway.http.grpc_messages import MessageCount
-from gateway.http.grpc_web import answers_in_text, is_text, is_web
+from gateway.http.grpc_messages import MessageCount, TextMessageCount
+from gateway.http.grpc_web import is_text, is_web
 from gateway.proxy.guarded import answered_badly
 from gateway.proxy.web_stream import WebStream, translates
 
@@ -22,7 +22,7 @@ _BAD: Final = str(UNAVAILABLE)
 
 
 class Messages(NamedTuple):
-    """How many passed each way. Those of a call in text, which is base64, are not counted."""
+    """How many passed each way."""
 
     request: MessageCount
     response: MessageCount
@@ -31,9 +31,7 @@ class Messages(NamedTuple):
 def begin(exchange: Exchange) -> None:
     """The call has a rule. The shorter of its own time limit and the rule's holds, both from the request's head on."""
     exchange.grpc_status = ""
-    kind = exchange.head.grpc
-    if not is_web(kind) or not (is_text(kind) or answers_in_text(exchange.head)):
-        exchange.messages = Messages(MessageCount(), MessageCount())
+    exchange.messages = Messages(_count(exchange.head.grpc), MessageCount())
     if translates(exchange.head, exchange.rule):
         exchange.head.trailers = False  # of the answer they are a part of the body
     limit = read_timeout(exchange.head.written())
@@ -43,8 +41,15 @@ def begin(exchange: Exchange) -> None:
 
 
 def headed(exchange: Exchange, head: ResponseHead) -> None:
-    """The head of an answer, which has the status already if nothing else was to follow."""
+    """The head of an answer, which has the status already if nothing else was to follow, and says whether messages come as text."""
     exchange.grpc_status = read_status_in_lines(head.written())
+    if exchange.messages is not None and is_web(exchange.head.grpc):
+        kind = (head.get(b"content-type") or b"").lower()
+        exchange.messages = Messages(exchange.messages.request, _count(kind))
+
+
+def _count(kind: bytes) -> MessageCount:
+    return TextMessageCount() if is_text(kind) else MessageCount()
 
 
 def ended(exchange: Exchange, trailers: Fields) -> None:

@@ -91,6 +91,8 @@ def test_a_call_is_translated(client: httpx.Client, site: Site, one: GrpcEcho, k
     assert (received.messages, received.value("x-a"), received.value("x-grpc-web")) == ((message,), "b", None)
     line = site.log.wait_for(1)[0]
     assert (line["status"], line["grpc_status"], line["route"]) == (200, 0, "GRPCRoute/default/route")
+    counted = [series for series in site.statistics().requests if series.request_messages or series.response_messages]
+    assert [(series.request_messages, series.response_messages) for series in counted] == [(1, 1)]
 
 
 def test_many_messages_come_as_they_are_sent(client: httpx.Client) -> None:

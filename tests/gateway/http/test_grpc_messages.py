@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.grpc_messages import MessageCount
+from gateway.http.grpc_messages import MessageCount, TextMessageCount
 
 messages = st.lists(st.tuples(st.sampled_from([0, 1]), st.binary(max_size=20)), max_size=10)
 
@@ -40,4 +42,25 @@ def test_a_message_counts_when_it_has_begun() -> None:
         count.add(bytes([octet]))
         assert count.count == 0
     count.add(b"\7")
+    assert count.count == 1
+
+
+@given(messages, st.lists(st.integers(1, 9)), st.booleans())
+def test_messages_of_text_are_counted_however_they_are_cut(sent: list[tuple[int, bytes]], sizes: list[int], apart: bool) -> None:
+    """PROTOCOL-WEB: base64, with padding behind each message or at the end alone; the trailers are none."""
+    frames = [*(written(*message) for message in sent), written(0x80, b"grpc-status:0\r\n")]
+    body = b"".join(map(b64encode, frames)) if apart else b64encode(b"".join(frames))
+    count = TextMessageCount()
+    for size in sizes:
+        count.add(body[:size])
+        body = body[size:]
+    count.add(body)
+    assert count.count == len(sent)
+
+
+def test_what_is_no_base64_ends_the_count() -> None:
+    """Nothing after it can be told apart."""
+    count = TextMessageCount()
+    for piece in (b64encode(written(0, b"a")), b"!!!!", b64encode(written(0, b"b"))):
+        count.add(piece)
     assert count.count == 1

@@ -2,13 +2,15 @@
 
 Owner of which namespaces are in the mesh. A namespace is, while its labels ask for injection or injected Pods are in it. What was placed
 and is still so costs nothing. It works while `run` runs, which is as long as this replica leads; a new run compares everything once.
-Only a ConfigMap with our label is ever changed or removed, and nothing is written where a namespace is being deleted.
+Only a ConfigMap with our label is ever changed or removed, and nothing is written where a namespace is being deleted. Each bears the name
+of the installation that keeps it, which is that of its namespace: two that reach one namespace would write over each other for ever. So the
+second leaves it alone and says so, until the first is gone with its namespace, or somebody decides.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from controller.api.core import Namespace
@@ -23,6 +25,8 @@ from controller.sources.kube.timing import Backoff
 
 NAME: Final = "tidegate-mesh-ca"
 ENTRY: Final = "ca.crt"
+INSTALLATION: Final = "tidegate.dev/installation"
+"""The label with the namespace of the controller that keeps it; one without is of a version that knew no such label."""
 _CONFIG_MAP: Final = RESOURCES["ConfigMap"]
 _RETRY: Final = (0.5, 60.0)
 """Seconds: the first pause after a failure, and the longest. Pods wait for it, so the first is short."""
@@ -31,14 +35,18 @@ _RECONSIDERED: Final = 60.0
 
 
 class MeshAuthorities:
-    """`namespaces` are those in reach, () for all. `problem` is told what keeps a ConfigMap from being right."""
+    """`own_namespace` is the controller's, `namespaces` are those in reach, () for all. `problem` is told what keeps a ConfigMap from being
+    right."""
 
-    def __init__(self, client: Client, namespaces: Iterable[str], problem: Callable[[str], None]) -> None:
+    def __init__(self, client: Client, own_namespace: str, namespaces: Iterable[str], problem: Callable[[str], None]) -> None:
         self._client = client
+        self._own = own_namespace
         self._reach = tuple(namespaces)
         self._problem = problem
         self._agenda = Agenda(self._settle)
         self._authorities = ""
+        self._present: set[str] = set()
+        """Namespaces that are there, as far as they may be read."""
         self._labelled: set[str] = set()
         self._with_pods: set[str] = set()
         self._leaving: set[str] = set()
@@ -58,16 +66,19 @@ class MeshAuthorities:
     def namespace(self, found: Namespace) -> None:
         """A namespace is new, or other than before."""
         name = found.name
+        self._present.add(name)
         self._note(self._leaving, name, found.metadata.deletion_timestamp is not None)
         self._note(self._labelled, name, is_injected(name, found.metadata.labels))
 
     def namespace_gone(self, name: str) -> None:
         """A namespace is not there any more."""
-        for known in (self._labelled, self._with_pods, self._leaving, self._placed):
+        for known in (self._present, self._labelled, self._with_pods, self._leaving, self._placed):
             known.discard(name)
         self._settled.pop(name, None)
         self._failing.pop(name, None)
         self._told.pop(name, None)
+        for waiting in self._told:  # for an installation that was there, perhaps
+            self._agenda.add(_key(waiting))
 
     def injected_pods(self, namespace: str, are_there: bool) -> None:
         """Whether a namespace holds injected Pods, whatever its labels say: what they know the controller by stays as long."""
@@ -79,9 +90,15 @@ class MeshAuthorities:
             self._settled.pop(namespace, None)
             self._agenda.add(_key(namespace))
 
+    def complaints(self) -> Iterator[tuple[Key, str]]:
+        """What keeps ConfigMaps from being right, as it was told last."""
+        for name, complaint in sorted(self._told.items()):
+            yield (_CONFIG_MAP.kind, name, NAME), complaint
+
     async def run(self) -> None:
         """Works until it is cancelled."""
         self._settled.clear()
+        self._told.clear()
         self._failing.clear()
         self._look_at_all()
         async with asyncio.TaskGroup() as tasks:
@@ -139,13 +156,19 @@ class MeshAuthorities:
 
     async def _place(self, name: str) -> str:
         """What is in the way, "" for nothing. Raises ApiError."""
-        wanted = manifest(name, self._authorities)
+        wanted = manifest(name, self._authorities, self._own)
         self._settled[name] = self._authorities  # first, so that whatever is disturbed meanwhile is looked at again
         live = await self._live(name)
         if live is not None and not _is_ours(live):
             return (
                 f"ConfigMap {name}/{NAME} is there already and is not ours (label {MANAGED_BY}: {OURS}): the sidecars of this namespace "
                 "trust what it holds. Delete it, and it is made anew"
+            )
+        if live is not None and (other := self._other(live)):
+            return (
+                f"ConfigMap {name}/{NAME} is kept by the installation of Tidegate in namespace {other} (label {INSTALLATION}), and "
+                f"sidecars of {name} know that one alone: it is left as it is. Let watchNamespaces of the two name different namespaces; "
+                "if the other is gone for good, delete the ConfigMap, and it is made anew"
             )
         self._placed.add(name)
         if live is None:
@@ -157,11 +180,17 @@ class MeshAuthorities:
 
     async def _remove(self, name: str) -> str:
         live = await self._live(name)
-        if live is not None and _is_ours(live):
+        if live is not None and _is_ours(live) and not self._other(live):
             await self._client.delete(_CONFIG_MAP, name, NAME, uid=live["metadata"]["uid"])
         self._placed.discard(name)
         self._settled.pop(name, None)
         return ""
+
+    def _other(self, live: Mapping[str, Any]) -> str:
+        """The namespace of another installation that keeps it, "" for none. One whose namespace is known to be gone keeps nothing."""
+        owner: str = (live["metadata"].get("labels") or {}).get(INSTALLATION, self._own)
+        is_gone = self._own in self._present and owner not in self._present
+        return "" if owner == self._own or is_gone else owner
 
     async def _live(self, namespace: str) -> dict[str, Any] | None:
         try:
@@ -209,9 +238,10 @@ class InjectedPods:
             self._tell(namespace, False)
 
 
-def manifest(namespace: str, authorities: str) -> Manifest:
+def manifest(namespace: str, authorities: str, installation: str) -> Manifest:
     """The ConfigMap as it is applied."""
-    metadata = {"name": NAME, "namespace": namespace, "labels": {MANAGED_BY: OURS, "app.kubernetes.io/part-of": "tidegate"}}
+    labels = {MANAGED_BY: OURS, "app.kubernetes.io/part-of": "tidegate", INSTALLATION: installation}
+    metadata = {"name": NAME, "namespace": namespace, "labels": labels}
     return {"apiVersion": _CONFIG_MAP.api_version, "kind": _CONFIG_MAP.kind, "metadata": metadata, "data": {ENTRY: authorities}}
 
 

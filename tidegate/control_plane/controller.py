@@ -135,6 +135,10 @@ class Controller:
         """What has no effect."""
         return self._translator.ignored()
 
+    def complaints(self) -> Iterable[tuple[Key, str]]:
+        """Objects that cannot be kept as they should be, which only who leads tries."""
+        return self._injection.complaints() if self._injection is not None and self.leading else ()
+
     def outside(self) -> Iterable[Outside]:
         """What is not in the mesh. Who leads knows which sidecars are connected, the others do not."""
         if not self._options.mesh:

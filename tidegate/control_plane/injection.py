@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from controller.api.core import Namespace
+from controller.api.metadata import Key
 from controller.crowd import Seldom
 from controller.injection.authorities import InjectedPods, MeshAuthorities
 from controller.injection.callers import CallersAuthorities
@@ -23,7 +24,7 @@ class Keeping:
     """The leader's part: authorities in the namespaces of the mesh, and in the webhook's configuration."""
 
     def __init__(self, options: ControllerOptions, client: Client, message: Callable[[str], None]) -> None:
-        self._authorities = MeshAuthorities(client, options.watch_namespaces, message)
+        self._authorities = MeshAuthorities(client, options.namespace, options.watch_namespaces, message)
         self._pods = InjectedPods(self._authorities.injected_pods)
         self._callers = CallersAuthorities(client, options.own_webhook(), message)
 
@@ -46,6 +47,10 @@ class Keeping:
                 self._pods.remove(key)
         for kind, namespace, name in (*(found.key for found in change.puts), *change.removes):
             self._authorities.disturbed(kind, namespace, name)
+
+    def complaints(self) -> Iterator[tuple[Key, str]]:
+        """What keeps sidecars from knowing us."""
+        return self._authorities.complaints()
 
     async def run(self) -> None:
         """Works until it is cancelled, as long as this replica leads."""

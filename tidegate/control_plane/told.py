@@ -61,6 +61,9 @@ class Subject(Protocol):
     def ignored(self) -> Iterable[Ignored]:
         """What has no effect, and why."""
 
+    def complaints(self) -> Iterable[tuple[Key, str]]:
+        """Objects that this one keeps and cannot, and what is in the way."""
+
     def outside(self) -> Iterable[Outside]:
         """What is not in the mesh, and why."""
 
@@ -107,6 +110,7 @@ def _found(subject: Subject) -> dict[str, Any]:
     publishers = sorted(subject.publishers().items())
     gateways = [_served(scope, publisher) for scope, publisher in publishers if mesh_namespace(scope) is None]
     mesh = [_served(namespace, publisher) for scope, publisher in publishers if (namespace := mesh_namespace(scope)) is not None]
+    problems = (*((refusal.key, refusal.problem) for refusal in subject.refusals()), *subject.complaints())
     return {
         "leading": subject.leading,
         "leader": subject.leader,
@@ -117,7 +121,7 @@ def _found(subject: Subject) -> dict[str, Any]:
         "objects": [
             _named(key) | {"generation": found.generation, "status": to_json(found)} for key, found in sorted(subject.statuses().items())
         ],
-        "problems": sorted((_named(refusal.key) | {"message": refusal.problem} for refusal in subject.refusals()), key=str),
+        "problems": sorted((_named(key) | {"message": problem} for key, problem in problems), key=str),
         "ignored": [_named(key) | {"reason": reason} for key, reason in subject.ignored()],
     }
 

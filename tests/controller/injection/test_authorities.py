@@ -16,6 +16,7 @@ from tests.controller.sources.kube.cluster import run, serving
 from tests.kubernetes_api import KubernetesApi, Value
 
 ENABLED = {"tidegate.dev/inject": "enabled"}
+HOME, OTHER = "tidegate-system", "edge-system"
 
 
 def namespace(name: str, labels: dict[str, str] | None = None, **metadata: Any) -> Namespace:
@@ -40,7 +41,7 @@ class Kept:
     def __init__(self, client: Client, namespaces: tuple[str, ...]) -> None:
         self.told: list[str] = []
         self._heard = asyncio.Event()
-        self.authorities = MeshAuthorities(client, namespaces, self._tell)
+        self.authorities = MeshAuthorities(client, HOME, namespaces, self._tell)
         self.authorities.configure("ROOT")
 
     def _tell(self, text: str) -> None:
@@ -134,7 +135,7 @@ def test_what_others_do_to_it_is_put_right(tmp_path: Path) -> None:
             api.remove("", "configmaps", "shop", NAME)
             kept.authorities.disturbed("ConfigMap", "shop", NAME)
             await api.until(lambda: "shop" in held(api))
-            api.put(manifest("shop", "ROOT AND WORSE"))
+            api.put(manifest("shop", "ROOT AND WORSE", HOME))
             kept.authorities.disturbed("ConfigMap", "shop", NAME)
             await api.until(lambda: held(api) == {"shop": "ROOT"})
             looked = api.count("get", "configmaps")
@@ -150,7 +151,7 @@ def test_a_config_map_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     """Neither changed nor removed; the message names it and the remedy."""
 
     async def test() -> None:
-        foreign = manifest("shop", "THEIRS")
+        foreign = manifest("shop", "THEIRS", HOME)
         foreign["metadata"]["labels"] = {"app": "theirs"}
         async with keeping(tmp_path, foreign) as (api, kept):
             kept.authorities.namespace(namespace("shop"))
@@ -185,13 +186,55 @@ def test_what_was_left_over_is_removed_by_the_next_leader(tmp_path: Path) -> Non
     """A namespace that left the mesh while nobody led; one of another controller's label stays."""
 
     async def test() -> None:
-        left, standing, other = manifest("left", "ROOT"), manifest("shop", "ROOT"), manifest("shop", "x")
+        left, standing, other = manifest("left", "ROOT", HOME), manifest("shop", "ROOT", HOME), manifest("shop", "x", HOME)
         other["metadata"]["name"] = "web-tidegate-ca"
         async with keeping(tmp_path, left, standing, other) as (api, kept):
             kept.authorities.namespace(namespace("shop"))
             await api.until(lambda: "left" not in held(api))
             assert ("shop", "web-tidegate-ca") in api.objects["", "configmaps"]
             assert written(api) == [("delete", "left")]
+
+    run(test())
+
+
+def test_what_another_installation_keeps_is_left_alone(tmp_path: Path) -> None:
+    """Two that write over each other would do so for ever. The message names both, and stands in the status as long as it is so."""
+
+    async def test() -> None:
+        async with keeping(tmp_path, manifest("shop", "THEIRS", OTHER), manifest("left", "THEIRS", OTHER)) as (api, kept):
+            for name in (HOME, OTHER, "left"):
+                kept.authorities.namespace(namespace(name, {}))
+            kept.authorities.namespace(namespace("shop"))
+            told = await kept.hears(f"ConfigMap shop/{NAME} is kept by the installation of Tidegate in namespace {OTHER}")
+            assert "Let watchNamespaces of the two name different namespaces" in told
+            assert list(kept.authorities.complaints()) == [(("ConfigMap", "shop", NAME), told)]
+            await api.until(lambda: ("get", "left") in [(each.verb, each.namespace) for each in api.asked])
+            kept.authorities.namespace(namespace("desk"))
+            await api.until(lambda: held(api) == {"shop": "THEIRS", "left": "THEIRS", "desk": "ROOT"})
+            assert [place for _, place in written(api)] == ["desk"]
+            api.remove("", "configmaps", "shop", NAME)
+            kept.authorities.disturbed("ConfigMap", "shop", NAME)
+            await api.until(lambda: held(api).get("shop") == "ROOT")
+
+    run(test())
+
+
+def test_what_an_installation_kept_that_is_gone_is_ours(tmp_path: Path) -> None:
+    """Gone is one whose namespace is, and one of a version that wrote no name is ours to take."""
+
+    async def test() -> None:
+        old = manifest("desk", "OLD", HOME)
+        del old["metadata"]["labels"]["tidegate.dev/installation"]
+        async with keeping(tmp_path, manifest("shop", "THEIRS", OTHER), old) as (api, kept):
+            for name in (HOME, OTHER):
+                kept.authorities.namespace(namespace(name, {}))
+            kept.authorities.namespace(namespace("shop"))
+            kept.authorities.namespace(namespace("desk"))
+            await kept.hears("is kept by the installation")
+            kept.authorities.namespace_gone(OTHER)
+            await api.until(lambda: held(api) == {"shop": "ROOT", "desk": "ROOT"})
+            found = api.objects["", "configmaps"]
+            assert {raw["metadata"]["labels"]["tidegate.dev/installation"] for raw in found.values()} == {HOME}
 
     run(test())
 

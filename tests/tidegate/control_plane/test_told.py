@@ -66,6 +66,9 @@ class Plane:
     def ignored(self) -> Iterable[Ignored]:
         return ((("Gateway", "shop", "foreign"), "its class is another controller's"),)
 
+    def complaints(self) -> Iterable[tuple[Key, str]]:
+        return ((("ConfigMap", "shop", "tidegate-mesh-ca"), "it is kept by another installation"),)
+
     def outside(self) -> Iterable[Outside]:
         late = "it is older than label tidegate.dev/inject of its namespace, which was last written at 2026-11-30T18:00:00Z"
         restart = "restart it: kubectl -n shop rollout restart deployment/cart"
@@ -146,7 +149,7 @@ def shown(plane: Plane) -> list[str]:
 
 def test_status_shows_gateways_with_their_conditions_and_where_they_are_live() -> None:
     """Design 2: accepted, resolved, programmed, live at N of M proxies, with the revision; then what is outside of the mesh, that of one
-    reason together, what is ignored and what cannot be read."""
+    reason together, what is ignored and what cannot be read or kept."""
     assert shown(Plane()) == [
         "ok      this replica leads: what stands here is written to the objects",
         "ok      Gateway shop/web",
@@ -160,6 +163,7 @@ def test_status_shows_gateways_with_their_conditions_and_where_they_are_live() -
         "        its label says so",
         "ignored Gateway shop/foreign",
         "        its class is another controller's",
+        "problem ConfigMap shop/tidegate-mesh-ca: it is kept by another installation",
         "problem HTTPRoute shop/bad: spec.rules[0].weigth: the field is not known",
     ]
 
@@ -229,6 +233,7 @@ def test_the_page_is_plain_json() -> None:
         assert page["outside"][3] == {"kind": "Pod", "namespace": "shop", "name": "debug", "reason": "its label says so", "remedy": ""}
         assert (page["leading"], page["leader"], page["ready"]) == (True, "one", "")
         assert page["problems"] == [
+            {"kind": "ConfigMap", "namespace": "shop", "name": "tidegate-mesh-ca", "message": "it is kept by another installation"},
             {"kind": "HTTPRoute", "namespace": "shop", "name": "bad", "message": "spec.rules[0].weigth: the field is not known"}
         ]
 

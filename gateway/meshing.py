@@ -91,12 +91,15 @@ class MeshPreparation:
         if not self.differs:
             return
         for backend in backends:
-            kind = backend.resource.original_destination if backend.resource is not None else ""
-            if backend.asleep:
+            resource = backend.resource
+            kind = resource.original_destination if resource is not None else ""
+            if resource is not None and resource.external:
+                pass  # reached as it is, whoever is there
+            elif backend.asleep:
                 self._asleep.append(backend)
             elif kind == "Elsewhere":
                 self._originals.append(backend)
-            elif kind != "OwnPod":  # the application beside us is reached as it is
+            elif kind != "OwnPod":  # so is the application beside us
                 self._differing += self._unlike(backend)
             yield
         while len(self._differing) > IN_PLACE:
@@ -105,9 +108,10 @@ class MeshPreparation:
 
     def _unlike(self, backend: Backend) -> Iterator[tuple[Endpoint, MeshTlsSettings | None]]:
         everywhere, moved = self._own is not self._mesh.own, self._moved
+        identities = backend.resource.identities if backend.resource is not None else ()
         for (address, port), endpoint in backend.endpoints.items():
             if everywhere or address_key(address) in moved:
-                settings = settings_towards(self._own, self._occupants.get, address, port)
+                settings = settings_towards(self._own, self._occupants.get, (address, port), identities)
                 if endpoint.plain.settings is not settings:
                     yield endpoint, settings
 

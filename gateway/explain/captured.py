@@ -13,7 +13,9 @@ from msgspec.structs import replace
 from gateway.explain.explanation import Reachable
 from gateway.explain.question import Argument
 from gateway.net.addresses import canonical
+from gateway.net.original_destination import Destination
 from gateway.net.sockets import readable
+from gateway.proxy.capture_port import chosen
 from gateway.proxy.captured import captured_port
 from gateway.routing.destinations import DestinationTable
 from gateway.upstream.connect import is_own
@@ -35,14 +37,20 @@ _MUTUAL = {
 }
 _ENDINGS: Final = ("", ".cluster.local", ".svc.cluster.local")
 """What may be left out at the end of a Service's name."""
+_SOMEWHERE: Final = "0.0.0.0"  # noqa: S104  # binds nothing
+"""In the place of an address that DNS would give, where it is none that any listener names."""
 _ANYWHERE: Final = "127.0.0.1"
 """An address of the Pod's own: what comes in is told apart by its port."""
+OF_POD = "it is a Pod's own address, and no Service's or entry's"
 DETECTED = "what does not begin as a request of HTTP within 50 ms is passed on as TCP"
+AWAITED = "what does not begin as a request of HTTP is passed on as TCP; silence is waited out"
+NAMED = "TLS is looked into for its server name, and passed on as it is"
 
 
 def toward(captures: Captures, asked: Argument, host: bytes, port: int) -> Argument:
     """The question with the destination to which its URL leads a client of this Pod: an address, or that of a Service by one of the names
-    that the cluster's DNS has for it. As it is where nothing is captured, where it names one, and where the name is nobody's."""
+    that the cluster's DNS has for it, or one that a host of a ServiceEntry stands for. As it is where nothing is captured, where it names
+    one, and where the name is nobody's."""
     if asked.destination is not None or not captures:
         return asked
     name = host.decode("ascii", "replace").strip("[]")
@@ -50,15 +58,27 @@ def toward(captures: Captures, asked: Argument, host: bytes, port: int) -> Argum
         return replace(asked, destination=(name, port))
     if asked.direction == "Inbound":
         return replace(asked, destination=(_ANYWHERE, port))
-    for listener in (listener for table in captures.values() for listener in table.kept()):
-        resource = listener.resource
-        if resource.capture is not None and resource.capture.addresses and resource.port == port:
+    listeners = [listener for table in captures.values() for listener in table.kept() if listener.resource.port == port]
+    for resource in (listener.resource for listener in listeners):
+        if resource.capture is not None and resource.capture.addresses and not resource.capture.entries:
             namespace, _, service = resource.name.partition(":")[0].partition("/")
             full = f"{service}.{namespace}.svc.cluster.local"
             short = name == service and namespace == _own_namespace(captures)
             if short or (full.startswith(name) and full.removeprefix(name) in _ENDINGS):
                 return replace(asked, destination=(resource.capture.addresses[0], port))
-    return asked
+    entry = next((capture for listener in listeners if (capture := listener.resource.capture) is not None and _has(listener, host)), None)
+    if entry is None:
+        return asked
+    return replace(asked, destination=(entry.addresses[0].partition("/")[0] if entry.addresses else _SOMEWHERE, port))
+
+
+def _has(listener: LiveListener, host: bytes) -> bool:
+    """Whether a listener of ServiceEntries has a rule for just this host, or a wildcard that covers it."""
+    capture = listener.resource.capture
+    if capture is None or not capture.entries:
+        return False
+    streams = listener.streams
+    return any(listener.routes.hostnames(host)) or len(streams.considered(host)) > len(streams.considered(b""))
 
 
 def _own_namespace(captures: Captures) -> str:
@@ -81,17 +101,18 @@ def find_captured(core: Core, captures: Captures, asked: Argument, kind: PortKin
     a listener that detects it. Raises ValueError for what is no address."""
     assert asked.destination is not None
     address, number = canonical(asked.destination[0]), asked.destination[1]
-    where = readable(address, number)
+    where = readable(address, number) if address != _SOMEWHERE else f"port {number} of an address that no listener names"
     tables = {place: table for place, table in captures.items() if _direction(table) == asked.direction}
     if not tables:
         return f"no {asked.direction.lower()} connections are captured here"
     for place, table in tables.items():
-        listener = table.choose(address, number)
+        listener = chosen(core, table, Destination(address, number))
         if listener is not None:
             port = captured_port(core, place, listener)
             if listener.resource.protocol == "Detect":
                 port.kind = kind
-            return port, f"captured on its way to {where}; {table.reason(address, number)}"
+            own = listener is table.choose(address, number)
+            return port, f"captured on its way to {where}; {table.reason(address, number) if own else OF_POD}"
     return f"no listener is for {where}, where the connection was going [NR]"
 
 
@@ -105,7 +126,8 @@ def notes_of(listener: LiveListener) -> tuple[str, ...]:
     capture = listener.resource.capture
     if capture is None:
         return ()
-    return (*_MUTUAL[capture.mutual_tls], *((DETECTED,) if listener.resource.protocol == "Detect" else ()))
+    detected = ((AWAITED if capture.patient else DETECTED),) if listener.resource.protocol == "Detect" else ()
+    return (*_MUTUAL[capture.mutual_tls], *detected, *((NAMED,) if listener.streams.names_servers else ()))
 
 
 def whither(backend: Backend, destination: tuple[str, int] | None, forbidden: frozenset[tuple[str, int]]) -> tuple[Reachable, ...]:
@@ -114,5 +136,7 @@ def whither(backend: Backend, destination: tuple[str, int] | None, forbidden: fr
     if destinations is None or destination is None:
         return ()
     address, port = canonical(destination[0]), destination[1]
+    if address == _SOMEWHERE:
+        return (Reachable(f"an address that its name has, port {port}", 100.0),)
     own = is_own(address, port, destinations.source_for(address), forbidden)
     return (Reachable(readable(address, port), 100.0, "an address of this proxy itself: never asked" if own else ""),)

@@ -130,15 +130,21 @@ class _Explaining:
         """The URL by which the same is asked of what is passed on."""
         return f"{scheme}://{self._question.host.decode('ascii')}:{self._question.port}"
 
+    def _streaming(self, port: Port) -> str:
+        """The same of a port that passes connections on, by server name if it looks for one and the client would say it."""
+        named = self._question.tls and any(listener.streams.names_servers for listener in port.hosts.values())
+        return self._place("tls" if named else "tcp")
+
     def _connect(self, port: Port, why: str) -> None:
         """The connection, and on TLS the listener whose certificate the client is shown. Raises ValueError for a caller that cannot be."""
         self._caller = caller_in(self._question.argument, port, self._question.server_name if port.tls else b"")
         shown = None
         if port.kind == "tcp":
-            self._say(closed=f"port {port.number} passes connections on without looking for requests; write CONNECT {self._place('tcp')}")
+            instead = f"write CONNECT {self._streaming(port)}"
+            self._say(closed=f"port {port.number} passes connections on without looking for requests; {instead}")
             return
         if self._question.tls and port.captured:
-            self._say(closed=f"TLS of the client's own is passed on as it is; write CONNECT {self._place('tcp')}")
+            self._say(closed=f"TLS of the client's own is passed on as it is; write CONNECT {self._streaming(port)}")
             return
         if self._question.tls and not port.tls:
             self._say(closed=f"port {port.number} speaks plain HTTP, so that no TLS handshake comes about; write http://")

@@ -118,7 +118,8 @@ class _Explaining:
         self._say(notes=tuple(notes), limits=_limits(listener, port))
 
     def _route(self, listener: LiveListener) -> None:
-        name = self._question.server_name if listener.resource.protocol == "TLS" else b""
+        named = listener.resource.protocol == "TLS" or (listener.resource.capture is not None and listener.streams.names_servers)
+        name = self._question.server_name if named else b""
         entries = listener.streams.considered(name)
         rules = [entry.payload for entry in entries]
         self._say(considered=tuple([_considered(rule, listener, rule is rules[0]) for rule in rules]))

@@ -136,10 +136,16 @@ class Backend(Resource, frozen=True, tag="Backend"):
     original_destination: Literal["", "Elsewhere", "OwnPod"] = ""
     """Whether it is wherever a captured connection was going, and so has no EndpointSet. OwnPod: to the application beside us, from
     127.0.0.6 or ::6, by which the capture rules know that it has been through here."""
+    external: bool = False
+    """Whether it is outside the mesh (ServiceEntry.location), and never spoken to by mutual TLS of the mesh, whoever is there."""
+    identities: tuple[str, ...] = ()
+    """Of which endpoints that are reached by mutual TLS of the mesh must prove one (ServiceEntry.subjectAltNames); empty for any."""
+    follows_names: bool = False
+    """Whether connections end, each with what it carries, when DNS has taken an address away from a name of its endpoints."""
 
 
 class Endpoint(Value, frozen=True):
-    """An IP address, or for an ExternalName Service a DNS name, which the data plane resolves off the loop."""
+    """An IP address, or for an ExternalName Service or a ServiceEntry a DNS name, which the data plane resolves off the loop."""
 
     address: str
     port: int

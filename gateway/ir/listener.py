@@ -113,11 +113,16 @@ class Capture(Value, frozen=True):
 
     direction: Literal["Outbound", "Inbound"]
     addresses: tuple[str, ...] = ()
-    """The destinations that it serves, at `Listener.port`; empty for all that no other listener names."""
+    """The destinations that it serves, at `Listener.port`: addresses and CIDRs, of which the longest prefix counts; empty for all that no
+    other listener names."""
     mutual_tls: Literal["Disable", "Permissive", "Strict"] = "Disable"
     """Inbound: whether callers may, or must, prove an identity of the mesh (PeerAuthentication)."""
     consumer: bool = False
     """Outbound: whether it is made of routes of the callers' own namespace. It then serves in the place of one that is not."""
+    entries: bool = False
+    """Outbound: whether it is made of ServiceEntries. It then serves nothing that a Service has."""
+    patient: bool = False
+    """Whether a client that says nothing is waited for, since only its first bytes tell where it is to go."""
 
 
 class Listener(Resource, frozen=True, tag="Listener"):
@@ -134,7 +139,8 @@ class Listener(Resource, frozen=True, tag="Listener"):
     location_port: int
     """The port a client sees: what a redirect's Location says. Differs from `port` only under --port-offset."""
     protocol: Literal["HTTP", "HTTPS", "TLS", "TCP", "UDP", "Detect"]
-    """Detect, with `capture` only: what begins as a request of HTTP is one; anything else, and silence, is TCP."""
+    """Detect, with `capture` only: what begins as a request of HTTP is one; anything else, and silence, is TCP. With rules for server names
+    a captured listener of TCP or Detect looks for a ClientHello, too, and passes TLS on as it is."""
     hostname: str = ""
     """Lower case; '' for every host, '*.example.com' for one or more labels before the suffix. Of a TLS listener it is a server name."""
     tls_mode: Literal["Terminate", "Passthrough"] = "Terminate"

@@ -131,7 +131,7 @@ class TcpRule(StreamRule, frozen=True, tag="TcpRule"):
 
 
 class TlsRule(StreamRule, frozen=True, tag="TlsRule"):
-    """One rule of a TLSRoute; whether TLS is terminated is the listener's to say."""
+    """One rule of a TLSRoute, or of a ServiceEntry; whether TLS is terminated is the listener's to say."""
 
 
 class UdpRule(StreamRule, frozen=True, tag="UdpRule"):

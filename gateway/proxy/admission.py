@@ -13,7 +13,7 @@ from gateway.http.refused import Refused
 from gateway.http.target import AUTHORITIES, LONGEST_CACHED, PathRules, parse_authority, parse_target
 from gateway.proxy import attempts, calls
 from gateway.proxy.authorization import authorize
-from gateway.proxy.forwarded import believed_lines, forwarded_lines
+from gateway.proxy.forwarded import believed_lines, forwarded_lines, told_lines
 from gateway.proxy.guard import admit as admit_guarded
 from gateway.proxy.request_limits import refuses
 
@@ -114,7 +114,10 @@ def _present(exchange: Exchange, client: ClientStream, listener: LiveListener) -
     head, address, drawn, trust = exchange.head, exchange.client_address, exchange.request_id, listener.trust
     if trust is not None and trust.believes(client.origin.peer):
         exchange.client_address = trust.client(address, head.forwarded_for)
-        head.forwarded, exchange.request_id = believed_lines(client.forwarded, head, address, drawn, trust.kept)
+        if trust.silent:
+            head.forwarded, exchange.request_id = told_lines(head, drawn, trust.kept)
+        else:
+            head.forwarded, exchange.request_id = believed_lines(client.forwarded, head, address, drawn, trust.kept)
     else:
         head.forwarded = forwarded_lines(client.forwarded, head, address, drawn)
     if listener.observer is not None:

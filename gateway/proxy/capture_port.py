@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from gateway.net.accept import Acceptor
-from gateway.net.addresses import canonical
+from gateway.net.addresses import canonical_block
 from gateway.net.original_destination import Destination, original_destination
 from gateway.net.peer import ends_of
 from gateway.net.reset import reset_socket
@@ -39,7 +39,19 @@ def _claim(listener: LiveListener) -> Claim[LiveListener]:
     resource = listener.resource
     capture = resource.capture
     assert capture is not None
-    return Claim(listener.key, tuple(map(canonical, capture.addresses)), resource.port, capture.consumer, listener)
+    addresses = tuple(map(canonical_block, capture.addresses))
+    return Claim(listener.key, addresses, resource.port, capture.consumer, listener, yields=capture.entries)
+
+
+def chosen(core: Core, table: DestinationTable[LiveListener], destination: Destination) -> LiveListener | None:
+    """What serves a destination. A port that an entry has of every address, whatever is spoken there, is not meant to have it of a Pod
+    that calls reach by its own address, as those of a headless Service do."""
+    listener = table.choose(*destination)
+    if listener is None or listener.streams.names_servers:
+        return listener
+    resource, capture = listener.resource, listener.resource.capture
+    wide = capture is not None and capture.entries and not capture.addresses and resource.protocol == "TCP"
+    return table.rest or listener if wide and core.mesh.workload_at(destination.address) is not None else listener
 
 
 def check_capture(resource: Listener) -> None:
@@ -60,7 +72,7 @@ def check_capture(resource: Listener) -> None:
     if capture.mutual_tls != "Disable" and (capture.direction == "Outbound" or resource.client_validation is None):
         raise ValueError(f"{where}: capture.mutual_tls {capture.mutual_tls} needs direction Inbound and client_validation")
     for address in capture.addresses:
-        canonical(address)
+        canonical_block(address)
 
 
 class CapturePort:
@@ -112,7 +124,7 @@ class CapturePort:
         if destination is None:
             self._refuse(connection, address, NOT_CAPTURED)
             return
-        listener = self.table.choose(*destination)
+        listener = chosen(self._core, self.table, destination)
         if listener is None:
             self._refuse(connection, address, f"no listener is for {readable(*destination)}, where the connection was going")
         else:

@@ -1,6 +1,6 @@
 """A captured listener that serves: the port of its own, and what becomes of a connection that came for it.
 
-    connection -> mutual TLS or not (net.acceptor), and who calls (net.mesh_tls) -> HTTP or TCP (proxy.detecting)
+    connection -> mutual TLS or not (net.acceptor), and who calls (net.mesh_tls) -> HTTP, TLS or TCP (proxy.detecting)
 
 A Service has no connections as a rule, so this is made for the first one. Everything behind it works as on a port with one listener for
 every host.
@@ -19,7 +19,7 @@ from gateway.net.acceptor import AcceptorOptions, Chosen, TlsAcceptor
 from gateway.net.peer import address_of
 from gateway.proxy.client_connection import ClientConnection
 from gateway.proxy.clients import Refusal
-from gateway.proxy.detecting import SILENCE, Detecting
+from gateway.proxy.detecting import SILENCE, STREAM, Begun, Detecting, looks
 from gateway.proxy.limits import LONGEST_HANDSHAKE
 from gateway.proxy.port import Port
 from gateway.proxy.rule import Account
@@ -101,7 +101,7 @@ class CapturedListener:
         assert seat is not None
         if MESH in hello.alpn:
             return self._serving(seat)
-        return self._turn_away(seat, "NR", FOREIGN) if self._is_strict else self._speaking(seat, http=False)
+        return self._turn_away(seat, "NR", FOREIGN) if self._is_strict else self._speaking(seat, STREAM)
 
     def _plain(self, seat: Seat | None) -> asyncio.Protocol:
         assert seat is not None
@@ -127,17 +127,18 @@ class CapturedListener:
 
     def _serving(self, seat: Seat) -> asyncio.Protocol:
         """By the listener's protocol."""
-        protocol = self.listener.resource.protocol
-        if protocol == "Detect":
-            return Detecting(self._core, self.port, seat, partial(self._speaking, seat))
-        return self._speaking(seat, http=protocol == "HTTP")
+        listener = self.listener
+        if looks(listener):
+            return Detecting(self._core, self.port, listener, seat, partial(self._speaking, seat))
+        return self._speaking(seat, Begun(http=listener.resource.protocol == "HTTP"))
 
-    def _speaking(self, seat: Seat, http: bool) -> asyncio.Protocol:
-        if http:
+    def _speaking(self, seat: Seat, begun: Begun) -> asyncio.Protocol:
+        if begun.http:
             connection = ClientConnection(self._core, self.port)
             connection.seat = seat
             return cast(asyncio.Protocol, connection)
-        relay = Relay(self._core, self.port)
+        name, listener = begun.server_name, self.listener
+        relay = Relay(self._core, self.port, listener, listener.streams.choose(name), name) if name else Relay(self._core, self.port)
         relay.seat = seat
         return relay.client
 

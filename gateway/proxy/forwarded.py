@@ -27,21 +27,24 @@ _KEPT: Final = (*_KEPT_UNPROVEN, b"x-forwarded-client-cert")
 
 
 class Trust:
-    """Whom a listener believes. Only made for a ListenerPolicy that trusts somebody."""
+    """Whom a listener believes. Only made for a ListenerPolicy that trusts somebody. One that is `silent` says nothing of its own: the
+    backend gets what the client said."""
 
-    __slots__ = ("hops", "kept", "networks")
+    __slots__ = ("hops", "kept", "networks", "silent")
 
-    def __init__(self, hops: int, networks: Sequence[IPv4Network | IPv6Network], kept: tuple[bytes, ...] = _KEPT) -> None:
-        self.hops, self.networks, self.kept = hops, tuple(networks), kept
+    def __init__(
+        self, hops: int, networks: Sequence[IPv4Network | IPv6Network], kept: tuple[bytes, ...] = _KEPT, silent: bool = False
+    ) -> None:
+        self.hops, self.networks, self.kept, self.silent = hops, tuple(networks), kept, silent
 
     @classmethod
-    def of(cls, options: ListenerOptions, *, proven: bool = False) -> Trust | None:
+    def of(cls, options: ListenerOptions, *, proven: bool = False, silent: bool = False) -> Trust | None:
         """`proven` where identities are proven on each connection, and so none that is only told is kept. Raises ValueError for what is no
         CIDR."""
         if not options.trusted_hops and not options.trusted_addresses:
             return None
         networks = [ip_network(cidr, strict=False) for cidr in options.trusted_addresses]
-        return cls(options.trusted_hops, networks, _KEPT_UNPROVEN if proven else _KEPT)
+        return cls(options.trusted_hops, networks, _KEPT_UNPROVEN if proven else _KEPT, silent)
 
     def believes(self, peer: bytes) -> bool:
         """Whether the peer is a proxy of ours: with trusted hops whoever connects is one."""
@@ -130,3 +133,13 @@ def believed_lines(
     lines[b"x-forwarded-for"] = peer if head.forwarded_for is None else head.forwarded_for + b", " + peer
     lines[b"x-request-id"] = request_id
     return b"".join([b"%b: %b\r\n" % line for line in lines.items()]), request_id
+
+
+def told_lines(head: RequestHead, drawn: bytes, kept: tuple[bytes, ...]) -> tuple[bytes, bytes]:
+    """What the client itself says in such fields, for a host that is to learn nothing of us, and the request's id for our own use."""
+    told = {name.lower(): value for name, value in head.identity or ()}
+    lines = {name: told[name] for name in (*kept, b"x-request-id") if name in told}
+    if head.forwarded_for is not None:
+        lines[b"x-forwarded-for"] = head.forwarded_for
+    request_id = told.get(b"x-request-id", b"")
+    return b"".join([b"%b: %b\r\n" % line for line in lines.items()]), request_id if _request_id(request_id) else drawn

@@ -29,7 +29,10 @@ CLUSTER_DOMAIN: Final = "svc.cluster.local"
 PASSTHROUGH: Final = "PassthroughCluster"
 """What Istio calls destinations outside the mesh."""
 ELSEWHERE: Final = "@mesh/elsewhere"
-"""Key of the Backend of what goes to no Service."""
+"""Key of the Backend of what goes to no Service, with which those of its variants begin."""
+EXTERNAL: Final = "@external/"
+INTERNAL: Final = "@internal/"
+"""With which keys of Backends of ServiceEntries begin, outside the mesh and in it: @external/NAMESPACE/ENTRY/HOST:PORT/VARIANT."""
 _NAMES: Final = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
 _REVISIONS: Final = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
 
@@ -150,7 +153,8 @@ def _received(port: int, own: Own, peer: Workload | None, principal: str) -> Par
 def _sent(labels: CounterLabels, own: Own, peer: Workload | None, port: int) -> Parties:
     """What our own workload, or a Gateway, sends to an endpoint of a backend. Who sends knows of no security but its own, and says so as
     Istio does."""
-    mutual = bool(own.identity) and peer is not None and bool(peer.spiffe_id) and _demand(peer, port) != "Disable"
+    external = labels.backend.startswith(EXTERNAL)
+    mutual = not external and bool(own.identity) and peer is not None and bool(peer.spiffe_id) and _demand(peer, port) != "Disable"
     gateway_namespace, _, name = labels.gateway.partition("/")
     proven = own.identity if mutual else ""
     if own.workload is not None:
@@ -159,17 +163,26 @@ def _sent(labels: CounterLabels, own: Own, peer: Workload | None, port: int) -> 
         source = Party(principal=proven or UNKNOWN)
     else:
         source = Party(name, gateway_namespace, proven or UNKNOWN, app=name, service=name)
-    namespace, _, service = labels.backend.rpartition(":")[0].partition("/")
-    if labels.backend == ELSEWHERE:
-        namespace, service = UNKNOWN, PASSTHROUGH
+    host, namespace, service = _asked_for(labels.backend)
     if peer is not None:
         destination = party_of(peer, peer.spiffe_id if mutual else "")
     elif service and namespace != UNKNOWN:
         destination = Party(namespace=namespace, service=service)
     else:
         destination = Party()
-    host = f"{service}.{namespace}.{CLUSTER_DOMAIN}" if service and namespace != UNKNOWN else UNKNOWN
     return Parties("source", source, destination, UNKNOWN, host, service or UNKNOWN, namespace or UNKNOWN)
+
+
+def _asked_for(backend: str) -> tuple[str, str, str]:
+    """Host, namespace and name of the service that a Backend is, by its key: of a ServiceEntry its host, as Istio has it."""
+    if backend.startswith(ELSEWHERE):
+        return UNKNOWN, UNKNOWN, PASSTHROUGH
+    named = backend.rpartition(":")[0]
+    if backend.startswith((EXTERNAL, INTERNAL)):
+        _, namespace, _, host = named.split("/", 3)
+        return host, namespace, host
+    namespace, _, service = named.partition("/")
+    return (f"{service}.{namespace}.{CLUSTER_DOMAIN}" if service else UNKNOWN), namespace, service
 
 
 def _demand(workload: Workload, port: int) -> str:

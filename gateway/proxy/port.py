@@ -123,7 +123,9 @@ class LiveListener:
         self.guard: Guard | None = None
         """What policies say of its requests and streams; None where none holds."""
         self.path_rules = PathRules(options.escaped_slashes, options.merge_slashes)
-        self.trust = Trust.of(options, proven=resource.capture is not None or is_of_mesh(resource))
+        capture = resource.capture
+        silent = capture is not None and capture.entries  # whoever is not of the cluster gets what the application has sent
+        self.trust = Trust.of(options, proven=capture is not None or is_of_mesh(resource), silent=silent)
         self.streams: StreamTable[LiveStreamRule] = StreamTable()
         self.stream_idle = seconds(options.stream_idle_timeout)
         """Seconds that may pass in a relay without a byte in either direction."""

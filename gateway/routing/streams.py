@@ -28,12 +28,14 @@ class StreamEntry(NamedTuple, Generic[Payload]):
 class StreamTable(Generic[Payload]):
     """Shared and never edited; `edit` makes the next one."""
 
-    __slots__ = ("_hostnames", "_hosts")
+    __slots__ = ("_hostnames", "_hosts", "names_servers")
 
     def __init__(self) -> None:
         self._hosts: HostTable[tuple[StreamEntry[Payload], ...]] = HostTable()
         self._hostnames: dict[Identity, tuple[bytes, ...]] = {}
         """Where each rule stands."""
+        self.names_servers = False
+        """Whether any rule is for a server name, so that it has to be known."""
 
     def choose(self, server_name: bytes) -> Payload | None:
         """The rule for a server name, b'' for none; None where no rule serves it."""
@@ -82,6 +84,7 @@ class StreamTableEditor(Generic[Payload]):
     def finish(self) -> StreamTable[Payload]:
         table: StreamTable[Payload] = StreamTable()
         table._hosts, table._hostnames = self._hosts, self._hostnames
+        table.names_servers = any(map(any, self._hostnames.values()))
         return table
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from math import isqrt
 from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import ref
@@ -29,12 +28,12 @@ if TYPE_CHECKING:
 
     from gateway.http.head import RequestHead
     from gateway.net.backend_context import BackendTlsSettings
+    from gateway.net.mesh_tls import MeshTlsSettings
     from gateway.net.peer import Origin
     from gateway.proxy.core import Core
     from gateway.proxy.port import LiveListener
     from gateway.proxy.stream import ClientStream
     from gateway.upstream.endpoint import Pool
-    from gateway.upstream.mesh import Mesh
 
 SettingsFor = Callable[[str | None, bool], "BackendTlsSettings"]
 """TLS settings by the key of the client certificate that the Gateway presents, if any, and whether bytes are relayed as they are."""
@@ -138,6 +137,7 @@ class Backend:
     def describe(self, resource: BackendResource | None, settings_for: SettingsFor | None) -> None:
         """Takes a new description, or None when the backend is gone; connections under other TLS settings are not used again."""
         renewed = settings_for is not None and self.settings_for is None
+        moved = resource is not None and self.resource is not None and _way(resource) != _way(self.resource)
         self.resource, self.settings_for = resource, settings_for
         self.error = f"backend {self.key} is not known to the proxy" if resource is None else resource.error
         if self.asleep:
@@ -152,6 +152,8 @@ class Backend:
             self._follow(resource.options)
         self._go_where(resource.original_destination if resource is not None else "")
         for endpoint in self.endpoints.values():
+            if moved:
+                endpoint.reach_by(self._settings_of_mesh((endpoint.address, endpoint.port)))
             if renewed:
                 endpoint.renew()
             else:
@@ -163,10 +165,7 @@ class Backend:
         """Whether it has endpoints of its own, or is where its clients were going: health is no matter then, since there is no choice."""
         if kind != ("" if self.destinations is None else self.destinations.kind):
             self.place(None)
-            # what goes to the application itself is plain, whoever its Pod is to others
-            mesh = self._core.mesh if kind == "Elsewhere" else None
-            make = partial(_endpoint, self.connections, self.protection, mesh)
-            self.destinations = Destinations(kind, self.key, self.endpoints, make) if kind else None
+            self.destinations = Destinations(kind, self.key, self.endpoints, self._endpoint) if kind else None
         if kind:
             self.protection.options = _UNPROTECTED
 
@@ -218,7 +217,7 @@ class Backend:
         before = dict(self.endpoints)
         self.endpoints.clear()
         for place, described in wanted.items():
-            endpoint = self.endpoints[place] = before.get(place) or _endpoint(self.connections, self.protection, self._core.mesh, place)
+            endpoint = self.endpoints[place] = before.get(place) or self._endpoint(place)
             endpoint.ready, endpoint.terminating, endpoint.weight = described.ready, described.terminating, described.weight
             if self.connections.waiting:
                 endpoint.let_rest(False)
@@ -232,6 +231,17 @@ class Backend:
         if self.asleep:
             return () if self._placed is None else self._placed.endpoints
         return self.endpoints.values()
+
+    def _endpoint(self, place: tuple[str, int]) -> Endpoint:
+        return Endpoint(*place, self.connections, self.protection, self._settings_of_mesh(place))
+
+    def _settings_of_mesh(self, place: tuple[str, int]) -> MeshTlsSettings | None:
+        """What goes to the application itself is plain, whoever its Pod is to others, and so is what is outside the mesh."""
+        resource = self.resource
+        if resource is None:
+            return self._core.mesh.settings(*place)
+        plain = resource.external or resource.original_destination == "OwnPod"
+        return None if plain else self._core.mesh.settings(*place, resource.identities)
 
     def close(self) -> None:
         """The end of it: nothing is checked or probed any more, and what is in flight ends with its exchange."""
@@ -290,10 +300,23 @@ class Backend:
         """Called at regular intervals: closes what has been idle for more than so many of them."""
         if self.asleep:
             return
+        follows = self.resource is not None and self.resource.follows_names
         for endpoint in self.endpoints.values():
+            if follows:
+                self._follow_name(endpoint)
             endpoint.age(turns)
         if self.destinations is not None:
             self.destinations.forget_unused()
+
+    def _follow_name(self, endpoint: Endpoint) -> None:
+        """Has connections end when the endpoint's name has lost an address that some of them lead to, each with what it carries: requests
+        that follow one another without a pause would never ask DNS again."""
+        if not endpoint.resolved or not self.connections.count:
+            return
+        current = self._core.resolver.current(endpoint.address)
+        if current and not endpoint.resolved.issubset(current):
+            endpoint.resolved = frozenset()
+            endpoint.renew()
 
     def preface(self, origin: Origin, transport: asyncio.BaseTransport) -> bytes:
         """What a connection for the client at the other end of a transport begins with (BackendPolicy.proxyProtocol); b'' for nothing."""
@@ -323,8 +346,9 @@ class Backend:
         return self.settings(self._certificate)
 
 
-def _endpoint(connections: Connections, protection: Protection, mesh: Mesh | None, place: tuple[str, int]) -> Endpoint:
-    return Endpoint(*place, connections, protection, mesh.settings(*place) if mesh is not None else None)
+def _way(resource: BackendResource) -> tuple[bool, tuple[str, ...]]:
+    """What says whether an endpoint is reached by mutual TLS of the mesh, besides who is there."""
+    return resource.external, resource.identities
 
 
 def check_options(options: BackendOptions, secret: bytes) -> None:

@@ -26,6 +26,12 @@ OUR_OWN: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 """Errors that say that this host is short of something, and nothing of the endpoint."""
 
 
+MOST_ADDRESSES: Final = 3
+"""Of a name that are tried for one connection, all within its time."""
+_NOBODY_THERE: Final = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT})
+"""Errors after which another address of the name may do better."""
+
+
 class ConnectFailed(Exception):
     """No connection came about; the text says to what, and why. `hopeless` when another try would end the same way."""
 
@@ -152,11 +158,7 @@ async def reach(
         raise ConnectFailed(f"{where} is an address of this proxy itself")
     try:
         async with asyncio.timeout(limit):
-            address = await core.resolver.address(endpoint.address)
-            if address != endpoint.address and (address, endpoint.port) in core.forbidden:
-                raise ConnectFailed(f"{where} is {address}, an address of this proxy itself")
-            reached = await whereto(core.loop, address, endpoint.port, outside(preface, settings), endpoint.source)
-            transport = await open_connection(core.loop, protocol, reached, settings, limit)
+            transport = await _open(core, endpoint, settings, protocol, limit, preface)
             notice_vanished_backend(transport.get_extra_info("socket"))
             if isinstance(protocol, Undecided) and protocol.made is not None:
                 await greeted(protocol.made)
@@ -174,6 +176,30 @@ async def reach(
             raise ConnectFailed(reason) from None
     endpoint.protection.connect_failed(endpoint, reason)
     raise ConnectFailed(reason)
+
+
+async def _open(
+    core: Core, endpoint: Endpoint, settings: TlsSettings | None, protocol: Reaching, limit: float | None, preface: bytes
+) -> asyncio.Transport:
+    """At the next address of its name, or where nobody is there at one that follows. Raises ConnectFailed, OSError and
+    BackendIdentityError."""
+    addresses = await core.resolver.addresses(endpoint.address)
+    others = list(addresses[1:MOST_ADDRESSES])
+    address = addresses[0]
+    while True:
+        if address != endpoint.address and (address, endpoint.port) in core.forbidden:
+            raise ConnectFailed(f"{endpoint.label.decode()} is {address}, an address of this proxy itself")
+        try:
+            reached = await whereto(core.loop, address, endpoint.port, outside(preface, settings), endpoint.source)
+            transport = await open_connection(core.loop, protocol, reached, settings, limit)
+            break
+        except OSError as error:
+            if not others or isinstance(error, ssl.SSLError) or error.errno not in _NOBODY_THERE:
+                raise
+        address = others.pop(0)
+    if address != endpoint.address and address not in endpoint.resolved:
+        endpoint.resolved |= {address}
+    return transport
 
 
 def is_own(address: str, port: int, source: str, forbidden: frozenset[tuple[str, int]]) -> bool:

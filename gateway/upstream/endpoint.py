@@ -107,11 +107,12 @@ class Endpoint:
     active  exchanges it has, of those that are counted (upstream.lease)
     health  what this worker knows of it; `protection` is to be told what happens with it
     source  the address of this host that connections come from; '' for any
+    resolved  addresses of its name, if it has one, that connections were made to since it was made or renewed
     """
 
     __slots__ = (
-        "active", "address", "connections", "health", "label", "plain", "port", "prior", "protection", "ready", "secure", "source",
-        "terminating", "weight",
+        "active", "address", "connections", "health", "label", "plain", "port", "prior", "protection", "ready", "resolved", "secure",
+        "source", "terminating", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -127,6 +128,7 @@ class Endpoint:
         self.secure: dict[TlsSettings, Pool] = {}
         self.prior: dict[TlsSettings | None, Pool] | None = None
         self.source = ""
+        self.resolved: frozenset[str] = frozenset()
 
     @property
     def retired(self) -> bool:

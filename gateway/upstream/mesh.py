@@ -36,21 +36,25 @@ class Mesh:
         occupants = self.occupants.get(address_key(address))
         return None if occupants is None else reached(occupants) or occupants[-1]
 
-    def settings(self, address: str, port: int) -> MeshTlsSettings | None:
-        """How connections to an endpoint of a Backend without TLS of its own are made; None for plain ones."""
-        return settings_towards(self.own, self.occupants.get, address, port)
+    def settings(self, address: str, port: int, identities: tuple[str, ...] = ()) -> MeshTlsSettings | None:
+        """How connections to an endpoint of a Backend without TLS of its own are made; None for plain ones. The identities are the
+        Backend's."""
+        return settings_towards(self.own, self.occupants.get, (address, port), identities)
 
 
 def settings_towards(
-    own: OwnIdentity | None, occupants: Callable[[str], Occupants | None], address: str, port: int
+    own: OwnIdentity | None, occupants: Callable[[str], Occupants | None], place: tuple[str, int], identities: tuple[str, ...] = ()
 ) -> MeshTlsSettings | None:
-    """Mutual TLS exactly with a workload that has an identity and takes it at that port, if we have one ourselves."""
+    """Mutual TLS exactly with a workload that has an identity and takes it at that port, if we have one ourselves. One whose identity is
+    none of those that count is asked for one that does, which it cannot prove."""
+    address, port = place
     if own is None:
         return None
     workload = reached(occupants(address_key(address)) or ())
     if workload is None or demand_at(workload, port) == "Disable":
         return None
-    return own.towards(workload.spiffe_id)
+    expected = workload.spiffe_id
+    return own.towards(expected if not identities or expected in identities else identities[0])
 
 
 def reached(occupants: Occupants) -> Workload | None:

@@ -1,4 +1,5 @@
-"""Names of ExternalName Services: resolved off the loop, kept for a while, and the last good answer kept when DNS fails.
+"""Names of ExternalName Services and of ServiceEntries: resolved off the loop, kept for a while, and the last good answer kept when DNS
+fails.
 
 Each question has a thread of its own that nobody waits for at the end: a server that is silent for half a minute holds up neither
 the other names nor the process that drains.
@@ -45,6 +46,14 @@ def system_addresses(name: str) -> tuple[str, ...]:
     return tuple(filter(_is_routed, addresses)) or addresses
 
 
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_routed(address: str) -> bool:
     """Nothing is sent: a UDP socket that connects only looks up the route."""
     try:
@@ -63,9 +72,10 @@ class _Answer:
     def __init__(self, addresses: tuple[str, ...], asked: float) -> None:
         self.addresses, self.asked, self.turn = addresses, asked, -1
 
-    def next(self) -> str:
-        self.turn = (self.turn + 1) % len(self.addresses)
-        return self.addresses[self.turn]
+    def next(self) -> tuple[str, ...]:
+        """All of them, from the one on whose turn it is."""
+        turn = self.turn = (self.turn + 1) % len(self.addresses)
+        return self.addresses[turn:] + self.addresses[:turn]
 
 
 class Resolver:
@@ -83,11 +93,20 @@ class Resolver:
 
     async def address(self, name: str) -> str:
         """An IP address for a name or an address; of several answers each in its turn. Raises OSError when there never was an answer."""
-        try:
-            ip_address(name)
-        except ValueError:
-            return (await self._answer(name)).next()
-        return name
+        return (await self.addresses(name))[0]
+
+    async def addresses(self, name: str) -> tuple[str, ...]:
+        """The same with the other answers behind it, for one who gets nowhere by the first. Raises OSError likewise."""
+        return (name,) if _is_address(name) else (await self._answer(name)).next()
+
+    def current(self, name: str) -> tuple[str, ...]:
+        """The last good answer for a name, none if there never was one; an old one is asked for again in the background."""
+        known = self._answers.get(name)
+        if known is None:
+            return (name,) if _is_address(name) else ()
+        if self._loop.time() - known.asked > FRESH:
+            self._ask(name)
+        return known.addresses
 
     async def _answer(self, name: str) -> _Answer:
         known = self._answers.get(name)

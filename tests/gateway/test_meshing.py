@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from gateway import draft, meshing
 from gateway.guarding import selections
@@ -330,3 +331,34 @@ def test_what_was_accepted_is_served_on_where_it_would_be_accepted_again(
     accepted = proxy.live.listeners[f"{SCOPE}/inbound/80"]
     proxy.put(AUTHORITY.issue(WEB).resource(IDENTITY), after[0], captured("inbound/80", "Inbound", after[1]))
     assert accepted.replaced_by(proxy.live.listeners[accepted.key]) is stays
+
+
+def test_what_is_outside_the_mesh_is_spoken_to_in_plain(proxy: Proxy) -> None:
+    """Backend.external: whoever is at an address, before the Backend comes or after it, and where its clients were going."""
+    described, endpoints = placed("b", ("10.0.0.1", 80))
+    elsewhere = Backend("e", SOURCE, original_destination="Elsewhere", external=True)
+    proxy.put(replace(described, external=True), endpoints, elsewhere, pod(), OWN, ROOT)
+    assert proxy.live.backends["b"].endpoints["10.0.0.1", 80].plain.settings is None
+    made = proxy.live.backends["e"].destinations
+    assert made is not None
+    assert made.endpoint("10.0.0.1", 80).plain.settings is None
+    proxy.put(pod("db-0", WEB))
+    assert proxy.live.backends["b"].endpoints["10.0.0.1", 80].plain.settings is None
+    assert made.endpoint("10.0.0.1", 80).plain.settings is None
+    proxy.put(described)
+    assert proxy.reached() == WEB
+
+
+def test_a_workload_must_be_one_of_the_identities_that_a_backend_names(proxy: Proxy) -> None:
+    """Backend.identities (ServiceEntry.subjectAltNames): another one is asked for what it cannot prove, and who has no proxy for none."""
+    described, endpoints = placed("b", ("10.0.0.1", 80), ("10.0.0.2", 80), ("10.0.0.3", 80))
+    proxy.put(replace(described, identities=("spiffe://x/a", DB)), endpoints, OWN, ROOT)
+    proxy.put(pod(), pod("web-0", WEB, "10.0.0.2"), pod("old-0", "", "10.0.0.3"))
+
+    def demanded() -> list[str]:
+        settings = [endpoint.plain.settings for endpoint in proxy.live.backends["b"].endpoints.values()]
+        return [each.spiffe_id if isinstance(each, MeshTlsSettings) else "" for each in settings]
+
+    assert demanded() == [DB, "spiffe://x/a", ""]
+    proxy.put(described)
+    assert demanded() == [DB, WEB, ""]

@@ -22,6 +22,7 @@ from tests.wire.streaming import StreamSite, listener
         (replace(outbound("a", 80), options=ListenerOptions(proxy_protocol="Accept")), "options.proxy_protocol must be Off"),
         (outbound("a", 0, "10.0.0.1"), "capture.addresses without a port"),
         (outbound("a", 80, "cart"), "'cart' is no IP address"),
+        (outbound("a", 80, "10.0.0.0/33"), "'10.0.0.0/33' is no CIDR"),
         (replace(outbound("a", 80), capture=Capture("Outbound", mutual_tls="Strict")), "needs direction Inbound and client_validation"),
         (replace(inbound("a", 80, "Strict"), client_validation=None), "needs direction Inbound and client_validation"),
     ],

@@ -154,3 +154,14 @@ def test_what_is_known_is_bounded(core: Core, monkeypatch: pytest.MonkeyPatch) -
     parties = [names[3] for names in core.counters if names[3] is not None]
     assert len(parties) <= 4
     assert parties[-1].destination.workload == OTHER
+
+
+def test_a_host_of_a_service_entry_is_the_destination() -> None:
+    """As Istio has it: destination_service and its name are the host, the namespace is the entry's; outside the mesh nothing is proven."""
+    external = sent("@external/shop/pay/*.pay.example:443/tcp", "203.0.113.5")
+    assert (external.host, external.service_name, external.service_namespace) == ("*.pay.example", "*.pay.example", "shop")
+    assert external.destination == Party(namespace="shop", service="*.pay.example")
+    assert sent("@external/shop/pay/pay.example:443/client", "10.0.0.1").destination.principal == "unknown"
+    internal = sent("@internal/shop/vm/vm.internal:80/client", "10.0.0.1")
+    assert (internal.host, internal.destination.principal) == ("vm.internal", CART.spiffe_id)
+    assert sent("@mesh/elsewhere/http", "203.0.113.5").service_name == "PassthroughCluster"

@@ -208,3 +208,35 @@ def test_a_name_that_dns_cannot_have_is_a_failure(name: str) -> None:
     """RFC 1035 2.3.4: not an error of another kind, which nobody would take for a connection that does not come about."""
     with pytest.raises(OSError, match="no name that DNS can have"):
         resolve.system_addresses(name)
+
+
+def test_the_other_addresses_stand_behind_the_next_one() -> None:
+    """Resolver.addresses: for one who gets nowhere by the first; an address is its own only answer."""
+
+    async def asked() -> None:
+        found, _ = resolver(lambda name: ("10.0.0.1", "10.0.0.2", "10.0.0.3"))
+        assert await found.addresses("a.test") == ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+        assert await found.addresses("a.test") == ("10.0.0.2", "10.0.0.3", "10.0.0.1")
+        assert await found.addresses("10.0.0.9") == ("10.0.0.9",)
+
+    asyncio.run(asked())
+
+
+def test_who_looks_at_the_last_answer_has_an_old_one_asked_for_again() -> None:
+    """Resolver.current: waits for nothing, and says nothing of a name that was never asked for."""
+    answers = ["10.0.0.1"]
+
+    async def asked() -> None:
+        found, clock = resolver(lambda name: (answers[-1],))
+        assert found.current("a.test") == ()
+        assert found.current("10.0.0.9") == ("10.0.0.9",)
+        await found.address("a.test")
+        answers.append("10.0.0.2")
+        assert found.current("a.test") == ("10.0.0.1",)
+        assert not found._asking
+        clock.now += FRESH + 1
+        assert found.current("a.test") == ("10.0.0.1",)
+        await answered(found)
+        assert found.current("a.test") == ("10.0.0.2",)
+
+    asyncio.run(asked())

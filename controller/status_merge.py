@@ -32,7 +32,7 @@ CONDITIONS: Final = frozenset(
 _ENTRIES: Final = MappingProxyType({"parents": "parentRef", "ancestors": "ancestorRef"})
 """The lists that controllers share, and what an entry of them is about."""
 
-_SHARED_CONDITIONS: Final = frozenset({"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"})
+_SHARED_CONDITIONS: Final = frozenset({"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication", "ServiceEntry"})
 """The kinds of whose status the conditions are such a list."""
 
 _MOST_ENTRIES: Final = MappingProxyType({"parents": 32, "ancestors": 16})

@@ -22,6 +22,7 @@ from controller.api.pod import Pod
 from controller.api.reference_grant import ReferenceGrant
 from controller.api.request_authentication import RequestAuthentication
 from controller.api.routes import ROUTES
+from controller.api.service_entry import ServiceEntry
 
 KINDS: tuple[type[Object], ...] = (
     GatewayClass,
@@ -37,6 +38,7 @@ KINDS: tuple[type[Object], ...] = (
     AuthorizationPolicy,
     RequestAuthentication,
     PeerAuthentication,
+    ServiceEntry,
     XMesh,
     Service,
     EndpointSlice,
@@ -47,7 +49,7 @@ KINDS: tuple[type[Object], ...] = (
 )
 """The model of each kind."""
 
-MESH_ALONE = frozenset(("PeerAuthentication", "XMesh", "Pod"))
+MESH_ALONE = frozenset(("PeerAuthentication", "ServiceEntry", "XMesh", "Pod"))
 """Kinds that are of no use without a mesh."""
 
 

@@ -16,7 +16,8 @@ from controller.definitions.structural import PRESERVED, Schema, structural
 from controller.sources.kube.resources import RESOURCES
 
 GROUP: Final = "tidegate.dev"
-ISTIO: Final = "security.istio.io"
+ISTIO: Final = "istio.io"
+"""Of which the groups of Istio's kinds are parts."""
 
 _CONDITION: Final[Schema] = {
     "description": "metav1.Condition.",
@@ -66,7 +67,7 @@ POLICY_STATUS: Final[Schema] = {
 }
 
 ISTIO_STATUS: Final[Schema] = {
-    "description": "What became of the policy (IstioStatus).",
+    "description": "What became of it (IstioStatus).",
     "type": "object",
     PRESERVED: True,
 }
@@ -85,10 +86,14 @@ _REPLICAS: Final = [
 
 
 def definitions(group: str = GROUP) -> Mapping[str, dict[str, Any]]:
-    """The definition of each kind of a group, by the name of its file."""
-    models = dict.fromkeys(model for (api_version, _), model in MODELS.items() if api_version.startswith(f"{group}/"))
+    """The definition of each kind of a group, or of a part of it, by the name of its file."""
+    models = dict.fromkeys(model for (api_version, _), model in MODELS.items() if _is_part(api_version.rpartition("/")[0], group))
     found = map(definition, models)
-    return {f"{group}_{each['spec']['names']['plural']}.yaml": each for each in found}
+    return {f"{each['spec']['group']}_{each['spec']['names']['plural']}.yaml": each for each in found}
+
+
+def _is_part(group: str, whole: str) -> bool:
+    return group == whole or group.endswith(f".{whole}")
 
 
 def definition(model: type[Object]) -> dict[str, Any]:
@@ -98,7 +103,7 @@ def definition(model: type[Object]) -> dict[str, Any]:
     assert isinstance(spec, type)
     assert issubclass(spec, Model)
     resource = RESOURCES[model.__name__]
-    is_istios = resource.group == ISTIO
+    is_istios = _is_part(resource.group, ISTIO)
     is_policy = is_istios or "target_refs" in spec.model_fields
     status = ISTIO_STATUS if is_istios else POLICY_STATUS
     accepted = _ACCEPTED_AT_ALL if is_istios else _ACCEPTED

@@ -21,7 +21,7 @@ Right = tuple[str, str, str]
 READ = ("get", "list", "watch")
 WITH_STATUS = (
     "Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "BackendTLSPolicy", "XBackendTrafficPolicy",
-    "ListenerPolicy", "BackendPolicy", "AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication",
+    "ListenerPolicy", "BackendPolicy", "AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication", "ServiceEntry",
 )  # fmt: skip
 WIDE = frozenset({"GatewayClass", "Namespace", "XMesh"})
 
@@ -98,12 +98,12 @@ def test_namespaced_rights_end_at_the_namespaces() -> None:
 
 
 def test_without_a_mesh_there_is_no_right_to_what_only_a_mesh_needs() -> None:
-    """What is not used is not granted: Pods, PeerAuthentications, XMeshes, webhooks."""
+    """What is not used is not granted: Pods, PeerAuthentications, ServiceEntries, XMeshes, webhooks."""
     (role,) = of_kind(objects("--set", "mesh.enabled=false"), "ClusterRole")
     needless = {
         right
         for right in of_the_cluster() | of_a_namespace()
-        if right in INJECTION or right[0].startswith(("pods", "peerauthentications.", "peerauthentications/", "xmeshes"))
+        if right in INJECTION or right[0].startswith(("pods", "peerauthentications.", "peerauthentications/", "serviceentries", "xmeshes"))
     }
     assert set(rights_of(role["rules"])) == (of_the_cluster() | of_a_namespace()) - needless
 

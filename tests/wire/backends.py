@@ -281,9 +281,9 @@ Script = Callable[[Conversation], None]
 class Scripted:
     """Accepts one connection after another; each follows the next script, the last script serves all that come after."""
 
-    def __init__(self, *scripts: Script, address: str = "127.0.0.1") -> None:
+    def __init__(self, *scripts: Script, address: str = "127.0.0.1", port: int = 0) -> None:
         self._scripts = scripts
-        self._listening = socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+        self._listening = socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
         self.port: int = self._listening.getsockname()[1]
         self.connections = 0
         self.faults: list[BaseException] = []

@@ -12,6 +12,11 @@
 - apiGroups: [security.istio.io]
   resources: [authorizationpolicies, requestauthentications{{ if .Values.mesh.enabled }}, peerauthentications{{ end }}]
   verbs: [get, list, watch]
+{{- if .Values.mesh.enabled }}
+- apiGroups: [networking.istio.io]
+  resources: [serviceentries]
+  verbs: [get, list, watch]
+{{- end }}
 - apiGroups: [""]
   resources: [services, configmaps, secrets{{ if .Values.mesh.enabled }}, pods{{ end }}]
   verbs: [get, list, watch]
@@ -42,6 +47,11 @@
 - apiGroups: [security.istio.io]
   resources: [authorizationpolicies/status, requestauthentications/status{{ if .Values.mesh.enabled }}, peerauthentications/status{{ end }}]
   verbs: [patch, update]
+{{- if .Values.mesh.enabled }}
+- apiGroups: [networking.istio.io]
+  resources: [serviceentries/status]
+  verbs: [patch, update]
+{{- end }}
 {{- end }}
 
 {{/* A data plane for each Gateway. Whoever owns an object by blockOwnerDeletion needs the last (OwnerReferencesPermissionEnforcement). */}}

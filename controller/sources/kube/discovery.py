@@ -74,5 +74,5 @@ class Discovery:
         return (
             f"this cluster does not serve {names}: not read until it does. Install the CRDs: those of the Gateway API "
             "(gateway.networking.k8s.io, experimental channel for the x-k8s.io kinds), those of tidegate.dev with the chart, "
-            "those of security.istio.io with Istio, or else with the chart's istioKinds.install"
+            "those of security.istio.io and networking.istio.io with Istio, or else with the chart's istioKinds.install"
         )

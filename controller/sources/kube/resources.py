@@ -47,7 +47,7 @@ def plural_of(kind: str) -> str:
     if kind in _IRREGULAR:
         return _IRREGULAR[kind]
     lower = kind.lower()
-    return lower[:-1] + "ies" if lower.endswith("cy") else lower + "s"
+    return lower[:-1] + "ies" if lower.endswith(("cy", "ry")) else lower + "s"
 
 
 def read_as(kind: str, api_version: str) -> Resource:

@@ -27,7 +27,8 @@ ALL: Final = ""
 """Under which the listing has all namespaces."""
 
 _ELSEWHERE: Final = f"{SHARED}/elsewhere"
-_ELSEWHERE_BACKEND: Final = "@mesh/elsewhere"
+ELSEWHERE_BACKEND: Final = "@mesh/elsewhere"
+"""The key of the Backend of what goes to no Service."""
 
 
 def mesh_namespaces(obj: Any) -> Iterator[tuple[str, str]]:
@@ -83,7 +84,7 @@ def translate_elsewhere(key: str, view: View) -> Emission:
         options=OUTBOUND,
         capture=Capture("Outbound"),
     )
-    backend = Backend(_ELSEWHERE_BACKEND, source, "tcp", original_destination="Elsewhere")
+    backend = Backend(ELSEWHERE_BACKEND, source, "tcp", original_destination="Elsewhere")
     bindings = (Binding(_ELSEWHERE, ("",)),)
-    rule = TcpRule("Mesh/@mesh/elsewhere/0", source, "@mesh/elsewhere", 0, bindings, backends=(BackendRef(_ELSEWHERE_BACKEND),))
+    rule = TcpRule("Mesh/@mesh/elsewhere/0", source, "@mesh/elsewhere", 0, bindings, backends=(BackendRef(ELSEWHERE_BACKEND),))
     return Emission((backend, listener, rule))

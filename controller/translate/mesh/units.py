@@ -9,6 +9,13 @@ from typing import Final
 from controller.api.kinds import MESH_ALONE
 from controller.graph import Unit, View
 from controller.store import Index, Key, Listing, Tally
+from controller.translate.mesh.entry_places import (
+    claims_of_name,
+    scopes_of_place,
+    translate_elsewhere_of_requests,
+    translate_place,
+    uses_of_place,
+)
 from controller.translate.mesh.frontends import consumers_of_frontend, judge_frontend, routes_of_frontend, translate_frontend
 from controller.translate.mesh.meshes import translate_mesh
 from controller.translate.mesh.mutual_tls import in_order, namespace_mode, policies_of_namespace, translate_peer_authentication
@@ -20,6 +27,7 @@ from controller.translate.mesh.namespaces import (
     translate_mesh_namespace,
     translate_mesh_scope,
 )
+from controller.translate.mesh.service_entries import translate_service_entry
 from controller.translate.mesh.workloads import services_by_label, translate_workload
 from controller.translate.options import Options
 from controller.translate.statuses import Emission
@@ -31,6 +39,9 @@ MESH_LISTINGS: Final = MappingProxyType[str, Listing](
         "services by label": services_by_label,
         "routes of frontend": routes_of_frontend,
         "consumers of frontend": consumers_of_frontend,
+        "entry scopes": scopes_of_place,
+        "entry uses": uses_of_place,
+        "entry claims": claims_of_name,
     }
 )
 MESH_TALLIES: Final = (Tally("references", "frontend", lambda frontend: frontend.destinations),)
@@ -51,6 +62,9 @@ def units_of_mesh(options: Options) -> tuple[Unit, ...]:
         Unit("mutual TLS of namespace", partial(namespace_mode, options)),
         Unit("peer authentications of namespace", partial(in_order, options)),
         Unit("peer authentication", partial(translate_peer_authentication, options), roots=("PeerAuthentication",)),
+        Unit("service entry", partial(translate_service_entry, options), roots=("ServiceEntry",)),
+        Unit("entry place", partial(translate_place, options)),
+        Unit("elsewhere of requests", translate_elsewhere_of_requests),
         Unit("workload", partial(translate_workload, options), roots=("Pod",)),
         Unit("frontend", judge_frontend, roots=("Service",)),
         Unit("frontend listeners", translate_frontend, roots=("Service",), late=True),

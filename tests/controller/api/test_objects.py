@@ -112,6 +112,7 @@ def test_every_kind_has_a_model_in_each_version() -> None:
         "AuthorizationPolicy",
         "RequestAuthentication",
         "PeerAuthentication",
+        "ServiceEntry",
         "XMesh",
         "Service",
         "EndpointSlice",

@@ -37,8 +37,8 @@ BAD = {
         "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n",
         "f.yaml:3: Deployment default/a: kind: the kind Deployment of apps/v1 is not known. Kinds that are read: GatewayClass, Gateway,"
         " ListenerSet, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, UDPRoute, ReferenceGrant, BackendTLSPolicy, XBackendTrafficPolicy,"
-        " ListenerPolicy, BackendPolicy, GatewayParameters, AuthorizationPolicy, RequestAuthentication, PeerAuthentication, XMesh, Service,"
-        " EndpointSlice, Secret, ConfigMap, Namespace, Pod. Move other objects to files that are not given.",
+        " ListenerPolicy, BackendPolicy, GatewayParameters, AuthorizationPolicy, RequestAuthentication, PeerAuthentication, ServiceEntry,"
+        " XMesh, Service, EndpointSlice, Secret, ConfigMap, Namespace, Pod. Move other objects to files that are not given.",
     ),
     "unknown version": (
         HEAD.replace("/v1", "/v1alpha2") + "spec: {}\n",

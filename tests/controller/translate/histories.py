@@ -223,6 +223,20 @@ DEPLOYED = st.one_of(
         mtls=some(mode=MODES),
         portLevelMtls=st.dictionaries(st.sampled_from(("80", "81", "none")), some(mode=MODES), max_size=2),
     )),
+    documents("ServiceEntry", spec=always(
+        {
+            "addresses": st.sampled_from(([], ["10.96.0.1"], ["10.96.0.0/16"], ["none"])),
+            "location": st.sampled_from(("MESH_INTERNAL", "MESH_EXTERNAL")),
+            "exportTo": st.sampled_from((["*"], ["."], ["one", "two"], ["~"])),
+            "resolution": st.sampled_from(("NONE", "STATIC", "DNS", "DYNAMIC_DNS")),
+            "newer": st.just(1),
+        },
+        hosts=few(st.sampled_from(("x.test", "*.test", "y.test"))).map(lambda hosts: hosts or ["x.test"]),
+        ports=st.sampled_from((
+            [], [{"number": 80, "name": "a", "protocol": "HTTP"}], [{"number": 443, "name": "b", "protocol": "TCP"}],
+            [{"number": 80, "name": "a"}, {"number": 443, "name": "b", "protocol": "TLS"}],
+        )),
+    )),
     documents("XMesh", False, spec=always(
         {"parametersRef": class_parameters}, controllerName=st.sampled_from(("tidegate.dev/mesh-controller", "example.test/x"))
     )),

@@ -286,3 +286,19 @@ def test_a_policy_that_changes_no_mode_runs_no_workload() -> None:
     )
     assert "workload" not in runs.of(permissive)
     assert runs.of(strict)["workload"] == MANY + 1
+
+
+def entry_of(name: str, host: str, **spec: Any) -> Object:
+    ports = [{"number": 443, "name": "tls", "protocol": "TLS"}]
+    metadata = {"name": name, "namespace": "default"}
+    return parse({"kind": "ServiceEntry", "metadata": metadata, "spec": {"hosts": [host], "ports": ports} | spec})
+
+
+def test_an_entry_runs_no_other_at_its_port_but_those_of_its_hosts() -> None:
+    """However many entries share a port: the listener stays as it is, and only who wants the same host is looked at again."""
+    runs = mesh()
+    for number in range(MANY):
+        runs.of(entry_of(f"entry-{number}", f"{number}.example"))
+    assert runs.of(entry_of("new", "new.example")) == {"service entry": 1}
+    assert runs.of(entry_of("same", "7.example")) == {"service entry": 2}
+    assert runs.of(entry_of("new", "new.example", exportTo=["."])) == {"service entry": MANY + 2, "entry place": 1}

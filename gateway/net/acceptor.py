@@ -29,6 +29,7 @@ from gateway.net.peer import address_of
 from gateway.net.proxy_protocol import LONGEST as LONGEST_HEADER
 from gateway.net.proxy_protocol import Ends, Header, MalformedHeader
 from gateway.net.sockets import Address
+from gateway.net.tls_transport import accept_tls
 
 ListenerType = TypeVar("ListenerType")
 
@@ -52,6 +53,8 @@ class Chosen(Generic[ListenerType]):
 
     listener: ListenerType
     contexts: ServerContexts | None
+    relayed: bool = False
+    """Whether what is inside is passed on as it is, so that each direction has an end of its own (net.tls_transport)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +327,7 @@ class TlsAcceptor(Generic[ListenerType]):
             return
         context = contexts.choose(hello.server_name, resumes=hello.resumes) if contexts is not None else None
         listener, seat = chosen.listener, pending.seat
-        self._connect(pending, context, lambda: self._connected(listener, hello, seat))
+        self._connect(pending, context, lambda: self._connected(listener, hello, seat), relayed=chosen.relayed)
 
     def _pass_on(self, pending: _Pending) -> None:
         """What came is no ClientHello, and somebody takes such connections."""
@@ -332,7 +335,9 @@ class TlsAcceptor(Generic[ListenerType]):
         assert plain is not None
         self._connect(pending, None, lambda: plain(seat))
 
-    def _connect(self, pending: _Pending, context: TlsContext | None, connected: Callable[[], asyncio.Protocol]) -> None:
+    def _connect(
+        self, pending: _Pending, context: TlsContext | None, connected: Callable[[], asyncio.Protocol], *, relayed: bool = False
+    ) -> None:
         self._stop_reading(pending)
         if pending.seen:
             try:
@@ -340,18 +345,24 @@ class TlsAcceptor(Generic[ListenerType]):
             except OSError as error:
                 self._fail(pending, failures.CLOSED, str(error))
                 return
-        pending.task = self._loop.create_task(self._handshake(pending, context, connected))
+        pending.task = self._loop.create_task(self._handshake(pending, context, connected, relayed=relayed))
         self._tasks.add(pending.task)
         pending.task.add_done_callback(self._tasks.discard)
 
-    async def _handshake(self, pending: _Pending, context: TlsContext | None, connected: Callable[[], asyncio.Protocol]) -> None:
+    async def _handshake(
+        self, pending: _Pending, context: TlsContext | None, connected: Callable[[], asyncio.Protocol], *, relayed: bool
+    ) -> None:
         """Without a context the protocol gets the connection as it is, the ClientHello first."""
         alerts.handshaking.set(pending.connection)
         try:
             if context is None:
                 await self._loop.connect_accepted_socket(connected, pending.connection)
                 return
-            if isinstance(context, ssl.SSLContext):
+            if not isinstance(context, ssl.SSLContext):
+                await context.establish(self._loop, pending.connection, connected)
+            elif relayed:
+                await accept_tls(context, pending.connection, connected, announces_end=context.announces_end)
+            else:
                 # The sweep keeps the deadline; the loop's own timer only has to be later.
                 late = self.options.handshake_timeout + 1
                 transport, _ = await self._loop.connect_accepted_socket(
@@ -363,8 +374,6 @@ class TlsAcceptor(Generic[ListenerType]):
                 )
                 if transport.get_extra_info("ssl_object") is None:
                     raise ConnectionResetError("closed during the handshake")
-            else:
-                await context.establish(self._loop, pending.connection, connected)
         except OSError as error:
             _close(pending)
             self._count(pending, pending.failure or reason_of(error), "" if pending.failure else str(error))

@@ -65,6 +65,9 @@ class AnsweringSslObject(CarefulSslObject):
 class ServerContext(ssl.SSLContext):
     """A context for the server side whose failed handshakes end with an alert."""
 
+    announces_end = False
+    """Whether clients are known to end in order with close_notify alone (net.tls_transport)."""
+
     def wrap_bio(
         self,
         incoming: ssl.MemoryBIO,

@@ -30,6 +30,14 @@ class TlsSettings(Protocol):
         """For connections made now."""
 
     @property
+    def relaying(self) -> ssl.SSLContext:
+        """The same for bytes that are passed on as they are."""
+
+    @property
+    def announces_end(self) -> bool:
+        """Whether whoever answers is known to end in order with close_notify alone (net.tls_transport)."""
+
+    @property
     def server_hostname(self) -> str:
         """The name sent; '' for none."""
 
@@ -47,6 +55,12 @@ class BackendTlsSettings(NamedTuple):
     """The name sent (RFC 6066 3), to be given to the event loop as `server_hostname`."""
     subject_alt_names: tuple[SubjectAltName, ...]
     inside: bool = False
+    announces_end: bool = False
+
+    @property
+    def relaying(self) -> ssl.SSLContext:
+        """What is offered is decided when it is made, see `backend_context`."""
+        return self.context
 
     def check(self, ssl_object: ssl.SSLObject) -> None:
         """To be called once the handshake is over, before anything is sent. Raises BackendIdentityError.

@@ -19,13 +19,16 @@ from gateway.net.contexts import ServerContexts
 from gateway.net.key_material import harden, load_pair, trusted
 from gateway.net.spiffe import PeerIdentityError, SpiffeAccount, own_spiffe_id, verify_peer
 
+RELAYED: Final = ALPN + "-relayed"
+"""Offered besides by a caller that passes bytes on as they are, and never chosen: the callee knows before the handshake that directions will
+end one by one, which costs more (net.tls_transport)."""
 _TRUST: Final = "the roots of the mesh"
 
 
 class Proof:
     """What a proxy proves to be, with which certificate, and the roots by which it judges others. Never changed."""
 
-    __slots__ = ("_accepting", "_authorities", "_certificate", "client", "identity", "roots")
+    __slots__ = ("_accepting", "_authorities", "_certificate", "_relaying", "client", "identity", "roots")
 
     def __init__(self, certificate: Certificate, bundle: str) -> None:
         """`bundle` is PEM. Raises TlsConfigurationError for roots or a pair that cannot be used, PeerIdentityError for a certificate that
@@ -33,9 +36,14 @@ class Proof:
         self.identity = own_spiffe_id(certificate.chain)
         self.roots = frozenset(_compact(block) for block in certificate_blocks(bundle))
         self._certificate, self._authorities = certificate, trusted((bundle,), _TRUST)
-        self.client = self._arm(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        self.client.sslobject_class = CarefulSslObject
+        self.client = self._calling()
+        self._relaying: ssl.SSLContext | None = None
         self._accepting: ServerContexts | None = None
+
+    def _calling(self) -> ssl.SSLContext:
+        context = self._arm(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        context.sslobject_class = CarefulSslObject
+        return context
 
     def _arm(self, context: ssl.SSLContext) -> ssl.SSLContext:
         harden(context)
@@ -47,6 +55,13 @@ class Proof:
         context.load_verify_locations(cadata=self._authorities)
         load_pair(lambda path: context.load_cert_chain(path, password=""), self._certificate)
         return context
+
+    def relaying(self) -> ssl.SSLContext:
+        """What callees are called with where bytes are passed on. Made for the first of them."""
+        if self._relaying is None:
+            self._relaying = self._calling()
+            self._relaying.set_alpn_protocols([ALPN, RELAYED])
+        return self._relaying
 
     def accepting(self) -> ServerContexts:
         """What captured listeners let callers in with. Made when the first one asks."""
@@ -90,6 +105,7 @@ class MeshTlsSettings:
     server_hostname: Final = ""
     """No name is sent: who must answer is known already, and the callee has one certificate."""
     inside: Final = True
+    announces_end: Final = True
 
     def __init__(self, own: OwnIdentity, spiffe_id: str) -> None:
         self._own, self.spiffe_id = own, spiffe_id
@@ -97,6 +113,10 @@ class MeshTlsSettings:
     @property
     def context(self) -> ssl.SSLContext:
         return self._own.proof.client
+
+    @property
+    def relaying(self) -> ssl.SSLContext:
+        return self._own.proof.relaying()
 
     @property
     def own(self) -> SpiffeAccount:
@@ -143,6 +163,7 @@ class CallersContext(ServerContext):
     """Made by `Proof.accepting`."""
 
     own: SpiffeAccount
+    announces_end = True
 
 
 CallersContext.sslobject_class = ProvenSslObject

@@ -22,8 +22,8 @@ _PLAIN_SIZE = 16_384
 class OpenSslTransport(asyncio.Transport):
     """What the inner protocol writes to. Extra information beyond that of the connection's own transport:
 
-    `tls_version` (bytes), `cipher` (str), `peer_certificate` (DER, or None) and `verified` (whether that certificate is
-    valid and of a trusted authority; False without one).
+    `tls_version` (bytes), `cipher` (str), `peer_certificate` (DER, or None), `verified` (whether that certificate is
+    valid and of a trusted authority; False without one) and `truncated` (whether the client has ended without close_notify).
     """
 
     def __init__(self, session: OpenSslSession) -> None:
@@ -74,10 +74,11 @@ class OpenSslTransport(asyncio.Transport):
         self._session.write(b"".join(list_of_data))
 
     def can_write_eof(self) -> bool:
-        return False
+        return True
 
     def write_eof(self) -> None:
-        raise NotImplementedError("TLS has no half-closed connections that all peers understand")
+        """Ends our direction with close_notify; the other goes on (see tls_transport)."""
+        self._session.write_eof()
 
 
 class OpenSslSession(asyncio.Protocol):
@@ -94,6 +95,10 @@ class OpenSslSession(asyncio.Protocol):
         self._error: Exception | None = None
         self._ended = False
         """Whether the peer has said that nothing more will come."""
+        self._told = False
+        """Whether the inner protocol knows."""
+        self._sealed = False
+        """Whether our close_notify has gone."""
         self.established: asyncio.Future[None] = loop.create_future()
         self.connected = self.closing = self.paused = False
         self.verification_failed = False
@@ -142,6 +147,8 @@ class OpenSslSession(asyncio.Protocol):
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         if self.closing:
             return
+        if self._sealed:
+            raise RuntimeError("Cannot call write() after write_eof()")
         rest = memoryview(data)
         try:
             while rest:
@@ -154,13 +161,19 @@ class OpenSslSession(asyncio.Protocol):
     def close(self) -> None:
         if self.closing:
             return
+        self.write_eof()
         self.closing = True
+        self.outer.close()
+
+    def write_eof(self) -> None:
+        if self.closing or self._sealed:
+            return
+        self._sealed = True
         try:
             self._connection.shutdown()
         except SSL.Error:
-            pass  # there is no session to end; the connection is closed all the same
+            pass  # there is no session to end
         self._flush()
-        self.outer.close()
 
     def abort(self) -> None:
         self.closing = True
@@ -214,6 +227,7 @@ class OpenSslSession(asyncio.Protocol):
                 data = self._connection.recv(_READ_SIZE)
             except SSL.WantReadError:
                 if self._ended:
+                    self._extra["truncated"] = not self._told
                     self._finish()
                 break
             except SSL.ZeroReturnError:
@@ -228,6 +242,9 @@ class OpenSslSession(asyncio.Protocol):
     def _finish(self) -> None:
         """The peer's close_notify, or the end of its stream, with everything before it delivered."""
         self._ended = True
+        if self._told:
+            return
+        self._told = True
         if not self.inner.eof_received():
             self.close()
 

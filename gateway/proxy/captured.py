@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 from gateway.ir.workload import ALPN
 from gateway.net import failures
 from gateway.net.acceptor import AcceptorOptions, Chosen, TlsAcceptor
+from gateway.net.mesh_tls import RELAYED
 from gateway.net.peer import address_of
 from gateway.proxy.client_connection import ClientConnection
 from gateway.proxy.clients import Refusal
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.proxy.port import LiveListener, PortKind
 
 MESH: Final = ALPN.encode()
+_RELAYED: Final = RELAYED.encode()
 PLAIN: Final = "plain text, and PeerAuthentication asks for mutual TLS"
 FOREIGN: Final = "TLS that is not the mesh's, and PeerAuthentication asks for mutual TLS"
 _OWN_DOING: Final = frozenset({failures.CLOSED, failures.ABORTED, failures.OVERLOAD})
@@ -94,8 +96,11 @@ class CapturedListener:
     # what it begins with
 
     def _choose(self, hello: ClientHello) -> Chosen[LiveListener]:
-        """TLS that is not the mesh's is for the application to end."""
-        return Chosen(self.listener, self.listener.contexts if MESH in hello.alpn else None)
+        """TLS that is not the mesh's is for the application to end. Where only the first bytes inside will tell what is spoken, the caller
+        has said whether it passes bytes on: HTTP that it sees as such keeps the cheaper TLS."""
+        protocol, contexts = self.listener.resource.protocol, self.listener.contexts
+        relayed = protocol == "TCP" or (protocol == "Detect" and _RELAYED in hello.alpn)
+        return Chosen(self.listener, contexts if MESH in hello.alpn else None, relayed)
 
     def _connected(self, listener: LiveListener, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
         assert seat is not None

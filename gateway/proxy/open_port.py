@@ -169,7 +169,7 @@ class OpenPort:
         listener = self.port.hosts.choose(hello.server_name)
         if listener is None or (listener.resource.protocol == "TLS" and listener.streams.choose(hello.server_name) is None):
             return None
-        return Chosen(listener, listener.contexts)
+        return Chosen(listener, listener.contexts, relayed=listener.resource.protocol == "TLS")
 
     def _failed(self, failure: Failure) -> None:
         """Logs what a listener of protocol TLS has no rule for, what has no PROXY header, and who is nobody in the mesh."""

@@ -1,9 +1,7 @@
 """A client's connection and the one to the backend that it is passed on to, from accept to the end of both.
 
-An end of one direction is passed on and the other goes on; a reset is passed on as a reset. TLS has no half close here: a backend over TLS
-is not told that its client has sent all, and has a little time for its answer; a client over TLS is told of its backend's end by the end of
-both directions. Nothing here runs for each piece that passes: the sweeper looks
-now and then at what has.
+An end of one direction is passed on and the other goes on, over TLS too; a reset is passed on as a reset. Nothing here runs for each piece
+that passes: the sweeper looks now and then at what has.
 """
 
 from __future__ import annotations
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.lease import Lease
 
-HALF_CLOSED: Final = 30.0
-"""Seconds without a byte that a backend which cannot be told of its client's end has for its answer."""
 STALLED: Final = 30.0
 """Seconds in which a peer must take something of what is left for it when the other one is gone."""
 
@@ -44,7 +40,7 @@ class Relay:
     """Owner of both sides, and an item of the worker's deadlines. Ends once: with its line in the log and its place in the counters."""
 
     __slots__ = (
-        "_amount", "_counted", "_done", "_flag", "_graced", "_moved", "_reason", "account", "address", "backend", "began", "client", "core",
+        "_amount", "_counted", "_done", "_flag", "_moved", "_reason", "account", "address", "backend", "began", "client", "core",
         "deadline", "endpoint", "fragment", "lease", "listener", "origin", "port", "rule", "seat", "server_name", "share", "slot", "task",
         "tried",
     )  # fmt: skip
@@ -67,7 +63,7 @@ class Relay:
         """Bytes of both directions at the last look that found more."""
         self._moved = 0.0
         """When that was."""
-        self._graced = self._done = False
+        self._done = False
         self._counted = (0, 0)
         """Bytes of each direction that the account has by now."""
         self._flag = self._reason = ""
@@ -130,19 +126,16 @@ class Relay:
 
     def ended(self, side: Side, other: Side) -> None:
         """The peer of a side sends no more."""
+        if side.transport.get_extra_info("truncated"):
+            self.blame("", f"the {'client' if side is self.client else 'backend'} ended without close_notify")
         transport = other.transport
         if other.gone or transport.is_closing():
             return
         if other.ended:
             transport.close()
             side.transport.close()
-        elif transport.can_write_eof():
-            transport.write_eof()
-        elif side is self.client and side.transport.can_write_eof():
-            self._graced = True
-            self._watch()
         else:
-            transport.close()
+            transport.write_eof()
 
     def lost(self, side: Side) -> None:
         """The connection of a side is no more: what it has sent still reaches the other."""
@@ -239,7 +232,7 @@ class Relay:
         if client.gone or backend is None or backend.gone:
             return STALLED
         assert self.listener is not None
-        return min(self.listener.stream_idle, HALF_CLOSED) if self._graced else self.listener.stream_idle
+        return self.listener.stream_idle
 
     def expire(self, now: float) -> None:
         """The time of a look has come."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.net.backend_context import BackendIdentityError
 
@@ -66,7 +66,7 @@ class Side(asyncio.Protocol):
         self.ended = True
         if self.other is not None:
             self._relay.ended(self, self.other)
-        return not self.transport.is_closing() and self.transport.can_write_eof()
+        return not self.transport.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone, self.fault = True, exc
@@ -114,6 +114,8 @@ class BackendSide(Side):
     """The backend's side of one attempt, which counts among the backend's connections from before it is made to its end."""
 
     __slots__ = ("_connections", "preface", "refusal", "settings")
+
+    relayed: Final = True
 
     def __init__(self, relay: Relay, connections: Connections, settings: TlsSettings | None, preface: bytes = b"") -> None:
         """`preface` is what goes out first."""

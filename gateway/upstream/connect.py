@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from gateway.net.backend_context import BackendIdentityError
 from gateway.net.keepalive import notice_vanished_backend
 from gateway.net.preface import whereto
+from gateway.net.tls_transport import TlsTransport, connect_tls
 from gateway.proxy.backend_connection import BackendConnection
 from gateway.proxy.http2.backend_connection import Http2BackendConnection
 
@@ -95,6 +96,8 @@ class Undecided:
 
     __slots__ = ("_core", "endpoint", "made", "pool", "refusal", "stream")
 
+    relayed: Final = False
+
     def __init__(self, core: Core, endpoint: Endpoint, pool: Pool) -> None:
         self._core, self.endpoint, self.pool = core, endpoint, pool
         self.made: Http2BackendConnection | None = None
@@ -138,6 +141,10 @@ class Undecided:
 
 class Reaching(Protocol):
     """An asyncio.Protocol for a connection to a backend. It looks at who has answered, before a byte is exchanged."""
+
+    @property
+    def relayed(self) -> bool:
+        """Whether bytes are passed on as they are, so that each direction has an end of its own."""
 
     refusal: BackendIdentityError | None
     """Why nothing may be said to whoever answered, whose connection is aborted then."""
@@ -235,6 +242,18 @@ async def open_connection(
     if settings is None:
         transport, _ = await loop.create_connection(lambda: made, **where)
         return transport
+    if protocol.relayed:
+        relaying = TlsTransport(
+            settings.relaying,
+            made,
+            server_side=False,
+            server_hostname=settings.server_hostname,
+            announces_end=settings.announces_end,
+        )
+        await connect_tls(relaying, where, limit)
+        if protocol.refusal is not None:
+            raise protocol.refusal
+        return relaying
     transport, _ = await loop.create_connection(
         lambda: made,
         **where,

@@ -20,8 +20,8 @@ from gateway.net.key_material import harden, load_pair, trusted
 from gateway.net.spiffe import PeerIdentityError, SpiffeAccount, own_spiffe_id, verify_peer
 
 RELAYED: Final = ALPN + "-relayed"
-"""Offered besides by a caller that passes bytes on as they are, and never chosen: the callee knows before the handshake that directions will
-end one by one, which costs more (net.tls_transport)."""
+"""Offered besides by a caller that passes bytes on as they are, and never chosen: the callee knows before the handshake that directions
+will end one by one, which the loop's TLS cannot do (net.tls_transport)."""
 _TRUST: Final = "the roots of the mesh"
 
 

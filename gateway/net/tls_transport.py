@@ -1,6 +1,6 @@
 """TLS as an asyncio transport whose directions end one by one, for bytes that are passed on as they are.
 
-The event loop's own TLS ends both directions as soon as one of them ends, and it is cheaper for whatever needs no more: HTTP. Here an end
+The event loop's own TLS ends both directions as soon as one of them ends, and is a little cheaper for what needs no more: HTTP. Here an end
 of ours is a close_notify, after which what the peer sends is still read, and a close_notify of the peer's is told as the end of its
 direction, after which we may still write (RFC 8446 6.1). The same holds for TLS 1.2. RFC 5246 7.2.1 has a close_notify answered at once and
 what is unsent thrown away there, but no library of today does it by itself, and others that relay (Envoy, nginx, HAProxy) go on too:
@@ -308,7 +308,9 @@ class TlsTransport(asyncio.Protocol, asyncio.Transport):
             self._outer.close()
 
 
-async def accept_tls(context: ssl.SSLContext, connection: socket.socket, factory: Callable[[], asyncio.Protocol], *, announces_end: bool) -> None:
+async def accept_tls(
+    context: ssl.SSLContext, connection: socket.socket, factory: Callable[[], asyncio.Protocol], *, announces_end: bool
+) -> None:
     """Does the handshake on an accepted socket and connects the protocol that `factory` makes to a TlsTransport.
 
     Raises OSError, an ssl.SSLError where TLS is the cause; the connection is closed then. There is no deadline here.

@@ -134,8 +134,10 @@ class Relay:
         if other.ended:
             transport.close()
             side.transport.close()
-        else:
+        elif transport.can_write_eof():
             transport.write_eof()
+        else:  # what came in by the loop's TLS and is no HTTP, from a caller that has not said that it passes bytes on (net.mesh_tls)
+            transport.close()
 
     def lost(self, side: Side) -> None:
         """The connection of a side is no more: what it has sent still reaches the other."""

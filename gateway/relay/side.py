@@ -66,7 +66,7 @@ class Side(asyncio.Protocol):
         self.ended = True
         if self.other is not None:
             self._relay.ended(self, self.other)
-        return not self.transport.is_closing()
+        return not self.transport.is_closing() and self.transport.can_write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone, self.fault = True, exc

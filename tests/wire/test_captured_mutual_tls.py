@@ -6,15 +6,17 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from gateway.descriptors import Place
-from gateway.ir.workload import INBOUND_PORT, MutualTls
+from gateway.ir.workload import ALPN, INBOUND_PORT, MutualTls
+from gateway.net.mesh_tls import RELAYED
 from tests.certificates import Authority
 from tests.wire.backends import Conversation, Scripted
 from tests.wire.capturing import OWN, PodSockets, captured, going, identity, inbound, missing, offering_mesh, patience, pod, refuses
+from tests.wire.half_closing import PlainEnd, TlsEnd
 from tests.wire.http2_backends import Http2Echo
 from tests.wire.http2_clients import Http2Client
 from tests.wire.peers import Recorder, get
@@ -98,6 +100,45 @@ def test_what_is_inside_the_mesh_s_tls_is_served_as_without_it(
             assert read_exactly(client, 11) == b"220 ready\r\n"
     assert recorder.requests[0].values(b"x-forwarded-proto") == [b"http"]
     assert recorder.requests[0].values(b"x-forwarded-port") == [str(web).encode()]
+
+
+@pytest.mark.parametrize("protocol", ["Detect", "TCP"])
+@pytest.mark.parametrize("mode", ["Permissive", "Strict"])
+def test_directions_of_what_is_passed_on_end_one_by_one(
+    mode: MutualTls, protocol: Literal["Detect", "TCP"], roots: Authority, server: Make, tmp_path: Path
+) -> None:
+    """For a caller that says in ALPN that it passes bytes on, also where only the first bytes tell what is spoken; what it says is never
+    chosen. Large data comes after its end, and HTTP is HTTP all the same."""
+    large = bytes(range(256)) * 16_384
+
+    def answer(conversation: Conversation) -> None:
+        end = PlainEnd(conversation.connection)
+        end.send(end.recv_all() + large)
+
+    raw, web = server(answer).port, server(Recorder()).port
+    context = offering_mesh(roots, tmp_path, CALLER, alpn=(ALPN, RELAYED))
+    with StreamSite(*identity(roots), inbound("in", 0, mode, protocol), RULES, sockets=PodSockets()) as made:
+        with captured(OWN, raw, "Inbound") as connection:
+            client = TlsEnd(connection, context, "cart")
+            assert client.tls.selected_alpn_protocol() == ALPN
+            client.send(b"\x00question")
+            client.end()
+            assert client.recv_all() == b"\x00question" + large
+            client.raw.close()
+        [line] = made.log.wait_for(1)
+        assert (line["flags"], line["reason"], line["peer_identity"]) == ("-", None, CALLER)
+        with in_mesh(web, context) as asking:
+            asking.sendall(get())
+            assert read_exactly(asking, 15) == b"HTTP/1.1 200 OK"
+
+
+def test_a_caller_that_does_not_say_so_loses_nothing(roots: Authority, server: Make, tmp_path: Path) -> None:
+    """Its bytes are found to be no HTTP; the end of the application then ends both directions, in order."""
+    port = server(lambda conversation: conversation.send(conversation.connection.recv(100) + b" back")).port
+    with site(roots, "Strict"), captured(OWN, port, "Inbound") as connection:
+        client = TlsEnd(connection, offering_mesh(roots, tmp_path, CALLER), "cart")
+        client.send(b"\x00there")
+        assert client.recv_all() == b"\x00there back"
 
 
 def test_http2_goes_on_as_http2(roots: Authority, network: None, tmp_path: Path) -> None:

@@ -323,25 +323,6 @@ def test_tls_to_the_backend_where_a_policy_asks_for_it(scripted: MakeScripted, t
                 assert "is not who it should be" in line["reason"]
 
 
-def test_a_client_of_a_tls_backend_that_ends_its_side_gets_the_answer(scripted: MakeScripted, tmp_path: Path) -> None:
-    """TLS has no half close here: the backend is not told, but what it sends still arrives."""
-    authority = Authority()
-    context = serving(authority, "db.example", tmp_path)
-
-    def script(conversation: Conversation) -> None:
-        with context.wrap_socket(conversation.connection, server_side=True) as secure:
-            secure.sendall(secure.recv(65_536))
-            secure.unwrap()
-
-    server = scripted(script)
-    bundle = TrustBundle(key="default/ca", source=Source("ConfigMap", "default", "ca"), certificates=authority.certificate)
-    described = backend("db", server.port, tls=BackendTls("db.example", ("default/ca",)))
-    with StreamSite(listener("db", 5432), bundle, described, tcp_rule("db", "db")) as site, site.connect(5432) as client:
-        client.sendall(b"select")
-        client.shutdown(socket.SHUT_WR)
-        assert read_all(client) == b"select"
-
-
 def test_a_backend_may_not_be_the_proxy_itself() -> None:
     """A listener that led to itself would ask itself without end."""
     with StreamSite(listener("db", 5432), tcp_rule("db", "db")) as site:

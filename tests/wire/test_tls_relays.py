@@ -209,8 +209,8 @@ def test_a_backend_that_is_not_there_resets_the_connection(authority: Authority)
         assert [line["flags"] for line in site.log.wait_for(2)] == ["UH", "UH"]
 
 
-def test_the_end_of_a_terminated_side_ends_the_relay_and_loses_nothing(scripted: MakeScripted, authority: Authority) -> None:
-    """RFC 8446 6.1: what was sent before close_notify arrives; TLS has no half close here."""
+def test_the_end_of_a_terminated_side_loses_nothing(scripted: MakeScripted, authority: Authority) -> None:
+    """RFC 8446 6.1: what was sent before close_notify arrives."""
     received: list[bytes] = []
 
     def script(conversation: Conversation) -> None:

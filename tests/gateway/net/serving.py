@@ -63,8 +63,10 @@ class Reply(asyncio.Protocol):
 class Site:
     """An acceptor, and what has become of its connections."""
 
-    def __init__(self, listeners: Mapping[bytes, ServerContexts], make: Callable[[Site, str, ClientHello], asyncio.Protocol]) -> None:
-        self.listeners, self.make = listeners, make
+    def __init__(
+        self, listeners: Mapping[bytes, ServerContexts], make: Callable[[Site, str, ClientHello], asyncio.Protocol], relayed: bool = False
+    ) -> None:
+        self.listeners, self.make, self.relayed = listeners, make, relayed
         self.peers: asyncio.Queue[Peer] = asyncio.Queue()
         self.failed: asyncio.Queue[Failure] = asyncio.Queue()
         self.faults: list[dict[str, Any]] = []
@@ -75,7 +77,7 @@ class Site:
         """The listener of exactly that name, else the one for all."""
         name = hello.server_name if hello.server_name in self.listeners else b""
         contexts = self.listeners.get(name)
-        return None if contexts is None else Chosen(name.decode() or "all", contexts)
+        return None if contexts is None else Chosen(name.decode() or "all", contexts, self.relayed)
 
     def connected(self, listener: str, hello: ClientHello, seat: Seat | None) -> asyncio.Protocol:
         return self.make(self, listener, hello)
@@ -92,10 +94,11 @@ async def serving(
     make: Callable[[Site, str, ClientHello], asyncio.Protocol] = Reply,
     handshake_timeout: float = 10.0,
     most_pending: int = 4096,
+    relayed: bool = False,
 ) -> AsyncIterator[Site]:
     """Listeners by server name, b'' for all others. At the end nothing is pending and the loop saw no fault."""
     loop = asyncio.get_running_loop()
-    site = Site(listeners, make)
+    site = Site(listeners, make, relayed)
     loop.set_exception_handler(lambda _, context: site.faults.append(context))
     listening = bind("127.0.0.1", 0)
     site.port = listening.getsockname()[1]

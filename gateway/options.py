@@ -32,6 +32,8 @@ class RuntimeOptions(Value, frozen=True):
     """Whether a drain's delay is over as soon as there is no connection: whoever would make one has ended before."""
     workload: str = ""
     """Key (namespace/Pod) of the Workload beside which this proxy is; '' for a Gateway's."""
+    source: str = ""
+    """Loopback address that connections to others on this host come from, so that those know them by it; '' for any."""
     workers: int = 1
     """How many processes like this one share the machine."""
     keys: str = ""

@@ -63,6 +63,7 @@ class Runtime:
         self._core = Core(loop)
         if options.shared_descriptor is not None:
             self._core.buckets = Buckets(shared_memory(options.shared_descriptor))
+        self._core.source = options.source
         if options.keys:
             self._core.issuer_keys.folder = KeyFolder(Path(options.keys))
         self._core.tracing.default(options.otlp_endpoint, options.trace_sampling, options.name)
@@ -173,7 +174,8 @@ class Runtime:
             self._shut(self._open.pop(place))
         self._live.ports = {place: opened.port for place, opened in self._open.items() if not isinstance(opened, CapturePort)}
         self._live.captures = {place: opened.table for place, opened in self._open.items() if isinstance(opened, CapturePort)}
-        self._core.forbid(self._open, self._admin)
+        ours = [place for place, opened in self._open.items() if not isinstance(opened, CapturePort) or not opened.is_of_workload]
+        self._core.forbid(ours, self._admin)
 
     def _shut(self, opened: AnyOpenPort) -> None:
         opened.listen(())

@@ -15,7 +15,7 @@ from gateway.explain.question import Argument
 from gateway.net.addresses import canonical
 from gateway.net.original_destination import Destination
 from gateway.net.sockets import readable
-from gateway.proxy.capture_port import chosen
+from gateway.proxy.capture_port import chosen, stated_destination
 from gateway.proxy.captured import captured_port
 from gateway.routing.destinations import DestinationTable
 from gateway.upstream.connect import is_own
@@ -55,9 +55,9 @@ def toward(captures: Captures, asked: Argument, host: bytes, port: int) -> Argum
         return asked
     name = host.decode("ascii", "replace").strip("[]")
     if _is_address(name):
-        return replace(asked, destination=(name, port))
+        return replace(asked, destination=_stated(captures, asked, name, port) or (name, port))
     if asked.direction == "Inbound":
-        return replace(asked, destination=(_ANYWHERE, port))
+        return replace(asked, destination=_stated(captures, asked, "", port) or (_ANYWHERE, port))
     listeners = [listener for table in captures.values() for listener in table.kept() if listener.resource.port == port]
     for resource in (listener.resource for listener in listeners):
         if resource.capture is not None and resource.capture.addresses and not resource.capture.entries:
@@ -79,6 +79,16 @@ def _has(listener: LiveListener, host: bytes) -> bool:
         return False
     streams = listener.streams
     return any(listener.routes.hostnames(host)) or len(streams.considered(host)) > len(streams.considered(b""))
+
+
+def _stated(captures: Captures, asked: Argument, address: str, port: int) -> tuple[str, int] | None:
+    """Where connections to a place count as going without capture rules (Capture.destination); '' for any address, of those there are."""
+    for place, table in captures.items():
+        if _direction(table) == asked.direction and place.port == port and address in ("", place.address):
+            found = stated_destination(table.kept())
+            if found is not None:
+                return found.address, found.port
+    return None
 
 
 def _own_namespace(captures: Captures) -> str:

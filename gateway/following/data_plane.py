@@ -1,6 +1,6 @@
 """The path of a change: what a batch makes different, which of its listeners have a port, what serves it, and what could not be done.
 
-    batch ─> Desired (the difference) ─> Own (what is ours) ─> Ports (may it be bound?) ─> Serving (in place everywhere) ─> rejections
+    batch ─> Desired (the difference) ─> Own (what is ours) ─> Placing ─> Ports (may it be bound?) ─> Serving (in place) ─> rejections
 
 A listener whose port cannot be bound is a rejection. It is tried again with every change and every two seconds, and who follows is told
 when that, or anything else of what could not be done, becomes otherwise.
@@ -9,13 +9,13 @@ when that, or anything else of what could not be done, becomes otherwise.
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final, NoReturn
 
 from gateway.following.desired import Desired, Difference
 from gateway.following.own import Own
+from gateway.following.placing import AS_MEANT, CHOOSE, Placing
 from gateway.following.serving import Serving
 from gateway.ir.batch import AnyResource, Batch, Rejection, digest
 from gateway.ir.listener import Listener
@@ -26,35 +26,31 @@ from gateway.ports import Ports
 RETRY: Final = 2.0
 """Seconds between two tries of a port that could not be bound."""
 
-_CHOOSE: Final = "choose another port for the listener"
-_REMEDIES: Final = {
-    errno.EADDRINUSE: f"stop what holds it in this network namespace (`ss -lntup` shows it), or {_CHOOSE}",
-    errno.EACCES: f"set the Pod's sysctl net.ipv4.ip_unprivileged_port_start to 0, or {_CHOOSE}",
-    errno.EPERM: f"set the Pod's sysctl net.ipv4.ip_unprivileged_port_start to 0, or {_CHOOSE}",
-    errno.EADDRNOTAVAIL: "ask for an address that this host has, or for all",
-    errno.EAFNOSUPPORT: "ask for an IPv4 address, 0.0.0.0 for all",
-    errno.EMFILE: "raise the limit of open files of the container",
-    errno.ENFILE: "raise the limit of open files of the node",
-}
-
-
-def refusal(error: BindError) -> str:
+def refusal(error: BindError, remedies: Mapping[int, str]) -> str:
     """Why a place cannot be bound, in the system's words too, and what to do where nobody has a command line."""
     number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
     system = f" ({os.strerror(number)})" if number else ""
-    return f"cannot listen on {readable(error.address, error.port)}: {error.reason}{system}; {_REMEDIES.get(number or 0, _CHOOSE)}"
+    return f"cannot listen on {readable(error.address, error.port)}: {error.reason}{system}; {remedies.get(number or 0, CHOOSE)}"
 
 
 class DataPlane:
-    """Owner of what is wanted and of the answer to which ports are open; what serves, and what is the proxy's own, are their owners'.
+    """Owner of what is wanted and of the answer to which ports are open; what serves, what is the proxy's own and where it is served are
+    their owners'.
 
     revision   of the controller's last batch that is in place; 0 before the first
     configured whether anything is in place, even nothing at all
     changed    set whenever something has come in place; whoever waits for it clears it
     """
 
-    def __init__(self, serving: Serving, report: Callable[[tuple[Rejection, ...]], None], own: Own | None = None) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        report: Callable[[tuple[Rejection, ...]], None],
+        own: Own | None = None,
+        placing: Placing = AS_MEANT,
+    ) -> None:
         self._serving = serving
+        self._placing = placing
         self._own = own or Own()
         self._report = report
         self._ports = Ports(serving.open, serving.close)
@@ -96,13 +92,16 @@ class DataPlane:
     def own_refusal(self) -> str:
         """Why a listener that is the proxy's own has no port; '' if all have theirs."""
         own = self._own.resources
-        return next((refusal(error) for key, error in self._ports.failures.items() if ("Listener", key) in own), "")
+        return next((self._refusal(error) for key, error in self._ports.failures.items() if ("Listener", key) in own), "")
 
     def rejections(self) -> tuple[Rejection, ...]:
         """What could not be built or bound, each once, in order."""
-        unbound = {("Listener", key): refusal(error) for key, error in self._ports.failures.items()}
+        unbound = {("Listener", key): self._refusal(error) for key, error in self._ports.failures.items()}
         others = [one for one in self._serving.rejections() if (one.kind, one.key) not in unbound]
         return tuple(sorted((*others, *(Rejection(*identity, why) for identity, why in unbound.items())), key=_order))
+
+    def _refusal(self, error: BindError) -> str:
+        return refusal(error, self._placing.remedies)
 
     async def digest(self) -> str:
         """Of what is wanted, so that whoever wants the same need not send it; '' while nothing is in place."""
@@ -132,7 +131,8 @@ class DataPlane:
                 self.reconsider()
 
     async def _put(self, difference: Difference) -> None:
-        admitted = self._ports.admit(difference.set, difference.remove)
+        placed = self._placing.place(difference)
+        admitted = self._ports.admit(placed.set, placed.remove)
         await self._serve(Difference(admitted.set, admitted.remove))
         while admitted.listeners and self._ports.release():
             await self._serving.let_go()

@@ -109,7 +109,7 @@ class ListenerOptions(Value, frozen=True):
 
 class Capture(Value, frozen=True):
     """Of a listener of the mesh, which has no port of its own: it serves what a Pod's capture rules bring to the port that it shares, by
-    where that was going."""
+    where that was going. With `destination` it has a place of its own all the same, which stands for where the rules would have looked."""
 
     direction: Literal["Outbound", "Inbound"]
     addresses: tuple[str, ...] = ()
@@ -123,6 +123,9 @@ class Capture(Value, frozen=True):
     """Outbound: whether it is made of ServiceEntries. It then serves nothing that a Service has."""
     patient: bool = False
     """Whether a client that says nothing is waited for, since only its first bytes tell where it is to go."""
+    destination: str = ""
+    """Where there are no capture rules: the address to which connections count as going that come to this listener's own place, `address`
+    and `bind_port`; at `port`. Empty where the kernel says where they were going."""
 
 
 class Listener(Resource, frozen=True, tag="Listener"):

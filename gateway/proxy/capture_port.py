@@ -1,6 +1,8 @@
 """A port to which the capture rules of a Pod bring connections, while it is open: accepts, and finds the listener by where each was going.
 
 A thousand Services are a thousand listeners here, so that nothing is made for one before it has a connection.
+
+Without capture rules (Capture.destination) a port is one destination's alone, and nobody has to be asked.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from gateway.net.accept import Acceptor
-from gateway.net.addresses import canonical_block
+from gateway.net.addresses import canonical, canonical_block
 from gateway.net.original_destination import Destination, original_destination
 from gateway.net.peer import ends_of
 from gateway.net.reset import reset_socket
@@ -71,14 +73,27 @@ def check_capture(resource: Listener) -> None:
         raise ValueError(f"{where}: capture.addresses without a port; give the port, or no addresses")
     if capture.mutual_tls != "Disable" and (capture.direction == "Outbound" or resource.client_validation is None):
         raise ValueError(f"{where}: capture.mutual_tls {capture.mutual_tls} needs direction Inbound and client_validation")
+    if capture.destination and resource.port == EVERY_PORT:
+        raise ValueError(f"{where}: capture.destination without a port; give the port, since it is where connections count as going")
     for address in capture.addresses:
         canonical_block(address)
+    if capture.destination:
+        canonical(capture.destination)
+
+
+def stated_destination(listeners: Iterable[LiveListener]) -> Destination | None:
+    """Where connections to a port of these listeners count as going; None where the kernel says it of each."""
+    for listener in listeners:
+        capture = listener.resource.capture
+        if capture is not None and capture.destination:
+            return Destination(canonical(capture.destination), listener.resource.port)
+    return None
 
 
 class CapturePort:
     """Owns the listening socket from `serve` to `close`, and what serves its listeners. See OpenPort, beside which it stands."""
 
-    __slots__ = ("_acceptor", "_core", "_keeps", "_leaving", "_past", "_paused", "_place", "_served", "_socket", "table")
+    __slots__ = ("_acceptor", "_core", "_keeps", "_leaving", "_past", "_paused", "_place", "_served", "_socket", "_stated", "table")
 
     kind: Final[OpenKind] = "captured"
 
@@ -89,6 +104,8 @@ class CapturePort:
         self._keeps = True
         """Whether connections are kept alive."""
         self.table: DestinationTable[LiveListener] = DestinationTable()
+        self._stated: Destination | None = None
+        """Where all connections count as going; None where each has to be asked for."""
         self._served: dict[str, CapturedListener] = {}
         """Those that have had a connection, by key of the listener."""
         self._leaving: list[CapturedListener] = []
@@ -107,6 +124,7 @@ class CapturePort:
         """Takes the listeners that there are now; connections go on, those of a listener that is gone until their next answer."""
         current = {listener.key: listener for listener in listeners}
         self.table = destinations_of(current.values())
+        self._stated = stated_destination(current.values())
         for key, served in list(self._served.items()):
             newer = current.get(key)
             if newer is not None and served.is_followed_by(newer):
@@ -117,7 +135,7 @@ class CapturePort:
 
     def _accepted(self, connection: socket.socket, address: Address) -> None:
         try:
-            destination = original_destination(connection)
+            destination = self._stated or original_destination(connection)
         except OSError:
             connection.close()  # the client has left meanwhile
             return
@@ -181,6 +199,13 @@ class CapturePort:
                     self._leaving.append(served)
                 else:
                     _add(self._past, served.handshake_failures)
+
+    @property
+    def is_of_workload(self) -> bool:
+        """Whether it stands for the workload beside us: what goes there does not come round in a circle."""
+        some = next(iter(self.table.kept()), None)
+        capture = None if some is None else some.resource.capture
+        return capture is not None and capture.direction == "Inbound" and self._stated is not None
 
     @property
     def ports(self) -> tuple[Port, ...]:

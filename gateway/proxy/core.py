@@ -71,6 +71,7 @@ class Core:
         "secret",
         "session_secret",
         "slices",
+        "source",
         "streams",
         "tokens_refused",
         "tracing",
@@ -108,6 +109,8 @@ class Core:
         self.mesh = Mesh()
         """Who is in the mesh, and what we are in it."""
         self.slices = Slices(loop)
+        self.source = ""
+        """The loopback address that connections to others on this host come from; '' for any."""
         self.refusals: dict[str, int] = {}
         """How many requests were refused, by reason."""
         self.mirrors: set[Mirror] = set()

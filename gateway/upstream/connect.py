@@ -197,7 +197,7 @@ async def _open(
         if address != endpoint.address and (address, endpoint.port) in core.forbidden:
             raise ConnectFailed(f"{endpoint.label.decode()} is {address}, an address of this proxy itself")
         try:
-            reached = await whereto(core.loop, address, endpoint.port, outside(preface, settings), endpoint.source)
+            reached = await whereto(core.loop, address, endpoint.port, outside(preface, settings), _source(core, endpoint, address))
             transport = await open_connection(core.loop, protocol, reached, settings, limit)
             break
         except OSError as error:
@@ -207,6 +207,11 @@ async def _open(
     if address != endpoint.address and address not in endpoint.resolved:
         endpoint.resolved |= {address}
     return transport
+
+
+def _source(core: Core, endpoint: Endpoint, address: str) -> str:
+    """The endpoint's, else our own where we have one, on this host."""
+    return endpoint.source or (core.source if address.startswith("127.") else "")
 
 
 def is_own(address: str, port: int, source: str, forbidden: frozenset[tuple[str, int]]) -> bool:

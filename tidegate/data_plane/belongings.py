@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 from gateway.admin import Serve
 from gateway.following.follower import Connect
 from gateway.following.own import Following
+from gateway.following.placing import AS_MEANT, Placing
 from gateway.ir.batch import AnyResource
 from gateway.telemetry.statistics import Sample
 
@@ -27,6 +28,8 @@ class Belongings(NamedTuple):
     beside: Sequence[Work] = ()
     pod: Following | None = None
     """What follows from what the controller says of a sidecar's Pod."""
+    placing: Placing = AS_MEANT
+    """Where it serves."""
     waiting: Callable[[], str] = lambda: ""
     """What is missing, besides a configuration, before traffic may come; '' for nothing."""
     samples: Callable[[], Iterable[Sample]] = lambda: ()

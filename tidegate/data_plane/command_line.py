@@ -36,6 +36,7 @@ _GATEWAY: Final = (
 _SIDECAR: Final = (
     Option("--workload", "NAMESPACE/POD", "TIDEGATE_WORKLOAD", None, "The Pod that this is in, and the name of this proxy."),
     Option("--pod-address", "ADDRESS", "POD_IP", "127.0.0.1", "Of this Pod: where the application is asked for its health."),
+    Option("--loopback", "NETWORK", "TIDEGATE_LOOPBACK", "", "Of `tidegate run --mesh`: addresses that stand in for capture rules."),
     Option("--app-probes", "JSON", "TIDEGATE_APP_PROBES", "", "How it is asked, by the path at which kubelet asks us."),
 )
 _COMMON: Final = (

@@ -50,7 +50,7 @@ class Life:
         self._belongings = belongings
         self._message = message
         self._serving = make(self._moved)
-        self._data_plane = DataPlane(self._serving, self._report, Own(belongings.pod))
+        self._data_plane = DataPlane(self._serving, self._report, Own(belongings.pod), belongings.placing)
         names = (options.gateway, options.workload, options.controller)
         self._follower = Follower(belongings.connect, self._introduce, self._take, self._reply, message)
         self._subject = Subject(names, self, self._data_plane, self._follower, self._serving)

@@ -12,6 +12,7 @@ from typing import Final, TypeVar, get_args
 from gateway.ir.tracing import parse_sampling
 from gateway.ir.workload import mesh_scope
 from gateway.options import AccessLog
+from mesh.loopback import WorkloadBlock
 from mesh.probes import Probes, read_probes
 from tidegate.addresses import parse_address, parse_place
 from tidegate.binding import Place
@@ -45,6 +46,8 @@ class DataPlaneOptions:
     workload: str
     pod_address: str
     app_probes: Probes
+    loopback: WorkloadBlock | None
+    """Of a workload outside of any Pod."""
     controller: str
     ca: Path
     token: Path
@@ -77,6 +80,7 @@ class DataPlaneOptions:
             workload=workload,
             pod_address=reading.take("pod_address", parse_address, ""),
             app_probes=reading.take("app_probes", read_probes, ()),
+            loopback=reading.take("loopback", _loopback) if workload else None,
             controller=reading.take("controller", _controller),
             ca=reading.take("ca", _file),
             token=reading.take("token", _file),
@@ -141,6 +145,10 @@ def _key(text: str, what: str) -> str:
     if not _LABEL.fullmatch(namespace) or not _SUBDOMAIN.fullmatch(name):
         raise ValueError(f"{text!r} is not {what}")
     return text
+
+
+def _loopback(text: str) -> WorkloadBlock | None:
+    return WorkloadBlock.parse(text) if text else None
 
 
 def _controller(text: str) -> str:

@@ -15,6 +15,7 @@ from gateway import collector
 from gateway.admin import Serve
 from gateway.following.bound_sockets import BoundSockets
 from gateway.following.one_process import OneProcess
+from gateway.following.placing import AS_MEANT
 from gateway.following.serving import Serving
 from gateway.net.sockets import BindError
 from gateway.options import SESSION_KEY_VARIABLE, RuntimeOptions
@@ -66,8 +67,10 @@ async def _follow(options: DataPlaneOptions) -> int:
 
 def _beside_workload(options: DataPlaneOptions, belongings: Belongings, link: Link) -> Belongings:
     """With what a sidecar has besides."""
+    from mesh.loopback import LoopbackPlacing
     from mesh.own_pod import OwnPod
 
+    placing = AS_MEANT if options.loopback is None else LoopbackPlacing(options.loopback)
     pod = OwnPod(options.workload)
 
     def waiting() -> str:
@@ -75,7 +78,7 @@ def _beside_workload(options: DataPlaneOptions, belongings: Belongings, link: Li
             return "there is no identity yet: the controller has not been reached"
         return "" if pod.workload is not None else f"the controller does not know the Pod {options.workload} yet, or not that it runs"
 
-    return belongings._replace(pod=pod, waiting=waiting, pages=_probe_pages(options))
+    return belongings._replace(pod=pod, placing=placing, waiting=waiting, pages=_probe_pages(options))
 
 
 def _probe_pages(options: DataPlaneOptions) -> Mapping[str, Serve]:
@@ -140,6 +143,7 @@ def _runtime_options(options: DataPlaneOptions, admin: Place, shared: int | None
         shared_descriptor=shared,
         leaves_early=bool(options.workload),
         workload=options.workload,
+        source="" if options.loopback is None else options.loopback.pod,
         workers=options.workers,
         memory_limit=options.memory_limit // options.workers,
         keys="" if options.snapshot is None else str(options.snapshot / "keys"),

@@ -116,3 +116,28 @@ def test_what_comes_in_is_told_apart_by_its_port() -> None:
     said = explain(*resources, url="http://cart:8080/", direction="Inbound")
     assert said.listener is not None
     assert said.listener.name == "in"
+
+
+UNCAPTURED = tuple(
+    replace(one, address="127.77.3.16", bind_port=80, capture=replace(one.capture, destination="127.77.0.16"))
+    for one in (replace(outbound("cart", 80, "127.77.0.16"), name="shop/cart:80"),)
+    if one.capture is not None
+)
+
+
+@pytest.mark.parametrize("url", ["http://127.77.3.16/", "http://127.77.0.16/", "http://cart.shop/"])
+def test_without_capture_a_place_stands_for_its_destination(url: str) -> None:
+    """Capture.destination: the place itself, the destination and the name of its Service lead to the same listener."""
+    said = explain(*UNCAPTURED, *backend("cart", 8080, protocol="http/1.1"), http_rule("cart", "cart"), url=url)
+    assert said.listener is not None
+    assert said.listener.why == "captured on its way to 127.77.0.16:80; it is for this address and port"
+    assert said.listener.bound == "127.77.3.16:80"
+
+
+def test_without_capture_what_comes_in_goes_to_the_applications_address() -> None:
+    """Whatever the host of the URL: of what comes in the port alone chooses."""
+    own = inbound("in", 8080, protocol="HTTP")
+    assert own.capture is not None
+    own = replace(own, address="127.77.3.1", bind_port=8080, capture=replace(own.capture, destination="127.77.3.2"))
+    said = explain(own, going("Elsewhere", "client"), http_rule("in", "Elsewhere"), url="http://cart:8080/", direction="Inbound")
+    assert [(each.address, each.fault) for each in said.portions[0].endpoints] == [("127.77.3.2:8080", "")]

@@ -13,6 +13,7 @@ from gateway.descriptors import Place
 from gateway.following import data_plane as plane
 from gateway.following.data_plane import DataPlane, refusal
 from gateway.following.desired import Difference
+from gateway.following.placing import AS_MEANT
 from gateway.following.serving import Standing
 from gateway.ir.backend import Backend
 from gateway.ir.batch import Batch, Rejection, digest
@@ -216,4 +217,4 @@ def test_a_refusal_says_what_helps_in_a_pod(number: int, said: str) -> None:
     """Design 8: what to do, without the options that only tidegate run has."""
     error = BindError("0.0.0.0", 80, "why", "use --port-offset")
     error.__cause__ = OSError(number, "")
-    assert f"cannot listen on 0.0.0.0:80: why {said}" in refusal(error)
+    assert f"cannot listen on 0.0.0.0:80: why {said}" in refusal(error, AS_MEANT.remedies)

@@ -15,6 +15,7 @@ from typing import Final
 from gateway.ir.batch import AnyResource
 from gateway.ir.listener import Certificate
 from gateway.ir.value import Identity
+from gateway.ir.workload import IDENTITY
 from gateway.net.certificate_names import MalformedCertificate, read_certificate_names
 from gateway.telemetry.statistics import Sample
 
@@ -62,10 +63,11 @@ class Expiries:
             self._tell(f"certificate {certificate.key} {what}: {moment:%Y-%m-%d %H:%M:%SZ}; renew {certificate.source}")
 
     def _each(self) -> Iterator[tuple[Certificate, float]]:
-        """Certificates with their ends; what cannot be read is refused elsewhere."""
+        """Certificates with their ends, without the proxy's own identity, which nobody has to renew; what cannot be read is refused
+        elsewhere."""
         ends: dict[str, float] = {}
         for resource in self._resources().values():
-            if not isinstance(resource, Certificate):
+            if not isinstance(resource, Certificate) or resource.key == IDENTITY:
                 continue
             end = self._ends.get(resource.fingerprint)
             if end is None:

@@ -125,6 +125,10 @@ MeshOutbound = Annotated[
     Literal["AllowAny", "RegistryOnly"],
     typer.Option(envvar="TIDEGATE_MESH_OUTBOUND", help="Whether sidecars let pass what goes to nothing in the cluster."),
 ]
+LocalMesh = Annotated[
+    bool, typer.Option("--mesh", envvar="TIDEGATE_MESH", help="Run the Pods of the files on this machine, each with a sidecar.")
+]
+MeshBlock = Annotated[str, typer.Option(metavar="NETWORK", envvar="TIDEGATE_MESH_BLOCK", help="The loopback addresses of --mesh.")]
 Kubeconfig = Annotated[
     Path | None, typer.Option(metavar="FILE", envvar="TIDEGATE_KUBECONFIG", help="Outside of a cluster: which one it is.")
 ]
@@ -144,6 +148,7 @@ SidecarAccessLog = Annotated[
 ]
 
 DEFAULT_ADMIN = "127.0.0.1:15000"
+DEFAULT_MESH_BLOCK = "127.1.0.0/16"
 
 
 @app.command()
@@ -164,19 +169,14 @@ def run(
     snapshot: SnapshotFolder = None,
     memory_limit: MemoryLimit = None,
     demo_backends: DemoBackends = False,
+    mesh: LocalMesh = False,
+    mesh_block: MeshBlock = DEFAULT_MESH_BLOCK,
 ) -> None:
     """Serve Gateway API files.
 
     Every change of the files is followed while it runs. SIGTERM and Ctrl-C drain: what is under way is finished.
     """
-    import uvloop
-
-    from gateway.overload.descriptors import raise_limit
-    from gateway.standard_streams import never_wait, settle
-    from tidegate.display import Display
-    from tidegate.forwarder import become
     from tidegate.options import CORES, RunOptions
-    from tidegate.run import run as serve
 
     options = RunOptions(
         paths=tuple(paths),
@@ -192,12 +192,27 @@ def run(
         otlp_endpoint=_collector("--otlp-endpoint", otlp_endpoint), trace_sampling=_sampling("--trace-sampling", trace_sampling),
         demo_backends=demo_backends,
         snapshot=snapshot,
+        mesh=mesh,
+        mesh_block=mesh_block,
         memory_limit=0 if memory_limit is None else _size("--memory-limit", memory_limit),
     )
+    raise typer.Exit(_serve(options))
+
+
+def _serve(options: RunOptions) -> int:
+    """Until the end; the exit status."""
+    import uvloop
+
+    from gateway.overload.descriptors import raise_limit
+    from gateway.standard_streams import never_wait, settle
+    from tidegate.display import Display
+    from tidegate.forwarder import become
+    from tidegate.run import run as serve
+
     raise_limit()
     never_wait()
     # With an access log, standard output holds nothing else.
-    display = Display(sys.stdout if access_log == "off" else sys.stderr)
+    display = Display(sys.stdout if options.access_log == "off" else sys.stderr)
 
     async def serve_and_follow() -> int:
         ended = await serve(options, display)
@@ -206,7 +221,7 @@ def run(
         settle()
         await become(ended)
 
-    raise typer.Exit(uvloop.run(serve_and_follow()))
+    return uvloop.run(serve_and_follow())
 
 
 def _gateway(**values: str) -> None:
@@ -330,6 +345,7 @@ def check(
     port_offset: PortOffset = 0,
     class_name: ClassName = "tidegate",
     root_namespace: RootNamespace = "istio-system",
+    mesh: LocalMesh = False,
     output: Output = "text",
 ) -> None:
     """Judge files without serving them.
@@ -341,7 +357,11 @@ def check(
     from tidegate.options import RunOptions
 
     verdict = judge(
-        _sound(RunOptions(tuple(paths), bind=bind, port_offset=port_offset, class_name=class_name, root_namespace=root_namespace))
+        _sound(
+            RunOptions(
+                tuple(paths), bind=bind, port_offset=port_offset, class_name=class_name, root_namespace=root_namespace, mesh=mesh
+            )
+        )
     )
     if output == "json":
         _write(as_json(verdict))

@@ -19,7 +19,7 @@ def show(report: Report, found: Found) -> None:
         if judged["kind"] == "Gateway" and (gateway := gateways.get(f"{judged['namespace']}/{judged['name']}")) is not None:
             _show_proxies(report, gateway)
     for namespace in found["mesh"]:
-        _show_sidecars(report, namespace)
+        show_sidecars(report, namespace)
     _show_outside(report, found)
     show_ignored(report, found)
     for gateway in found["gateways"]:
@@ -41,7 +41,7 @@ def _show_replica(report: Report, found: Found) -> None:
         report.under("proxies are counted where they are connected: ask the one that leads")
 
 
-def _show_sidecars(report: Report, namespace: Found) -> None:
+def show_sidecars(report: Report, namespace: Found) -> None:
     """Each by name, since each is a Pod of its own; a namespace without any is left out."""
     if not namespace["proxies"]:
         return

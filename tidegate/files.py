@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.sources.files import Change, FileSource
 from controller.translator import Translator
+from tidegate.local_mesh.objects import LocalObjects
+from tidegate.local_mesh.problems import problems_of
 from tidegate.options import RunOptions
 
 
@@ -24,5 +26,11 @@ def read_files(options: RunOptions) -> Reading:
     source = FileSource(options.paths)
     change = source.read()
     translator = Translator(options.translation(options.admin))
-    translation = translator.apply(change.puts)
-    return Reading(source, change, translator, translation.failures)
+    if not options.mesh:
+        return Reading(source, change, translator, translator.apply(change.puts).failures)
+    objects = LocalObjects(options.block())
+    translation = translator.apply(objects.take(change.puts, change.removes).puts)
+    for key in objects.workloads:  # every application is taken to listen where Services lead
+        translator.apply(objects.accept(key, objects.targets(key)).puts)
+    problems = (*change.problems, *problems_of(objects, source.place))
+    return Reading(source, replace(change, problems=problems), translator, translation.failures)

@@ -49,6 +49,8 @@ class Lifecycle:
         self._hurried = asyncio.Event()
         self.reread = asyncio.Event()
         """Set by SIGHUP; whoever reads the sources clears it, and reads all of them again."""
+        self.mesh_at_once: asyncio.Event | None = None
+        """Of a mesh of local processes: set by the second signal, for their end."""
 
     @property
     def draining(self) -> bool:
@@ -141,7 +143,9 @@ class Lifecycle:
             self._message(f"{name}: all files are read again")
 
     def _ask_for_replacement(self) -> None:
-        if self._predecessor is None:
+        if self._options.mesh:
+            self._message("SIGUSR2: a mesh of local processes is not replaced in place; end it and start it anew")
+        elif self._predecessor is None:
             self.replacement.ask()
         else:
             self._message("SIGUSR2: this program has not taken over yet, and is not replaced before")
@@ -160,3 +164,5 @@ class Lifecycle:
         elif self._signals == 2:
             self._message(f"{name}: ending at once")
             self._workers.stop()
+            if self.mesh_at_once is not None:
+                self.mesh_at_once.set()

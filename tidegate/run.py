@@ -1,7 +1,7 @@
 """`tidegate run`: files -> objects -> resources -> workers -> statuses, put together.
 
-    FileSource -> Translator -> Ports (may it be bound?) -> Publisher -> Workers
-                                        acknowledgements -> FinalStatuses -> Show
+    FileSource -> (LocalMesh) -> Translator -> Ports (may it be bound?) -> Publisher -> Workers
+                                                       acknowledgements -> FinalStatuses -> Show
 
 A change passes through the first line without looking at anything but what changed; statuses and the display follow behind.
 Nothing but a signal ends it: what fails is told and goes on.
@@ -43,6 +43,8 @@ from tidegate.demo.backends import DemoBackends
 from tidegate.enduring import endure
 from tidegate.forwarder import Followed
 from tidegate.lifecycle import Lifecycle
+from tidegate.local_mesh.mesh import LocalMesh
+from tidegate.local_mesh.objects import Changes
 from tidegate.options import RunOptions
 from tidegate.show import Configuration, Show
 from tidegate.snapshots import Snapshots, scope_of
@@ -108,6 +110,8 @@ class Standalone:
         self._snapshots = Snapshots(options.snapshot, scope_of(options), self._publisher, show.message)
         self._statuses = FinalStatuses()
         self._demo = DemoBackends(show.message) if options.demo_backends else None
+        self._mesh = self._make_mesh() if options.mesh else None
+        self._life.mesh_at_once = None if self._mesh is None else self._mesh.at_once
         self.problems: tuple[Problem, ...] = ()
         self._told: dict[Problem, None] = {}
         self._listeners_changed = 0
@@ -126,7 +130,17 @@ class Standalone:
             place=self._source.place,
             admin=admin,
         )
-        self.subject = Subject(self, self._publisher, self._workers, self._configuration)
+        self.subject = Subject(self, self._publisher, self._workers, self._configuration, self._mesh)
+
+    def _make_mesh(self) -> LocalMesh:
+        def changed(changes: Changes) -> None:
+            self._take(self.problems, self._translator.apply(changes.puts, changes.removes))
+
+        def publish(resources: Iterable[AnyResource]) -> None:
+            self._publish(resources, ())
+
+        options = self._options
+        return LocalMesh(options.block(), options.sidecars(), changed, publish, self._show.message)
 
     @property
     def ready(self) -> str:
@@ -182,11 +196,16 @@ class Standalone:
         if self._options.snapshot is not None:
             keeping = partial(self._snapshots.keep, self._translator.objects)
             work.append(endure("writing snapshots", keeping, self._show.message))
+        if self._mesh is not None:
+            await self._mesh.open()
+            work.append(endure("running the mesh", self._mesh.run, self._show.message))
         try:
             return await self._life.run(AdminServer(pages(self.subject), self._show.message), admin, work, self._serves)
         finally:
             if self._demo is not None:
                 await self._demo.close()
+            if self._mesh is not None:
+                self._mesh.close()
 
     async def _serves(self) -> str:
         """See lifecycle.Serves."""
@@ -206,7 +225,7 @@ class Standalone:
         if not self._files_read:
             change, translation = await asyncio.to_thread(self._read)
             self._files_read = True
-            self._take(change, translation)
+            self._take(self._problems_of(change), translation)
         while True:
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(self._watch())
@@ -218,7 +237,18 @@ class Standalone:
         """Begins with reading every file."""
         async with contextlib.aclosing(self._source.watch()) as changes:
             async for change in changes:
-                self._take(change, self._translator.apply(change.puts, change.removes))
+                translation = self._translate(change)
+                self._take(self._problems_of(change), translation)
+
+    def _translate(self, change: Change) -> Translation:
+        if self._mesh is None:
+            return self._translator.apply(change.puts, change.removes)
+        changes = self._mesh.take(change.puts, change.removes)
+        return self._translator.apply(changes.puts, changes.removes)
+
+    def _problems_of(self, change: Change) -> tuple[Problem, ...]:
+        """After the change was translated."""
+        return change.problems if self._mesh is None else (*change.problems, *self._mesh.problems(self._source.place))
 
     async def _restore(self) -> None:
         """Serves the snapshot, if there is a good one. The workers get it before the reading takes the processor from them."""
@@ -235,18 +265,21 @@ class Standalone:
         gc.disable()
         try:
             change = self._source.read()
-            return change, self._translator.apply(change.puts, change.removes)
+            return change, self._translate(change)
         finally:
             collector.freeze()
 
-    def _take(self, change: Change, translation: Translation) -> None:
+    def _take(self, problems: tuple[Problem, ...], translation: Translation) -> None:
         """The path of a change: published here, everything else by `_settle`, which comes after on the loop."""
-        self.problems = change.problems
+        self.problems = problems
         taken = self._snapshots.take_over(self._source, self._translator, translation)
         if taken is not None:
-            self._statuses.note(taken, self._publish(taken.set, taken.remove))
+            wanted, gone = (taken.set, taken.remove) if self._mesh is None else self._mesh.divide(taken.set, taken.remove)
+            self._statuses.note(taken, self._publish(wanted, gone))
         for failure in translation.failures:
             self._show.message(f"translation failed, which is a fault of Tidegate; what it gave before stays: {failure}")
+        if self._mesh is not None:
+            self._mesh.settle()
         self._news.set()
         self._taken.set()
 

@@ -52,11 +52,25 @@ def _show_proxy(report: Report, found: dict[str, Any]) -> None:
         report.line("note", found["snapshot"])
     for judged in objects_of(found):
         report.judged(named(judged), _place(judged), tuple(parts_of(judged["status"])), lambda part, message: "")
+    _show_mesh(report, found)
     show_ignored(report, found)
     show_rejected(report, found)
     for problem in found["problems"]:
         parts_of_line = (_place(problem), problem["object"], problem["field"], f"{problem['message']}. {problem['remedy']}")
         report.line("problem", ": ".join(filter(None, parts_of_line)))
+
+
+def _show_mesh(report: Report, found: dict[str, Any]) -> None:
+    """Of `tidegate run --mesh`."""
+    for workload in found.get("workloads", ()):
+        where = f"Pod {workload['namespace']}/{workload['name']} at {workload['address']}"
+        beside = f", its application at {workload['application']}" if workload["sidecar"] else ", without a sidecar"
+        restarts = f", restarted {workload['restarts']} times" if workload["restarts"] else ""
+        state = "ready" if workload["ready"] else workload["state"]
+        report.line("ok" if workload["ready"] else "note", f"{where}{beside}: {state}{restarts}")
+    for namespace in found.get("mesh", ()):
+        controller_status.show_sidecars(report, namespace)
+        show_rejected(report, namespace, f" at sidecars of namespace {namespace['name']}")
 
 
 def _show_following(report: Report, found: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from gateway.parent import Workers
 from gateway.telemetry.statistics import Sample, Statistics, Totals, merge
 from tidegate.certificates import Expiries
 from tidegate.gathering import gather
+from tidegate.local_mesh.mesh import LocalMesh
 from tidegate.show import Configuration
 
 _EXPLAIN_TIMEOUT = 5.0
@@ -48,7 +49,10 @@ class Standing(Protocol):
 class Subject:
     """See gateway.pages.Subject. Also the observer's half that counts the ends of workers."""
 
-    def __init__(self, standing: Standing, publisher: Publisher, workers: Workers, configuration: Configuration) -> None:
+    def __init__(
+        self, standing: Standing, publisher: Publisher, workers: Workers, configuration: Configuration, mesh: LocalMesh | None = None
+    ) -> None:
+        self._mesh = mesh
         self._standing = standing
         self._publisher = publisher
         self._workers = workers
@@ -74,7 +78,9 @@ class Subject:
         return await asyncio.to_thread(merge, (*parts, self._own()))
 
     async def explain(self, argument: bytes) -> bytes | None:
-        """The first answer is as good as any: all workers have the same tables."""
+        """The first answer is as good as any: all workers have the same tables. What a workload asks is its sidecar's to say."""
+        if self._mesh is not None and (answer := await self._mesh.explain(argument)) is not None:
+            return answer
         answers = await self._publisher.ask("explain", argument, _EXPLAIN_TIMEOUT, first=True)
         return next((bytes(answer) for answer in answers.values()), None)
 
@@ -92,7 +98,7 @@ class Subject:
                 {"kind": kind, "key": key, "reasons": reasons} for (kind, key), reasons in sorted(self._publisher.rejections().items())
             ],
         }
-        return msgspec.json.encode(found)
+        return msgspec.json.encode(found | ({} if self._mesh is None else self._mesh.status()))
 
     def _object(self, status: Status) -> dict[str, Any]:
         place = self._configuration.place(status.object)

@@ -11,7 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from controller.api.kinds import MODELS, VERSIONS
+from controller.api.local_pod import LocalPod
 from controller.api.metadata import Key, Object
+from controller.api.pod import Pod
 from controller.sources.complaints import complaints
 from controller.sources.documents import Document, DocumentError, parse
 from controller.sources.problems import Path, field_path
@@ -96,6 +98,12 @@ def _unfolded(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         yield from _unfolded(whole, (*path, "items", index))
 
 
+def _model(version: str, kind: str) -> type[Object] | None:
+    """A Pod of files may be run on this machine, for which more of it is read."""
+    model = MODELS.get((version, kind))
+    return LocalPod if model is Pod else model
+
+
 class _Candidate:
     """One value that should be an object, and where it stands."""
 
@@ -118,7 +126,7 @@ class _Candidate:
         for field, value, example in (("apiVersion", self._version, "gateway.networking.k8s.io/v1"), ("kind", self._kind, "HTTPRoute")):
             if value is None:
                 return [self._fault((field,), field, "the field is missing or not text", f"Add it, for example `{field}: {example}`.")]
-        model = MODELS.get((self._version or "", self._kind or ""))
+        model = _model(self._version or "", self._kind or "")
         if model is None:
             return [self._unknown_kind()]
         return self._read_as(model, self._value)

@@ -37,7 +37,7 @@ class Options:
     cluster: bool = False
     """Whether each Gateway has Pods of its own: use IN_CLUSTER."""
     mesh: bool = False
-    """Whether Pods with a sidecar, routes on Services and what else makes a mesh is translated; in a cluster alone."""
+    """Whether Pods with a sidecar, routes on Services and what else makes a mesh is translated."""
     trust_domain: str = "cluster.local"
     """Of the identities of workloads."""
     outbound: Outbound = "AllowAny"

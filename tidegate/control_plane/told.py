@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -21,6 +20,7 @@ from controller.translate.statuses import Ignored, Status
 from gateway.admin import Page, Request, Serve
 from gateway.ir.workload import mesh_namespace
 from tidegate.control_plane.outside import Outside
+from tidegate.served import served
 
 _PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -108,8 +108,8 @@ def status(subject: Subject) -> dict[str, Serve]:
 
 def _found(subject: Subject) -> dict[str, Any]:
     publishers = sorted(subject.publishers().items())
-    gateways = [_served(scope, publisher) for scope, publisher in publishers if mesh_namespace(scope) is None]
-    mesh = [_served(namespace, publisher) for scope, publisher in publishers if (namespace := mesh_namespace(scope)) is not None]
+    gateways = [served(scope, publisher) for scope, publisher in publishers if mesh_namespace(scope) is None]
+    mesh = [served(namespace, publisher) for scope, publisher in publishers if (namespace := mesh_namespace(scope)) is not None]
     problems = (*((refusal.key, refusal.problem) for refusal in subject.refusals()), *subject.complaints())
     return {
         "leading": subject.leading,
@@ -124,30 +124,6 @@ def _found(subject: Subject) -> dict[str, Any]:
         "problems": sorted((_named(key) | {"message": problem} for key, problem in problems), key=str),
         "ignored": [_named(key) | {"reason": reason} for key, reason in subject.ignored()],
     }
-
-
-def _served(name: str, publisher: Publisher) -> dict[str, Any]:
-    """A Gateway or a namespace of the mesh, with its proxies."""
-    rejections = sorted(publisher.rejections().items())
-    return {
-        "name": name,
-        "revision": publisher.revision,
-        "proxies": [
-            {
-                "name": standing.name,
-                "revision": standing.revision,
-                "silent": standing.silent,
-                "certificate_ends": _moment(standing.ends_at),
-            }
-            for standing in publisher.subscribers
-        ],
-        "rejected": [{"kind": kind, "key": key, "reasons": reasons} for (kind, key), reasons in rejections],
-    }
-
-
-def _moment(seconds: float) -> str:
-    """In UTC, '' for none."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}" if seconds else ""
 
 
 def _named(key: Key) -> dict[str, Any]:

@@ -75,4 +75,5 @@ def _told(key: Key, view: View) -> Emission | None:
     """Unit "without a mesh"."""
     if view.get(*key) is None:
         return None
-    return Emission(ignored=((key, "has no effect without a mesh, which there is in a cluster with `tidegate controller --mesh`"),))
+    where = "in a cluster with `tidegate controller --mesh`, and on one machine with `tidegate run --mesh`"
+    return Emission(ignored=((key, f"has no effect without a mesh, which there is {where}"),))

@@ -41,6 +41,10 @@ _REQUEST_LINES: Final[dict[bytes, RequestLine]] = {}
 _MOST_REQUEST_LINES: Final = 4096
 _LONGEST_REQUEST_LINE: Final = 256
 
+HANDSHAKE: Final = b"\x16\x03"
+"""What TLS begins with (RFC 8446 5.1), and no method."""
+TLS_ON_PLAIN: Final = "a TLS handshake, and plain HTTP is spoken here"
+
 VISIBLE: Final = bytes((*range(0x21, 0x7F), *range(0x80, 0x100)))
 """Bytes that may stand in a target before its form is known."""
 _version = re.compile(rb"HTTP/1\.[0-9]").fullmatch
@@ -52,6 +56,8 @@ _websocket_key = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch
 def refuse_early(data: bytes) -> None:
     """Judges a head that is not complete yet, so that nobody waits for the end of what is wrong already. Raises Refused."""
     first = data.find(b"\n")
+    if data.startswith(HANDSHAKE):
+        raise Refused(400, TLS_ON_PLAIN)
     if first >= 0:
         if not data.endswith(b"\r", 0, first) or not _parts(data[: first - 1]):
             raise _bad_request_line(data[: first + 1])
@@ -85,6 +91,8 @@ def _parts(line: bytes) -> RequestLine | None:
 
 
 def _bad_request_line(line: bytes) -> Refused:
+    if line.startswith(HANDSHAKE):
+        return Refused(400, TLS_ON_PLAIN)
     if not line.endswith(b"\r\n"):
         return Refused(400, "bare line feed in head")
     if line.startswith(b"PRI * HTTP/2.0") or _other_version(line):

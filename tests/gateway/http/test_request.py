@@ -197,6 +197,7 @@ def test_what_is_refused_before_its_end_came_is_refused_with_it_too(data: bytes)
         (b"GET /\r\n", 400),
         (b"GET / HTTP/1.1\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\n", 400),
+        (b"\x16\x03\x01", 400),
         (b"PRI * HTTP/2.0\r\n", 505),
         (b"GET / HTTP/2.0\r\n", 505),
         (b"GET /" + b"a" * LINE_LIMIT, 414),
@@ -208,6 +209,14 @@ def test_what_is_wrong_already_is_not_waited_for(begun: bytes, status: int) -> N
     with pytest.raises(Refused) as refused:
         refuse_early(begun)
     assert refused.value.status == status
+
+
+@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01", b"\x16\x03\x01\x02\n\x01", b"\x16\x03\x01\r\nHost: a\r\n\r\n"])
+def test_tls_is_called_by_its_name(data: bytes) -> None:
+    """A ClientHello (RFC 8446 5.1) has line feeds where chance has them: it is refused without waiting for one."""
+    judge = read if data.endswith(b"\r\n\r\n") else refuse_early
+    with pytest.raises(Refused, match="a TLS handshake, and plain HTTP is spoken here"):
+        judge(data)
 
 
 def test_a_field_of_nothing_but_spaces_costs_no_more_than_others() -> None:

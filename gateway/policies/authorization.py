@@ -39,6 +39,8 @@ class Considered(NamedTuple):
 
 _Part = tuple[tuple[Check, ...], ...]
 """Alternatives of operations, sources or conditions: all checks of one of them must hold."""
+_NOTHING: Final[tuple[_Part, ...]] = ((),)
+"""One part without an alternative."""
 
 
 class _Rule:
@@ -47,15 +49,16 @@ class _Rule:
     __slots__ = ("_parts", "_questions", "name")
 
     def __init__(self, rule: AuthorizationRule, *, denying: bool, streams: bool) -> None:
-        """Raises ValueError for what cannot be compared. Of what is no request a rule that allows must not ask for anything of HTTP; one
-        that denies holds without it."""
+        """Raises ValueError for what cannot be compared. Of what is no request a rule that allows must not ask for anything of HTTP, not
+        even beside something else, as in Istio; one that denies holds without it."""
         self.name = rule.name
         given: tuple[_Part, ...] = (
             tuple(tuple(operation_checks(operation)) for operation in rule.operations),
             tuple(tuple(source_checks(source)) for source in rule.sources),
             (tuple(check for condition in rule.conditions for check in condition_checks(condition, denying=denying)),),
         )
-        self._parts = tuple(_on_streams(part, denying) if streams else part for part in given if part and part != ((),))
+        parts = tuple(part for part in given if part and part != ((),))
+        self._parts = _on_streams(parts, denying) if streams else parts
         self._questions = tuple(tuple(tuple(check.holds for check in checks) for checks in part) for part in self._parts)
 
     def matches(self, asked: Asked) -> bool:
@@ -79,10 +82,10 @@ class _Rule:
         return ""
 
 
-def _on_streams(part: _Part, denying: bool) -> _Part:
+def _on_streams(parts: tuple[_Part, ...], denying: bool) -> tuple[_Part, ...]:
     if denying:
-        return tuple(tuple(check for check in checks if not check.of_http) for checks in part)
-    return tuple(checks for checks in part if not any(check.of_http for check in checks))
+        return tuple(tuple(tuple(check for check in checks if not check.of_http) for checks in part) for part in parts)
+    return _NOTHING if any(check.of_http for part in parts for checks in part for check in checks) else parts
 
 
 class _Policy:

@@ -226,12 +226,15 @@ OF_HTTP = [
 
 @pytest.mark.parametrize("one", OF_HTTP)
 def test_fields_of_http_on_streams(one: AuthorizationRule) -> None:
-    """On what is no request a rule with fields of HTTP never allows, and denies without them (Istio, "Using Istio authorization on plain
-    TCP protocols")."""
+    """On what is no request a rule with fields of HTTP never allows, whatever else it has to choose from, and denies without them (Istio,
+    "Using Istio authorization on plain TCP protocols"; its rules of ALLOW are left out as a whole)."""
     assert not allows(policy("ALLOW", one), of=STREAM, streams=True)
     assert not allows(policy("DENY", one), of=STREAM, streams=True)
-    other = AuthorizationRule("0", (*one.sources, SourceMatch(namespaces=("team",))), (*one.operations, OperationMatch(ports=(5432,))))
-    assert allows(policy("ALLOW", other), of=STREAM, streams=True)
+    other = AuthorizationRule(
+        "0", (*one.sources, SourceMatch(namespaces=("team",))), (*one.operations, OperationMatch(ports=(5432,))), one.conditions
+    )
+    assert not allows(policy("ALLOW", other), of=STREAM, streams=True)
+    assert not allows(policy("DENY", other), of=STREAM, streams=True)
     narrowed = AuthorizationRule("0", one.sources, one.operations, (*one.conditions, AttributeMatch("source.ip", (), ("11.0.0.0/8",))))
     assert allows(policy("DENY", narrowed), of=STREAM, streams=True)
 

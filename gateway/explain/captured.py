@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from gateway.explain.explanation import Reachable
 from gateway.explain.question import Argument
+from gateway.http.request import TLS_ON_PLAIN
 from gateway.net.addresses import canonical
 from gateway.net.original_destination import Destination
 from gateway.net.sockets import readable
 from gateway.proxy.capture_port import chosen, stated_destination
-from gateway.proxy.captured import captured_port
+from gateway.proxy.captured import FOREIGN, PLAIN, captured_port
 from gateway.routing.destinations import DestinationTable
 from gateway.upstream.connect import is_own
 
@@ -138,6 +139,29 @@ def notes_of(listener: LiveListener) -> tuple[str, ...]:
         return ()
     detected = ((AWAITED if capture.patient else DETECTED),) if listener.resource.protocol == "Detect" else ()
     return (*_MUTUAL[capture.mutual_tls], *detected, *((NAMED,) if listener.streams.names_servers else ()))
+
+
+def turned_away(listener: LiveListener, asked: Argument, *, tls: bool) -> str:
+    """Why a captured connection is refused whatever comes in it, '' where it is not. `tls`: it begins with a ClientHello of the client's
+    own; a caller that is named proves who it is."""
+    capture = listener.resource.capture
+    if capture is None:
+        return ""
+    if capture.mutual_tls == "Strict":
+        return f"{FOREIGN} [NR]" if tls else "" if asked.caller else f"{PLAIN} [NR]"
+    if tls and capture.mutual_tls == "Disable" and listener.resource.protocol == "HTTP":
+        return f"{TLS_ON_PLAIN}; write http:// [DPE]"
+    return ""
+
+
+def proving(listener: LiveListener, asked: Argument, *, tls: bool) -> tuple[Argument, tuple[str, ...]]:
+    """The question with the caller that is known at a captured listener, and what is to be said: without mutual TLS nobody is."""
+    capture = listener.resource.capture
+    if capture is None or capture.direction == "Outbound" or not asked.caller:
+        return asked, ()
+    if capture.mutual_tls == "Disable":
+        return replace(asked, caller=""), (f"{asked.caller} proves nothing here: PeerAuthentication says DISABLE",)
+    return (replace(asked, caller=""), (f"{asked.caller} proves nothing here: TLS of its own is not the mesh's",)) if tls else (asked, ())
 
 
 def whither(backend: Backend, destination: tuple[str, int] | None, forbidden: frozenset[tuple[str, int]]) -> tuple[Reachable, ...]:

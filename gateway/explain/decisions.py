@@ -14,11 +14,11 @@ import msgspec
 from gateway.descriptors import Place
 from gateway.explain.authorization import permit, question_of, refusal_of
 from gateway.explain.backends import Matched, Way, portions_of, session_of
-from gateway.explain.captured import NOTHING, Captures, find_captured, notes_of, toward
+from gateway.explain.captured import NOTHING, Captures, find_captured, notes_of, proving, toward, turned_away
 from gateway.explain.explanation import Asked, Considered, Copy, Explanation, Listening, Taken
 from gateway.explain.policies import Selections, caller_in, judge_request, none_selects, port_in
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
-from gateway.explain.question import Question, StreamQuestion, read_question
+from gateway.explain.question import Argument, Question, StreamQuestion, read_question
 from gateway.explain.replies import filtered, finished
 from gateway.explain.streams import explain_stream
 from gateway.explain.words import (
@@ -137,14 +137,15 @@ class _Explaining:
 
     def _connect(self, port: Port, why: str) -> None:
         """The connection, and on TLS the listener whose certificate the client is shown. Raises ValueError for a caller that cannot be."""
-        self._caller = caller_in(self._question.argument, port, self._question.server_name if port.tls else b"")
-        shown = None
+        asked, shown = self._question.argument, None
+        if port.captured and (listener := port.hosts.choose(b"")) is not None:
+            asked = self._captured(listener, port, why)
+            if self._said.closed:
+                return
+        self._caller = caller_in(asked, port, self._question.server_name if port.tls else b"")
         if port.kind == "tcp":
             instead = f"write CONNECT {self._streaming(port)}"
             self._say(closed=f"port {port.number} passes connections on without looking for requests; {instead}")
-            return
-        if self._question.tls and port.captured:
-            self._say(closed=f"TLS of the client's own is passed on as it is; write CONNECT {self._streaming(port)}")
             return
         if self._question.tls and not port.tls:
             self._say(closed=f"port {port.number} speaks plain HTTP, so that no TLS handshake comes about; write http://")
@@ -166,6 +167,20 @@ class _Explaining:
             if shown.resource.client_validation is not None:
                 self._say(notes=(CLIENT_CERTIFICATE[shown.resource.client_validation.mode],))
         self._receive(port, shown, why)
+
+    def _captured(self, listener: LiveListener, port: Port, why: str) -> Argument:
+        """The question with the caller that is known there; `closed` says why it comes no further."""
+        asked, tls = self._question.argument, self._question.tls
+        closed = turned_away(listener, asked, tls=tls)
+        if not closed and tls:
+            closed = f"TLS of the client's own is passed on as it is; write CONNECT {self._place('tls')}"
+        if closed:
+            self._listening(listener, port, why)
+            self._say(closed=closed, notes=notes_of(listener))
+            return asked
+        asked, notes = proving(listener, asked, tls=tls)
+        self._say(notes=notes)
+        return asked
 
     def _receive(self, port: Port, shown: LiveListener | None, why: str) -> None:
         """The head: listener and target. Raises Refused."""
@@ -200,14 +215,16 @@ class _Explaining:
         self._say(notes=(*greeting_in_words(resource.options), *notes_of(best), *self._said.notes, *tracing_in_words(tracer)))
         if tracer is not None:
             take(head)  # what carries the trace is written anew
-        bound = readable(port.address, port.number)
-        chosen = why if port.captured else f"{why}; {why_listener(head.host, best, port)}"
-        self._say(listener=Listening(resource.gateway, resource.name, resource.protocol, resource.hostname, resource.port, bound, chosen))
+        self._listening(best, port, why if port.captured else f"{why}; {why_listener(head.host, best, port)}")
         if shown is not None and best is not shown:
             made = f"the connection was made with listener {shown.resource.name} of Gateway {shown.resource.gateway}"
             self._reply(_with_reason(MISDIRECTED, made))
             return None
         return best
+
+    def _listening(self, listener: LiveListener, port: Port, why: str) -> None:
+        resource, bound = listener.resource, readable(port.address, port.number)
+        self._say(listener=Listening(resource.gateway, resource.name, resource.protocol, resource.hostname, resource.port, bound, why))
 
     def _route(self, head: RequestHead, listener: LiveListener) -> None:
         """What policies say, the rule, and what the listener takes of its requests."""

@@ -11,12 +11,12 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from gateway.descriptors import Place
-from gateway.explain.captured import Captures, find_captured, notes_of, toward, whither
+from gateway.explain.captured import Captures, find_captured, notes_of, proving, toward, turned_away, whither
 from gateway.explain.endpoints import balancing_of, reachable
 from gateway.explain.explanation import Asked, Considered, Explanation, Listening, Portion, Taken
 from gateway.explain.policies import Selections, caller_in, judge_stream, port_in
 from gateway.explain.ports import find_port, hostnames, open_ports, why_listener
-from gateway.explain.question import StreamQuestion
+from gateway.explain.question import Argument, StreamQuestion
 from gateway.explain.words import CLIENT_CERTIFICATE, greeting_in_words, time_in_words
 from gateway.net.sockets import readable
 from gateway.policies.authorization import FLAG
@@ -25,8 +25,8 @@ from gateway.proxy.port import LiveListener, Port, passes_tls, terminates
 from gateway.relay.rule import NO_ROUTE, NO_WEIGHT, LiveStreamRule, StreamShare
 from gateway.upstream.backend import Backend
 
-_TAKES: Final = {"TCP": "any connection", "TLS": "any connection", "Detect": "any connection", "UDP": "any datagram"}
-"""What the rules of a listener take, by its protocol; those of TLS by server name."""
+_TAKES: Final = {"UDP": "any datagram"} | dict.fromkeys(("TCP", "TLS", "Detect", "HTTP"), "any connection")
+"""What the rules of a listener take, by its protocol; those of TLS by server name. A captured one of HTTP passes on what is TLS."""
 
 
 def explain_stream(
@@ -52,7 +52,6 @@ class _Explaining:
         self.said = msgspec.structs.replace(self.said, **fields)
 
     def run(self, ports: Mapping[Place, Port], captures: Captures) -> None:
-        question = self._question
         found = self._find(ports, captures)
         if isinstance(found, str):
             self._say(closed=found)
@@ -61,13 +60,27 @@ class _Explaining:
         listener = self._listener(port)
         if listener is not None:
             self._listening(port, listener, why)
-            caller = caller_in(question.argument, port, question.server_name if port.kind == "tls" else b"")
-            judged, denied = judge_stream(listener, caller, port_in(question.argument, listener))
+            asked = self._question.argument
+            refusal = turned_away(listener, asked, tls=self._question.scheme == "tls")
+            if refusal:
+                self._say(closed=refusal)
+                return
+            caller = caller_in(self._proven(listener), port, self._server_name(port, listener))
+            judged, denied = judge_stream(listener, caller, port_in(asked, listener))
             self._say(policies=judged, notes=(*self.said.notes, *self._selections(listener)))
             if denied:
                 self._say(closed=f"{denied} [{FLAG}]")
             else:
                 self._route(listener)
+
+    def _proven(self, listener: LiveListener) -> Argument:
+        asked, notes = proving(listener, self._question.argument, tls=self._question.scheme == "tls")
+        self._say(notes=(*self.said.notes, *notes))
+        return asked
+
+    def _server_name(self, port: Port, listener: LiveListener) -> bytes:
+        """What is known of it: where nobody looks for TLS it goes unseen."""
+        return self._question.server_name if port.kind == "tls" or listener.contexts is not None else b""
 
     def _find(self, ports: Mapping[Place, Port], captures: Captures) -> tuple[Port, str] | str:
         """The port, and why it is that one; else why there is none."""
@@ -86,6 +99,8 @@ class _Explaining:
         """None where another protocol is spoken, which `closed` says then."""
         scheme, name = self._question.scheme, self._question.server_name
         match port.kind:
+            case "http" if port.captured and scheme == "tls":
+                return port.hosts.choose(b"")
             case "http":
                 self._say(closed=f"port {port.number} speaks HTTP, where nothing is passed on untouched; write http://")
             case "tls" if scheme == "tcp":

@@ -20,7 +20,7 @@ from gateway.net.mesh_tls import RELAYED
 from gateway.net.peer import address_of
 from gateway.proxy.client_connection import ClientConnection
 from gateway.proxy.clients import Refusal
-from gateway.proxy.detecting import SILENCE, STREAM, Begun, Detecting, looks
+from gateway.proxy.detecting import SILENCE, Begun, Detecting, looks
 from gateway.proxy.limits import LONGEST_HANDSHAKE
 from gateway.proxy.port import Port
 from gateway.proxy.rule import Account
@@ -78,7 +78,7 @@ class CapturedListener:
 
     def take(self, connection: socket.socket, address: Address, seat: Seat) -> None:
         """A connection, non-blocking and with nothing of it read, that has its seat."""
-        if self._acceptor is not None:
+        if self._acceptor is not None and self.listener.contexts is not None:  # it may have been asked for before
             self._acceptor.adopt(connection, address, seat)
         else:
             self._adopted += 1
@@ -106,7 +106,7 @@ class CapturedListener:
         assert seat is not None
         if MESH in hello.alpn:
             return self._serving(seat)
-        return self._turn_away(seat, "NR", FOREIGN) if self._is_strict else self._speaking(seat, STREAM)
+        return self._turn_away(seat, "NR", FOREIGN) if self._is_strict else self._speaking(seat, Begun(server_name=hello.server_name))
 
     def _plain(self, seat: Seat | None) -> asyncio.Protocol:
         assert seat is not None

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from gateway.explain import Explanation
 from gateway.ir.batch import AnyResource
+from gateway.ir.workload import MutualTls
 from gateway.offline import Offline
 from tests.certificates import Authority
 from tests.wire.capturing import going, identity, inbound, outbound
@@ -63,14 +64,47 @@ def test_elsewhere_is_the_destination_itself() -> None:
 def test_the_own_pod_is_reached_from_its_own_address() -> None:
     """OwnPod: from 127.0.0.6 or ::6, and never to a port of the proxy itself."""
     resources = (*identity(Authority()), inbound("in", 0, "Strict"), going("OwnPod", "client"), http_rule("in", "OwnPod"))
-    said = explain(*resources, url="http://cart/", destination=["10.0.0.7", 8080], direction="Inbound")
+    said = explain(*resources, url="http://cart/", destination=["10.0.0.7", 8080], direction="Inbound", caller="shop/web")
     assert "callers must prove an identity of the mesh by mutual TLS, or the connection is refused" in said.notes
     [portion] = said.portions
     assert portion.protocol == "what the client speaks, HTTP/2 or HTTP/1.1"
     assert portion.balancing == "where the connection was going, from 127.0.0.6 or ::6"
     assert [(each.address, each.fault) for each in portion.endpoints] == [("10.0.0.7:8080", "")]
-    own = explain(*resources, url="http://cart/", destination=["10.0.0.7", 15006], direction="Inbound")
+    own = explain(*resources, url="http://cart/", destination=["10.0.0.7", 15006], direction="Inbound", caller="shop/web")
     assert [each.fault for each in own.portions[0].endpoints] == ["an address of this proxy itself: never asked"]
+
+
+PLAIN = "plain text, and PeerAuthentication asks for mutual TLS [NR]"
+FOREIGN = "TLS that is not the mesh's, and PeerAuthentication asks for mutual TLS [NR]"
+HELLO = "a TLS handshake, and plain HTTP is spoken here; write http:// [DPE]"
+OWN_TLS = "TLS of the client's own is passed on as it is; write CONNECT tls://cart:80"
+
+
+@pytest.mark.parametrize(
+    ("mode", "protocol", "question", "closed"),
+    [
+        ("Strict", "HTTP", {"url": "http://cart/"}, PLAIN),
+        ("Strict", "HTTP", {"url": "http://cart/", "caller": "shop/web"}, ""),
+        ("Strict", "HTTP", {"url": "https://cart:80/", "caller": "shop/web"}, FOREIGN),
+        ("Strict", "TCP", {"url": "tcp://cart:80", "method": "CONNECT"}, PLAIN),
+        ("Strict", "TCP", {"url": "tcp://cart:80", "method": "CONNECT", "caller": "shop/web"}, ""),
+        ("Strict", "HTTP", {"url": "tls://cart:80", "method": "CONNECT"}, FOREIGN),
+        ("Permissive", "HTTP", {"url": "http://cart/"}, ""),
+        ("Permissive", "HTTP", {"url": "https://cart:80/"}, OWN_TLS),
+        ("Permissive", "HTTP", {"url": "tls://cart:80", "method": "CONNECT"}, ""),
+        ("Disable", "HTTP", {"url": "tls://cart:80", "method": "CONNECT"}, HELLO),
+        ("Disable", "HTTP", {"url": "https://cart:80/"}, HELLO),
+        ("Disable", "Detect", {"url": "tls://cart:80", "method": "CONNECT"}, ""),
+        ("Disable", "Detect", {"url": "https://cart:80/"}, OWN_TLS),
+    ],
+)
+def test_who_is_let_in(mode: MutualTls, protocol: Any, question: dict[str, Any], closed: str) -> None:
+    """PeerAuthentication, of a caller that is named and so proves it, of one in plain, and of TLS that is the application's own."""
+    rules = (going("OwnPod", "client", "web"), going("OwnPod", name="raw"), http_rule("in", "web"), tcp_rule("in", "raw"))
+    said = explain(*identity(Authority()), inbound("in", 80, mode, protocol), *rules, direction="Inbound", **question)
+    assert said.closed == closed
+    assert said.listener is not None
+    assert (len(said.portions) == 1) is (not closed)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +146,7 @@ def test_a_short_name_is_of_the_workload_s_own_namespace() -> None:
 
 def test_what_comes_in_is_told_apart_by_its_port() -> None:
     """Direction Inbound: whatever name of the Pod a caller uses."""
-    resources = (*identity(Authority()), inbound("in", 8080, "Strict"), going("OwnPod", "client"), http_rule("in", "OwnPod"))
+    resources = (*identity(Authority()), inbound("in", 8080, "Permissive"), going("OwnPod", "client"), http_rule("in", "OwnPod"))
     said = explain(*resources, url="http://cart:8080/", direction="Inbound")
     assert said.listener is not None
     assert said.listener.name == "in"

@@ -35,8 +35,8 @@ class Account(Protocol):
         """Of the Pod that the token is bound to, '' for none."""
 
 
-Review = Callable[[str], Awaitable[Account | None]]
-"""Asks the cluster about a token for our audience; None if it is not valid. Raises OSError if it cannot be asked."""
+Review = Callable[[str], Awaitable[Account | str]]
+"""Asks the cluster about a token for our audience; why it is not valid if it is not. Raises OSError if it cannot be asked."""
 IsGateway = Callable[[str, str], bool]
 """Whether a ServiceAccount (namespace, name) is that of a Gateway's proxies."""
 
@@ -59,8 +59,8 @@ class AuthorityServer:
             return Refused(f"the token could not be reviewed within {DEADLINE:.0f} s; the API server is slow or away")
         except OSError as error:
             return Refused(f"the token could not be reviewed: {error}")
-        if account is None:
-            return Refused("the token is not valid here: it has expired, is of another cluster, or not for the audience of the controller")
+        if isinstance(account, str):
+            return Refused(f"the token is not valid here: {account}")
         if complaint := self._unfit(question.proxy, account):
             return Refused(complaint)
         authority, now = self._authority(), datetime.now(UTC)

@@ -55,11 +55,11 @@ class Cluster:
     broken: str = ""
     reviews: int = 0
 
-    async def review(self, token: str) -> Account | None:
+    async def review(self, token: str) -> Account | str:
         self.reviews += 1
         if self.broken:
             raise OSError(self.broken)
-        return self.tokens.get(token)
+        return self.tokens.get(token) or "the API server says 'invalid bearer token'"
 
     def scope_of(self, namespace: str, account: str) -> str | None:
         name, dash, class_name = account.rpartition("-")

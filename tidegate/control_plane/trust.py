@@ -67,7 +67,7 @@ class TokenReviews:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def review(self, token: str) -> Account | None:
+    async def review(self, token: str) -> Account | str:
         """Raises ConnectionError if the cluster cannot be asked."""
         try:
             return await self._client.review_token(token, AUDIENCE)

@@ -29,6 +29,8 @@ Values = list[Value]
 _LISTS_BEGUN_ANEW = 3
 _ACCOUNT = "system:serviceaccount:"
 _POD = "authentication.kubernetes.io/pod-"
+_LONGEST_ERROR = 512
+"""Characters of what the API server says of a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,8 @@ class Client:
         except NotFound:
             return
 
-    async def review_token(self, token: str, audience: str) -> Account | None:
-        """Whose token this is, if it is a ServiceAccount's, valid, and meant for `audience` (TokenReview)."""
+    async def review_token(self, token: str, audience: str) -> Account | str:
+        """Whose token this is, if it is a ServiceAccount's, valid, and meant for `audience`; otherwise why it is none (TokenReview)."""
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
@@ -192,14 +194,19 @@ def _selectors(labels: str, fields: str) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def _account(status: Any, audience: str) -> Account | None:
+def _account(status: Any, audience: str) -> Account | str:
     """A server that knows no audiences names none, and its word is then none about ours (TokenReviewStatus.audiences)."""
-    if not isinstance(status, dict) or status.get("authenticated") is not True or audience not in (status.get("audiences") or ()):
-        return None
+    if not isinstance(status, dict) or status.get("authenticated") is not True:
+        error = status.get("error") if isinstance(status, dict) else None
+        said = " ".join(error.split())[:_LONGEST_ERROR] if isinstance(error, str) else ""
+        return f"the API server says {said!r}" if said else "the API server does not vouch for it, and does not say why"
+    audiences = status.get("audiences") or ()
+    if audience not in audiences:
+        return f"it is for {', '.join(map(repr, audiences)) or 'no audience that the API server names'}, and not for {audience!r}"
     user = status.get("user")
     name = user.get("username") if isinstance(user, dict) else None
     if not isinstance(user, dict) or not isinstance(name, str) or not name.startswith(_ACCOUNT) or name.count(":") != 3:
-        return None
+        return f"it is that of {name!r}, which is no ServiceAccount" if name else "it is nobody's"
     _, _, namespace, account = name.split(":")
     extra = user.get("extra")
     extra = extra if isinstance(extra, dict) else {}

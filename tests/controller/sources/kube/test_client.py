@@ -154,16 +154,29 @@ REVIEW = {
     [
         (REVIEW, Account("shop", "gw-tidegate", "gw-1", "u-1")),
         (REVIEW | {"user": {"username": "system:serviceaccount:shop:gw"}}, Account("shop", "gw", "", "")),
-        (REVIEW | {"authenticated": False}, None),
-        (REVIEW | {"audiences": ["https://kubernetes.default.svc"]}, None),
-        ({name: value for name, value in REVIEW.items() if name != "audiences"}, None),
-        (REVIEW | {"user": {"username": "system:node:worker-1"}}, None),
-        (REVIEW | {"user": {"username": "system:serviceaccount:a:b:c"}}, None),
-        (REVIEW | {"user": {}}, None),
+        (REVIEW | {"authenticated": False}, "the API server does not vouch for it, and does not say why"),
+        (
+            {"authenticated": False, "error": "[invalid bearer token,\nservice account token has expired]"},
+            "the API server says '[invalid bearer token, service account token has expired]'",
+        ),
+        (
+            REVIEW | {"audiences": ["https://kubernetes.default.svc"]},
+            "it is for 'https://kubernetes.default.svc', and not for 'tidegate'",
+        ),
+        (
+            {name: value for name, value in REVIEW.items() if name != "audiences"},
+            "it is for no audience that the API server names, and not for 'tidegate'",
+        ),
+        (REVIEW | {"user": {"username": "system:node:w\n1"}}, "it is that of 'system:node:w\\n1', which is no ServiceAccount"),
+        (
+            REVIEW | {"user": {"username": "system:serviceaccount:a:b:c"}},
+            "it is that of 'system:serviceaccount:a:b:c', which is no ServiceAccount",
+        ),
+        (REVIEW | {"user": {}}, "it is nobody's"),
     ],
 )
-def test_a_token_is_an_account_only_for_our_audience(tmp_path: Path, status: Value, account: Account | None) -> None:
-    """review_token believes an authenticated ServiceAccount whose token is for the audience asked about, and nothing else
+def test_a_token_is_an_account_only_for_our_audience(tmp_path: Path, status: Value, account: Account | str) -> None:
+    """review_token believes an authenticated ServiceAccount whose token is for the audience asked about, and nothing else, and says why
     (TokenReviewStatus: a server that names no audiences has not checked them)."""
 
     async def scenario() -> None:
@@ -171,7 +184,7 @@ def test_a_token_is_an_account_only_for_our_audience(tmp_path: Path, status: Val
             api.tokens["secret-token"] = status
             assert await client.review_token("secret-token", "tidegate") == account
             assert api.asked[-1].body["spec"] == {"token": "secret-token", "audiences": ["tidegate"]}
-            assert await client.review_token("another", "tidegate") is None
+            assert await client.review_token("another", "tidegate") == "the API server says 'invalid bearer token'"
 
     run(scenario())
 

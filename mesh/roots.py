@@ -23,8 +23,8 @@ LEAF_LIFETIME: Final = timedelta(hours=24)
 ROOT_LIFETIME: Final = timedelta(days=3_652)
 OVERLAP: Final = 2 * LEAF_LIFETIME
 RENEWED_BEFORE_END: Final = timedelta(days=365)
-BACKDATED: Final = timedelta(minutes=1)
-"""Clocks of machines differ by a little."""
+BACKDATED: Final = timedelta(minutes=2)
+"""Clocks of machines differ by a little; as much as Istio allows them."""
 
 _NAMES: Final = (("tls.crt", "tls.key"), ("next.crt", "next.key"))
 """Where the older and the newer root stand in a Secret of type kubernetes.io/tls."""

@@ -51,7 +51,7 @@ def test_a_leaf_is_an_x509_svid_to_the_letter() -> None:
     identifier = above.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     assert leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier == identifier
     assert leaf.serial_number == 99
-    assert leaf.not_valid_before_utc == NOW - timedelta(minutes=1)
+    assert leaf.not_valid_before_utc == NOW - timedelta(minutes=2)
     assert leaf.not_valid_after_utc == NOW + timedelta(hours=24)
 
 

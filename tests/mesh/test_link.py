@@ -107,6 +107,27 @@ def test_an_identity_serves_many_connections(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_proxy_whose_clock_is_off_by_an_hour_has_its_identity(hours: int, tmp_path: Path) -> None:
+    """When a certificate is good decides whoever is shown it; our own clock only says when to renew, at about half of 24 hours."""
+
+    async def test() -> None:
+        async with controller() as running:
+            clock = Clock()
+            clock.now += hours * 3_600
+            link = with_clock(running, tmp_path, clock)
+            first = await link.connect()
+            clock.now += 10 * 3_600
+            second = await link.connect()
+            assert running.cluster.reviews == 1
+            clock.now += 4 * 3_600
+            third = await link.connect()
+            assert running.cluster.reviews == 2
+            await closed(first, second, third)
+
+    run(test)
+
+
 def test_renewal_at_half_life_leaves_the_running_connection_alone(tmp_path: Path) -> None:
     """24 h, renewed at 12 h +- 1 %: a new identity for new connections, while the stream goes on under the old one."""
 

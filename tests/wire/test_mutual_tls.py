@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ Resources = AnyResource | tuple[AnyResource, ...]
 
 AUTHORITY = Authority()
 _URI = b"spiffe://cluster.local\0/ns/shop/sa/web"
+AHEAD = (timedelta(hours=1), timedelta(hours=25))
+"""Validity of what is issued by a clock that is an hour ahead, or judged by one that is an hour behind."""
 NUL = bytes((0x30, len(_URI) + 2, 0x86, len(_URI))) + _URI
 """A subjectAltName with one URI that has a NUL in it."""
 
@@ -150,6 +153,7 @@ STRANGERS = [
     pytest.param(None, "certificate_missing", id="without a certificate"),
     pytest.param(Authority().issue(spiffe_id("web")), "certificate_refused", id="of another root"),
     pytest.param(AUTHORITY.issue(spiffe_id("web"), validity=EXPIRED), "certificate has expired", id="expired"),
+    pytest.param(AUTHORITY.issue(spiffe_id("web"), validity=AHEAD), "certificate is not yet valid", id="an hour ahead"),
     pytest.param(AUTHORITY.issue(spiffe_id("web", domain="other.test")), "the trust domain here is cluster.local", id="of another domain"),
     pytest.param(AUTHORITY.issue(spiffe_id("web"), spiffe_id("api")), "2 names, 2 of them URIs", id="with two URIs"),
     pytest.param(AUTHORITY.issue(spiffe_id("web"), "web.shop"), "2 names, 1 of them URIs", id="with a DNS name besides"),
@@ -242,6 +246,7 @@ def test_nothing_is_resumed(blue: Echo, tmp_path: Path) -> None:
 IMPOSTORS = [
     pytest.param(Authority().issue(spiffe_id()), "unable to get local issuer certificate", id="of another root"),
     pytest.param(AUTHORITY.issue(spiffe_id(), validity=EXPIRED), "certificate has expired", id="expired"),
+    pytest.param(AUTHORITY.issue(spiffe_id(), validity=AHEAD), "certificate is not yet valid", id="an hour ahead"),
     pytest.param(AUTHORITY.issue(spiffe_id("web")), f"it is {spiffe_id('web')}, and not {spiffe_id()}", id="another workload"),
     pytest.param(AUTHORITY.issue(spiffe_id(namespace="other")), f"and not {spiffe_id()}", id="another namespace"),
     pytest.param(AUTHORITY.issue(spiffe_id(), spiffe_id("web")), "2 names, 2 of them URIs", id="with two URIs"),

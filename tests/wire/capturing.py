@@ -57,17 +57,17 @@ def missing() -> str:
 
 
 @contextmanager
-def pod() -> Iterator[None]:
-    """This thread, and those that it starts, are in the Pod's network."""
+def pod(rules: str = "", *addresses: str) -> Iterator[None]:
+    """This thread, and those that it starts, are in the Pod's network. `rules` of nftables and `addresses` are what it has besides."""
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/thread-self/ns/net", "rb") as before:
         if libc.unshare(_NEW_NETWORK):
             raise OSError(ctypes.get_errno(), "no network namespace could be made")
         try:
             _run("ip", "link", "set", "lo", "up")
-            for address in (OWN, OTHER, OWN_6, OTHER_6, "::6"):
+            for address in (OWN, OTHER, OWN_6, OTHER_6, "::6", *addresses):
                 _run("ip", "address", "add", f"{address}/{128 if ':' in address else 32}", "dev", "lo")
-            _run("nft", "-f", "-", given=_RULES)
+            _run("nft", "-f", "-", given=_RULES + rules)
             yield
         finally:
             assert libc.setns(before.fileno(), _NEW_NETWORK) == 0

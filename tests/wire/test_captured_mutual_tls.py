@@ -252,6 +252,21 @@ def test_connections_leave_when_mutual_tls_becomes_strict(roots: Authority, serv
             assert read_exactly(client, 15) == b"HTTP/1.1 200 OK"
 
 
+def test_disable_looks_for_no_tls_whatever_was_before(roots: Authority, server: Make) -> None:
+    """PeerAuthentication DISABLE: a port of HTTP speaks it in plain, also where TLS was told apart until now, and says so at once."""
+    port = server(Recorder()).port
+    with StreamSite(*identity(roots), inbound("in", 0, "Permissive", "HTTP"), RULES, sockets=PodSockets()) as mesh:
+        with captured(OWN, port, "Inbound") as client:
+            client.sendall(get(b"Connection: close"))
+            assert read_all(client).startswith(b"HTTP/1.1 200 OK")
+        mesh.put(inbound("in", 0, "Disable", "HTTP"))
+        with captured(OWN, port, "Inbound") as client:
+            client.sendall(b"\x16\x03\x01")
+            assert read_all(client).startswith(b"HTTP/1.1 400 ")
+        line = mesh.log.wait_for(2)[-1]
+        assert (line["flags"], line["reason"]) == ("DPE", "a TLS handshake, and plain HTTP is spoken here")
+
+
 def test_a_handshake_that_is_not_finished_ends(roots: Authority, server: Make) -> None:
     """ListenerOptions.header_timeout, from accept; the part of a ClientHello that came is not passed on."""
     listener = inbound("in", 0, "Permissive", options=options(header_timeout=100))

@@ -15,7 +15,7 @@ from controller.stream import Limits
 from controller.stream_connection import FIRST_LINE_LIMIT, MESSAGE_LIMIT
 from gateway.ir.batch import Ack, Batch, Subscribe, digest
 from gateway.ir.identification import Elsewhere, Identify, Identity, Refused
-from mesh.roots import BACKDATED, Root
+from mesh.roots import Root
 from mesh.signing_request import client_context
 from tests import certificates
 from tests.controller.streaming import Account, Cluster, controller, gateway, leaf_of, new_root, question
@@ -304,56 +304,6 @@ def test_a_name_with_a_nul_fails_the_handshake() -> None:
                 await peer.answer()
             await peer.close()
             assert "malformed" in "".join(running.problems)
-
-    run(test)
-
-
-@pytest.mark.parametrize(
-    ("ago", "words"),
-    [
-        pytest.param(timedelta(hours=25), "certificate has expired", id="expired"),
-        pytest.param(timedelta(hours=-1), "certificate is not yet valid", id="from a clock that is an hour ahead"),
-    ],
-)
-def test_a_certificate_out_of_its_time_is_not_taken(ago: timedelta, words: str) -> None:
-    """The handshake fails (RFC 5280 6.1.3), and the log says by which end of the time."""
-
-    async def test() -> None:
-        async with controller() as running:
-            running.publish(gateway("shop/web"))
-            peer = await running.dial(running.issue(WEB, now=datetime.now(UTC) - ago))
-            peer.send(Subscribe("pod", "shop/web"))
-            with pytest.raises((OSError, asyncio.IncompleteReadError)):
-                await peer.answer()
-            await peer.close()
-            assert words in "".join(running.problems)
-
-    run(test)
-
-
-def test_clocks_may_differ_by_a_little() -> None:
-    """A replica whose clock is ahead certifies, and one with the right time takes it (mesh.roots.BACKDATED)."""
-
-    async def test() -> None:
-        async with controller() as running:
-            running.publish(gateway("shop/web"))
-            peer = await running.dial(running.issue(WEB, now=datetime.now(UTC) + BACKDATED - timedelta(seconds=20)))
-            await peer.subscribed("shop/web")
-            await peer.close()
-
-    run(test)
-
-
-def test_a_connection_ends_with_its_certificate() -> None:
-    """Whoever does not renew is cut off when its time is over, though the handshake was in time."""
-
-    async def test() -> None:
-        async with controller() as running:
-            running.publish(gateway("shop/web"))
-            peer = await running.dial(running.issue(WEB, now=datetime.now(UTC) - timedelta(hours=24, seconds=-1)))
-            await peer.subscribed("shop/web")
-            assert await peer.ended()
-            await peer.close()
 
     run(test)
 

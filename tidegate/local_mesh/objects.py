@@ -12,11 +12,11 @@ from typing import Final
 
 from controller.api.core import ConfigMap, Secret, Service
 from controller.api.endpoint_slice import EndpointSlice
+from controller.api.injection import MESH, SIDECAR, pod_asks
 from controller.api.local_pod import LocalPod
 from controller.api.metadata import Key, Object
 from controller.api.pod import PodStatus
 from controller.translate.objects import called
-from mesh.injection.names import INJECT, ISTIO_INJECT, MESH, SIDECAR
 from mesh.loopback import FIRST_SERVICE, LAST, WorkloadBlock
 from tidegate.local_mesh.numbers import CLUSTER, FIRST_WORKLOAD, MeshBlock, Numbers
 from tidegate.local_mesh.slices import selects, slices_of, targets_of
@@ -240,13 +240,16 @@ class LocalObjects:
 
 
 def is_meshed(pod: LocalPod) -> bool:
-    """Whether it gets a sidecar: unless its label, or Istio's, says that it does not."""
-    said = (pod.metadata.labels.get(INJECT), pod.metadata.labels.get(ISTIO_INJECT), pod.metadata.annotations.get(ISTIO_INJECT))
-    return "false" not in said
+    """Whether it gets a sidecar: unless its label, or Istio's, says that it does not. Raises ValueError as pod_asks does."""
+    return pod_asks(pod.metadata.labels, pod.metadata.annotations) is not False
 
 
 def fault_of(pod: LocalPod) -> Fault | None:
     """Why a Pod cannot be run on this machine."""
+    try:
+        is_meshed(pod)
+    except ValueError as fault:
+        return Fault(pod.key, ("metadata",), str(fault), "Without any of them it gets a sidecar.")
     if pod.spec.host_network:
         message = "the network of the node is this machine's, where every Pod needs addresses of its own"
         return Fault(pod.key, ("spec", "hostNetwork"), message, "Leave it out.")

@@ -15,6 +15,7 @@ from mesh.roots import make_root
 from tidegate.local_mesh.trust import Account, InMemory, Tokens, gateway_identity
 
 CART = Account("shop", "cart", "cart-1")
+STRANGER = "it is of no Pod of this run"
 
 
 def test_a_token_is_its_pods_until_the_next_or_the_end() -> None:
@@ -25,11 +26,11 @@ def test_a_token_is_its_pods_until_the_next_or_the_end() -> None:
         token = path.read_text()
         assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
         assert asyncio.run(tokens.review(token)) == CART
-        assert asyncio.run(tokens.review("")) is None
+        assert asyncio.run(tokens.review("")) == STRANGER
         renewed = tokens.issue(CART).read_text()
-        assert (asyncio.run(tokens.review(token)), asyncio.run(tokens.review(renewed))) == (None, CART)
+        assert (asyncio.run(tokens.review(token)), asyncio.run(tokens.review(renewed))) == (STRANGER, CART)
         tokens.revoke(CART)
-        assert asyncio.run(tokens.review(renewed)) is None
+        assert asyncio.run(tokens.review(renewed)) == STRANGER
         assert not path.exists()
     finally:
         tokens.close()

@@ -39,6 +39,7 @@ COMPILED = [
     "gateway/proxy/http2/client_connection.py",
     "gateway/proxy/http2/client_stream.py",
     "gateway/proxy/http2/connection.py",
+    "gateway/proxy/http2/field_blocks.py",
     "gateway/proxy/http2/floods.py",
     "gateway/proxy/http2/stream.py",
     "gateway/proxy/port.py",

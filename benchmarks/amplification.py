@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring.attacked import ATTACKED, Attacked
+from measuring.attacked import ATTACKED, Attacked, BackendPorts
 from measuring.backend import start_backend
 from measuring.processes import Processes
 from measuring.script import GOOD, NOT_MEASURED, WRONG, CannotMeasure, positive_number, run_script, writable_file, write_json
@@ -119,7 +119,7 @@ def measure(processes: Processes, names: Sequence[str], seconds: float) -> tuple
     missing: dict[str, str] = {}
     for name in names:
         try:
-            attacked = ATTACKED[name](processes, backend.ports[0])
+            attacked = ATTACKED[name](processes, BackendPorts(backend.ports[0]))
         except CannotMeasure as reason:
             missing[name] = str(reason)
             continue

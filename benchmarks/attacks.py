@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from measuring.attacked import ATTACKED, Attacked
+from measuring.attacked import ATTACKED, Attacked, BackendPorts
 from measuring.http2_verdicts import judge_http2
 from measuring.processes import Processes
 from measuring.script import GOOD, NOT_MEASURED, WRONG, CannotMeasure, run_script, writable_file, write_json
@@ -73,7 +73,7 @@ async def compare(processes: Processes, names: Sequence[str]) -> tuple[dict[str,
     for name in names:
         async with Backend().serving() as backend:
             try:
-                attacked = ATTACKED[name](processes, backend.port)
+                attacked = ATTACKED[name](processes, BackendPorts(backend.port))
             except CannotMeasure as reason:
                 missing[name] = str(reason)
                 continue

@@ -2,12 +2,14 @@
 
 The moments are a Poisson process, as many independent clients make them; a request that is due while every connection waits for an
 answer goes out on the first that is free, and its time counts from when it was due.
-Arguments: port, connections, seconds, rate; host, if it is not the address.
+Arguments: port, connections, seconds, rate; host, if it is not the address; path, if it is not /; ahead, whether it has its core before
+everybody else.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import select
 import socket
@@ -16,6 +18,7 @@ import time
 from collections import deque
 
 from measuring.backend import BODY
+from measuring.processes import put_ahead
 
 LIMIT = 10.0
 
@@ -23,8 +26,8 @@ LIMIT = 10.0
 class Pace:
     """Owner of the connections."""
 
-    def __init__(self, port: int, connections: int, host: str) -> None:
-        self._request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("ascii")
+    def __init__(self, port: int, connections: int, host: str, path: str) -> None:
+        self._request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("ascii")
         self._poll = select.epoll()
         self._connections: dict[int, socket.socket] = {}
         self._free: deque[int] = deque()
@@ -88,7 +91,9 @@ class Pace:
 
 def main() -> None:
     arguments = json.loads(sys.argv[1])
-    pace = Pace(arguments["port"], arguments["connections"], arguments.get("host", "127.0.0.1"))
+    if arguments.get("ahead"):
+        put_ahead(os.getpid())
+    pace = Pace(arguments["port"], arguments["connections"], arguments.get("host", "127.0.0.1"), arguments.get("path", "/"))
     seconds = pace.run(arguments["rate"], arguments["seconds"])
     pace.close()
     json.dump({"seconds": seconds, "milliseconds": pace.milliseconds, "troubles": pace.troubles[:100]}, sys.stdout)

@@ -16,7 +16,6 @@ from gateway.http.frames import (
     ACK,
     CONTINUATION,
     DATA,
-    END_HEADERS,
     END_STREAM,
     GOAWAY,
     HEADERS,
@@ -33,7 +32,8 @@ from gateway.http.frames import (
 from gateway.http.head import Fields
 from gateway.http.hpack import HeaderDecoder, HpackError
 from gateway.http.hpack_encoder import HeaderEncoder
-from gateway.proxy.http2.floods import BLOCK_LIMIT, MOST_CONTINUATIONS, MOST_SETTINGS, MOST_UNTAKEN, REFUSED, UNKNOWN, Budgets
+from gateway.proxy.http2.field_blocks import FieldBlocks
+from gateway.proxy.http2.floods import MOST_SETTINGS, MOST_UNTAKEN, REFUSED, UNKNOWN, Budgets
 from gateway.proxy.http2.stream import STREAM_WINDOW
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ LINGER: Final = 2.0
 """Seconds that an ended connection goes on reading, so that its peer sees the GOAWAY and not a reset."""
 NO_TRAILERS: Final[Fields] = []
 """Never written to."""
-AT_ONCE: Final = 1_000
-"""Effort, in fields, that is spent on what one peer sends before the others have their turn: about a millisecond."""
-OF_A_BLOCK: Final = 20
-"""Effort that a block of fields takes besides its fields."""
+AT_ONCE: Final = 400
+"""Effort, in fields, that is spent on what one peer sends before the others have their turn: half a millisecond, with what it asks for."""
+OF_A_BLOCK: Final = 40
+"""Effort that a block of fields takes besides its fields, here and where it leads to."""
+MOST_AHEAD: Final = 64 * 1024
+"""Bytes that wait for their turn while more is read."""
 BYTES_AS_A_FIELD: Final = 64
 """Bytes of a block that take the effort of one more field."""
 DATA_AS_A_FIELD: Final = 128
@@ -71,10 +73,9 @@ class Http2Connection:
     """
 
     __slots__ = (
-        "_block", "_block_ended", "_block_fault", "_block_stream", "_buffer", "_continuations", "_effort", "_flushing", "_reset_streams",
-        "_resting", "_settled", "blocked", "budgets", "credit", "decoder", "encoder", "ended", "frame_limit", "grown",
-        "initial_send_window", "last", "loop", "out", "peer_leaves", "reading_paused", "receive_window", "received", "send_window",
-        "streams", "transport", "untaken", "waiting", "write",
+        "_blocks", "_buffer", "_effort", "_flushing", "_held", "_reset_streams", "_resting", "_settled", "blocked", "budgets", "credit",
+        "decoder", "encoder", "ended", "frame_limit", "grown", "initial_send_window", "last", "loop", "out", "peer_leaves",
+        "reading_paused", "receive_window", "received", "send_window", "streams", "transport", "untaken", "waiting", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -108,12 +109,10 @@ class Http2Connection:
         self._buffer = b""
         self._effort, self._resting = 0, False
         """What this turn has taken; whether the rest of what has come waits for the next."""
+        self._held = False
+        """Whether the peer is not read because so much waits already."""
         self._flushing = self._settled = False
-        self._block: list[bytes] | None = None
-        """Pieces of a block of fields whose end has not come."""
-        self._block_stream, self._block_ended, self._continuations = 0, False, 0
-        self._block_fault: StreamFault | None = None
-        """What is wrong with its frames, and ends the stream alone."""
+        self._blocks = FieldBlocks()
         self._reset_streams: dict[int, int] = {}
         """With the bytes of DATA that may still come for each, negative when its end has come."""
         self.untaken = 0
@@ -182,6 +181,7 @@ class Http2Connection:
             data = self._buffer + data
         if self._resting:
             self._buffer = data
+            self._hold()
             return
         self._effort = 0
         try:
@@ -202,19 +202,27 @@ class Http2Connection:
     def _rest(self) -> None:
         """The others have their turn."""
         self._resting = True
-        self.transport.pause_reading()
         self.loop.call_soon(self._go_on)
+        self._hold()
+
+    def _hold(self) -> None:
+        """A peer that is far ahead is not read any further."""
+        if len(self._buffer) > MOST_AHEAD and not self._held:
+            self._held = True
+            self.transport.pause_reading()
 
     def _go_on(self) -> None:
         self._resting = False
-        if self.ended or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        self.read_again()
         self.data_received(b"")
+        if self._held and len(self._buffer) <= MOST_AHEAD:
+            self._held = False
+            self.read_again()
 
     def read_again(self) -> None:
         """After a pause, if there is no other reason for one."""
-        if not (self._resting or self.reading_paused or self.transport.is_closing()):
+        if not (self._held or self.reading_paused or self.transport.is_closing()):
             self.transport.resume_reading()
 
     @property
@@ -226,11 +234,12 @@ class Http2Connection:
     def mid_block(self) -> bool:
         """Whether fields have begun whose end has not come."""
         buffer = self._buffer
-        return self._block is not None or (len(buffer) > 3 and buffer[3] == HEADERS)
+        return self._blocks.open or (not self._resting and len(buffer) > 3 and buffer[3] == HEADERS)
 
     def _read_frames(self, data: bytes) -> int:
         """Every whole frame that there is time for; returns where the first that is not read begins. Raises ConnectionFault."""
         at, end = 0, len(data)
+        blocks = self._blocks
         while end - at >= 9 and self._effort < AT_ONCE and not self.ended:
             size = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
             if size > MOST_FRAME:
@@ -246,7 +255,7 @@ class Http2Connection:
                 if kind != SETTINGS or flags & ACK:
                     raise ConnectionFault(frames.PROTOCOL_ERROR, "the first frame is not SETTINGS")
                 self._settled = True
-            if self._block is not None and (kind != CONTINUATION or number != self._block_stream):
+            if blocks.open and not blocks.expects(kind, number):
                 raise ConnectionFault(frames.PROTOCOL_ERROR, "a block of fields was interrupted")
             try:
                 self._read_frame(kind, flags, number, payload)
@@ -346,29 +355,15 @@ class Http2Connection:
         return True
 
     def _read_headers(self, flags: int, number: int, payload: bytes) -> None:
-        if not number:
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "HEADERS on stream 0")
-        if flags & PADDED:
-            payload = frames.unpadded(payload)
-        if flags & frames.PRIORITIZED:
-            payload, self._block_fault = frames.unprioritized(payload, number)
-        ended = bool(flags & END_STREAM)
-        if flags & END_HEADERS:
-            self._take_block(number, payload, ended)
-        else:
-            self._block, self._block_stream, self._block_ended, self._continuations = [payload], number, ended, 0
+        block = self._blocks.begin(flags, number, payload)
+        if block is not None:
+            self._take_block(number, block, bool(flags & END_STREAM))
 
     def _read_continuation(self, flags: int, payload: bytes) -> None:
-        block = self._block
-        if block is None:
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
-        block.append(payload)
-        self._continuations += 1
-        if self._continuations > MOST_CONTINUATIONS or sum(map(len, block)) > BLOCK_LIMIT:
-            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "block of fields too long")
-        if flags & END_HEADERS:
-            self._block = None
-            self._take_block(self._block_stream, b"".join(block), self._block_ended)
+        blocks = self._blocks
+        block = blocks.go_on(flags, payload)
+        if block is not None:
+            self._take_block(blocks.stream, block, blocks.ended)
 
     def _take_block(self, number: int, block: bytes, ended: bool) -> None:
         try:
@@ -379,8 +374,8 @@ class Http2Connection:
         # one that is too large was read all the same, and a field takes a byte at least
         self._effort += OF_A_BLOCK + size // BYTES_AS_A_FIELD + (size if decoded is None else len(decoded))
         entries: Block = decoded
-        if self._block_fault is not None:
-            entries, self._block_fault = self._block_fault, None
+        if self._blocks.fault is not None:
+            entries = self._blocks.take_fault()
         self.fields(number, entries, ended)
 
     def _read_window_update(self, number: int, payload: bytes) -> None:

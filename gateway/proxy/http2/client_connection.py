@@ -21,7 +21,7 @@ from gateway.net.peer import NOBODY
 from gateway.net.tcp_information import acknowledged
 from gateway.proxy.client import arrive, depart
 from gateway.proxy.http2.client_stream import Http2ClientStream
-from gateway.proxy.http2.connection import LARGEST_WINDOW, LINGER, Http2Connection, opening_settings
+from gateway.proxy.http2.connection import LARGEST_WINDOW, LINGER, OF_A_CONNECTION, Http2Connection, opening_settings
 from gateway.proxy.http2.floods import FREE_HEADS, MOST_LINGERING, MOST_OF_A_FLOOD, MOST_OF_HEADS, MOST_UNTAKEN, OVERSIZED
 from gateway.proxy.pace import STALLED
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from gateway.proxy.http2.stream import Http2Stream
     from gateway.proxy.port import LiveListener, Port
 
+ENDED_AT_ONCE: Final = 8
+"""Requests under way that end in one turn of the loop when their connection has ended: each may close a connection to a backend."""
 LEAVING: Final = 1.0
 """Seconds between the two GOAWAY of a draining connection: more than the way there and back of nearly every client."""
 
@@ -211,6 +213,8 @@ class Http2ClientConnection(Http2Connection):
             stream.refuse(refused)
         else:
             stream.begin(head)
+            if stream.connecting:
+                self.effort += OF_A_CONNECTION
 
     def _count_head(self, stream: Http2ClientStream, head: RequestHead) -> None:
         """Raises StreamFault when those that are under way are large already; the client may ask again when some have ended."""
@@ -284,6 +288,12 @@ class Http2ClientConnection(Http2Connection):
             self._patience = MOST_OF_A_FLOOD
         Http2ClientStream(self, self.last).note(fault.reason)
         self._linger()
+
+    def fail_streams(self, streams: list[Http2Stream], code: int, reason: str) -> None:
+        """A few at a time, with turns of others between."""
+        super().fail_streams(streams[:ENDED_AT_ONCE], code, reason)
+        if len(streams) > ENDED_AT_ONCE:
+            self.loop.call_soon(self.fail_streams, streams[ENDED_AT_ONCE:], code, reason)
 
     def _end(self, code: int) -> None:
         """GOAWAY and goodbye."""

@@ -101,6 +101,12 @@ class Http2ClientStream(Http2Stream):
         return Exchange(self, head)
 
     @property
+    def connecting(self) -> bool:
+        """Whether a request that has come so far has no backend yet."""
+        exchange = self.exchange
+        return exchange is not None and exchange.backend is None
+
+    @property
     def transport(self) -> asyncio.Transport:
         return self.connection.transport
 

@@ -56,6 +56,8 @@ AT_ONCE: Final = 400
 """Effort, in fields, that is spent on what one peer sends before the others have their turn: half a millisecond, with what it asks for."""
 OF_A_BLOCK: Final = 40
 """Effort that a block of fields takes besides its fields, here and where it leads to."""
+OF_A_CONNECTION: Final = 40
+"""Effort of a request that a connection to a backend is opened for, and of a stream that is reset, which may cost one."""
 MOST_AHEAD: Final = 64 * 1024
 """Bytes that wait for their turn while more is read."""
 BYTES_AS_A_FIELD: Final = 64
@@ -73,8 +75,8 @@ class Http2Connection:
     """
 
     __slots__ = (
-        "_blocks", "_buffer", "_effort", "_flushing", "_held", "_reset_streams", "_resting", "_settled", "blocked", "budgets", "credit",
-        "decoder", "encoder", "ended", "frame_limit", "grown", "initial_send_window", "last", "loop", "out", "peer_leaves",
+        "_blocks", "_buffer", "_flushing", "_held", "_reset_streams", "_resting", "_settled", "blocked", "budgets", "credit",
+        "decoder", "effort", "encoder", "ended", "frame_limit", "grown", "initial_send_window", "last", "loop", "out", "peer_leaves",
         "reading_paused", "receive_window", "received", "send_window", "streams", "transport", "untaken", "waiting", "write",
     )  # fmt: skip
 
@@ -107,7 +109,7 @@ class Http2Connection:
         self.reading_paused = False
         """Whether the peer is not read because it does not read us."""
         self._buffer = b""
-        self._effort, self._resting = 0, False
+        self.effort, self._resting = 0, False
         """What this turn has taken; whether the rest of what has come waits for the next."""
         self._held = False
         """Whether the peer is not read because so much waits already."""
@@ -136,7 +138,9 @@ class Http2Connection:
 
     def _flush_now(self) -> None:
         self._flushing = False
-        if not self.transport.is_closing():
+        if self.ended:
+            self.out.clear()  # the last word was said
+        elif not self.transport.is_closing():
             self.flush()
 
     def put_block(self, number: int, block: bytes, ended: bool) -> None:
@@ -183,14 +187,14 @@ class Http2Connection:
             self._buffer = data
             self._hold()
             return
-        self._effort = 0
+        self.effort = 0
         try:
             used = self._read_frames(data)
         except ConnectionFault as fault:
             self.fail(fault)
             return
         self._buffer = data[used:] if used < len(data) and not self.ended else b""
-        if self._effort >= AT_ONCE and self._buffer:
+        if self.effort >= AT_ONCE and self._buffer:
             self._rest()
         received = self.received
         while received:
@@ -240,7 +244,7 @@ class Http2Connection:
         """Every whole frame that there is time for; returns where the first that is not read begins. Raises ConnectionFault."""
         at, end = 0, len(data)
         blocks = self._blocks
-        while end - at >= 9 and self._effort < AT_ONCE and not self.ended:
+        while end - at >= 9 and self.effort < AT_ONCE and not self.ended:
             size = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
             if size > MOST_FRAME:
                 raise ConnectionFault(frames.FRAME_SIZE_ERROR, "frame too large")
@@ -300,7 +304,7 @@ class Http2Connection:
 
     def _read_data(self, flags: int, number: int, payload: bytes) -> None:
         size = len(payload)
-        self._effort += size // DATA_AS_A_FIELD
+        self.effort += size // DATA_AS_A_FIELD
         self.receive_window -= size
         if self.receive_window < 0:
             raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "more data than the connection has room for")
@@ -372,7 +376,7 @@ class Http2Connection:
             raise ConnectionFault(frames.COMPRESSION_ERROR, str(error)) from None
         size = len(block)
         # one that is too large was read all the same, and a field takes a byte at least
-        self._effort += OF_A_BLOCK + size // BYTES_AS_A_FIELD + (size if decoded is None else len(decoded))
+        self.effort += OF_A_BLOCK + size // BYTES_AS_A_FIELD + (size if decoded is None else len(decoded))
         entries: Block = decoded
         if self._blocks.fault is not None:
             entries = self._blocks.take_fault()
@@ -466,6 +470,7 @@ class Http2Connection:
         self.budgets.spend(RST_STREAM, "reset streams")
         stream = self.streams.get(number)
         if stream is not None:
+            self.effort += OF_A_CONNECTION
             stream.drop_queue()
             stream.sent_all = stream.received_all = True
             self.forget(stream)
@@ -497,6 +502,7 @@ class Http2Connection:
                 self.disregard(number)
                 self.out.append(frames.rst_stream(number, fault.code))
             return
+        self.effort += OF_A_CONNECTION
         self.reset_stream(stream, fault.code)
         stream.failed(fault.code, fault.reason)
 
@@ -519,6 +525,11 @@ class Http2Connection:
         for stream in streams:
             stream.drop_queue()
             stream.sent_all = stream.received_all = True
+        self.fail_streams(streams, code, reason)
+
+    def fail_streams(self, streams: list[Http2Stream], code: int, reason: str) -> None:
+        """Those that the connection had when it ended."""
+        for stream in streams:
             stream.failed(code, reason)
 
     # what the transport calls

@@ -50,7 +50,7 @@ bench-cluster: .venv/.dev build/box/.made ## measure from an object applied to s
 attacks: .venv/.bench bench-peers ## print the score of the attack table for Tidegate, Envoy, nginx and HAProxy
 	.venv/bin/python benchmarks/attacks.py $(ARGS)
 
-abuse: .venv/.bench bench-peers ## print what floods of HTTP/2 do to Tidegate, Envoy, nginx and HAProxy (eight minutes)
+abuse: .venv/.bench bench-peers ## print what floods of HTTP/2 do to Tidegate, Envoy, nginx and HAProxy (as root, 25 minutes)
 	.venv/bin/python benchmarks/abuse.py $(ARGS)
 
 endurance: .venv/.dev test-peers ## run the long checks whole and print their figures (about two hours); ARGS="-k soak" chooses some

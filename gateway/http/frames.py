@@ -7,7 +7,7 @@ break them. A `ConnectionFault` ends the connection with GOAWAY, a `StreamFault`
 from __future__ import annotations
 
 from collections.abc import Iterable
-from struct import iter_unpack, pack, unpack_from
+from struct import Struct, iter_unpack, pack, unpack_from
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -76,6 +76,9 @@ SMALLEST_MAX_FRAME: Final = 1 << 14
 """What each peer takes in any case; the least that SETTINGS_MAX_FRAME_SIZE may be."""
 LARGEST_MAX_FRAME: Final = (1 << 24) - 1
 
+_head: Final = Struct("!HBBBI").pack
+"""Of a frame: its size in two parts, kind, flags, stream."""
+
 _FEWEST_AND_MOST: Final[dict[int, tuple[int, int, int]]] = {
     ENABLE_PUSH: (0, 1, PROTOCOL_ERROR),
     INITIAL_WINDOW_SIZE: (0, LARGEST_WINDOW, FLOW_CONTROL_ERROR),
@@ -103,12 +106,12 @@ class StreamFault(Exception):
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     size = len(payload)
-    return b"%b%b" % (pack("!HBBBI", size >> 8, size & 0xFF, kind, flags, stream), payload)
+    return _head(size >> 8, size & 0xFF, kind, flags, stream) + payload
 
 
 def data_header(size: int, flags: int, stream: int) -> bytes:
     """The nine bytes before the payload of a DATA frame."""
-    return pack("!HBBBI", size >> 8, size & 0xFF, DATA, flags, stream)
+    return _head(size >> 8, size & 0xFF, DATA, flags, stream)
 
 
 def header_frames(stream: int, block: bytes, ended: bool, most: int) -> bytes:

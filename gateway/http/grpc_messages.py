@@ -23,9 +23,16 @@ class MessageCount:
         self._prefix = b""
         """Of the next one, as far as it has come."""
 
+    def _is_one(self, data: bytes, size: int) -> bool:
+        """Whether a piece is a whole message and nothing else, as nearly every one is."""
+        return size >= _PREFIX and data[0] <= _COMPRESSED and int.from_bytes(data[1:_PREFIX], "big") == size - _PREFIX
+
     def add(self, data: bytes) -> None:
         """The next piece."""
         at, end = 0, len(data)
+        if not self._left and not self._prefix and self._is_one(data, end):
+            self.count += 1
+            return
         while True:
             if self._left:
                 passed = min(self._left, end - at)

@@ -1,7 +1,7 @@
 """Floods of HTTP/2 (reference 2.5, S4): the connection ends within 500 events, memory stays bounded, and others are served meanwhile.
 
 Memory is what Python allocated for gateway, client and backend together, told by tracemalloc at its peak. How long others wait meanwhile
-is measured by benchmarks/attacks.py.
+is measured by benchmarks/abuse.py.
 """
 
 from __future__ import annotations

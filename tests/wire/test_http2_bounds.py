@@ -1,5 +1,5 @@
 """Bounds of what a client may have under way on one connection of HTTP/2: room for bodies, small at first and large where the far side
-keeps up, and the heads of all requests together."""
+keeps up, and the heads of all requests together. And of what is done for it in one turn of the loop, which ends nothing early."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from time import monotonic
 from hyperframe.frame import GoAwayFrame, HeadersFrame, RstStreamFrame, WindowUpdateFrame
 
 from gateway.http import frames
+from gateway.proxy.http2.client_connection import ENDED_AT_ONCE
+from gateway.proxy.http2.connection import MOST_AHEAD
 from gateway.proxy.http2.floods import FREE_HEADS, MOST_OF_HEADS, REFUSED_BURST, RESET_RATE
 from gateway.proxy.http2.stream import GROWTH, LARGE_WINDOW, MOST_GROWTH, STREAM_WINDOW
 from tests.wire.backends import Echo, Planned
@@ -99,3 +101,31 @@ def test_whoever_opens_more_streams_than_it_may_is_ended(serve: Serve, blue: Ech
             rounds += 1
         assert end.seen[-1].error_code == frames.ENHANCE_YOUR_CALM
     assert REFUSED_BURST <= rounds <= REFUSED_BURST + (monotonic() - begun) * RESET_RATE + 1
+
+
+def test_what_takes_many_turns_is_read_whole_and_in_order(serve: Serve, blue: Echo) -> None:
+    """Far more comes at once than a turn has time for, and than waits while more is read: every request is answered, with its own path."""
+    site = serve(ROUTE)
+    streams = range(1, 200, 2)
+    with FrameEnd.client(site.connect()) as end:
+        requests = [end.request(stream, f"/{stream}", ("x-large", f"{stream:04}" * 800)) for stream in streams]
+        assert sum(len(request.data) for request in requests) > 2 * MOST_AHEAD
+        end.send(*requests)
+        answered = {end.until(HeadersFrame).stream_id for _ in streams}
+    assert answered == set(streams)
+    assert sorted(request.target for request in blue.wait_for(len(streams))) == sorted(f"/{stream}" for stream in streams)
+
+
+def test_all_requests_under_way_end_with_their_connection(serve: Serve, blue: Echo) -> None:
+    """RFC 9113 5.4.1: however many turns it takes, each is logged with what ended it, and its connection to the backend is given back."""
+    blue.always(Planned())
+    site = serve(ROUTE)
+    most = 3 * ENDED_AT_ONCE + 1
+    with FrameEnd.client(site.connect()) as end:
+        end.send(*[end.request(stream, method="POST", ends=False) for stream in range(1, 2 * most, 2)])
+        end.ping()
+        end.send(data(2 * most + 1))
+        assert end.until(GoAwayFrame).error_code == frames.PROTOCOL_ERROR
+    lines = site.log.wait_for(most + 1)
+    assert {line["flags"] for line in lines} == {"DPE"}
+    assert {line["reason"] for line in lines} == {"DATA on an idle stream"}

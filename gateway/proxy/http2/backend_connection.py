@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_STREAMS: Final = 100
 """Requests under way on one connection, where the endpoint allows as many: more share one window and one loss of a packet."""
+AT_ONCE: Final = 1_500
+"""Effort that is spent on what an endpoint sends before others have their turn: it answers many clients in one read."""
 _SETTINGS: Final = ((frames.ENABLE_PUSH, 0), (frames.MAX_HEADER_LIST_SIZE, HEAD_LIMIT))
 
 
@@ -34,6 +36,7 @@ class Http2BackendConnection(Http2Connection):
     def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, pool: Pool) -> None:
         super().__init__(loop)
         self.decoder = HeaderDecoder(field_limit=FIELD_LIMIT)
+        self.at_once = AT_ONCE
         self.endpoint, self.pool = endpoint, pool
         self.idle_turns = 0
         """How often the pool was aged since the last stream ended."""

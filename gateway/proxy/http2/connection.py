@@ -53,17 +53,18 @@ LINGER: Final = 2.0
 NO_TRAILERS: Final[Fields] = []
 """Never written to."""
 AT_ONCE: Final = 400
-"""Effort, in fields, that is spent on what one peer sends before the others have their turn: half a millisecond, with what it asks for."""
-OF_A_BLOCK: Final = 40
-"""Effort that a block of fields takes besides its fields, here and where it leads to."""
-OF_A_CONNECTION: Final = 40
-"""Effort of a request that a connection to a backend is opened for, and of a stream that is reset, which may cost one."""
-MOST_AHEAD: Final = 64 * 1024
-"""Bytes that wait for their turn while more is read."""
+"""Effort, in fields, that is spent on what one peer sends before the others have their turn: half a millisecond, or 16 small requests, so
+that what an ordinary client sends at once is not torn apart."""
+OF_A_BLOCK: Final = 15
+"""Effort that a block of fields takes besides its fields."""
 BYTES_AS_A_FIELD: Final = 64
 """Bytes of a block that take the effort of one more field."""
 DATA_AS_A_FIELD: Final = 128
 """The same of a body."""
+OF_A_CONNECTION: Final = 60
+"""Effort of a request that a connection to a backend is opened for, and of a stream that is reset, which may cost one."""
+MOST_AHEAD: Final = 64 * 1024
+"""Bytes that wait for their turn while more is read."""
 REMEMBERED: Final = 128
 """Streams that we have reset and whose peer may not know it yet: what still comes for them means nothing."""
 
@@ -75,7 +76,7 @@ class Http2Connection:
     """
 
     __slots__ = (
-        "_blocks", "_buffer", "_flushing", "_held", "_reset_streams", "_resting", "_settled", "blocked", "budgets", "credit",
+        "_blocks", "_buffer", "_flushing", "_held", "_reset_streams", "_resting", "_settled", "at_once", "blocked", "budgets", "credit",
         "decoder", "effort", "encoder", "ended", "frame_limit", "grown", "initial_send_window", "last", "loop", "out", "peer_leaves",
         "reading_paused", "receive_window", "received", "send_window", "streams", "transport", "untaken", "waiting", "write",
     )  # fmt: skip
@@ -109,6 +110,8 @@ class Http2Connection:
         self.reading_paused = False
         """Whether the peer is not read because it does not read us."""
         self._buffer = b""
+        self.at_once = AT_ONCE
+        """Effort of a turn."""
         self.effort, self._resting = 0, False
         """What this turn has taken; whether the rest of what has come waits for the next."""
         self._held = False
@@ -194,7 +197,7 @@ class Http2Connection:
             self.fail(fault)
             return
         self._buffer = data[used:] if used < len(data) and not self.ended else b""
-        if self.effort >= AT_ONCE and self._buffer:
+        if self.effort >= self.at_once and self._buffer:
             self._rest()
         received = self.received
         while received:
@@ -243,8 +246,8 @@ class Http2Connection:
     def _read_frames(self, data: bytes) -> int:
         """Every whole frame that there is time for; returns where the first that is not read begins. Raises ConnectionFault."""
         at, end = 0, len(data)
-        blocks = self._blocks
-        while end - at >= 9 and self.effort < AT_ONCE and not self.ended:
+        blocks, at_once = self._blocks, self.at_once
+        while end - at >= 9 and self.effort < at_once and not self.ended:
             size = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
             if size > MOST_FRAME:
                 raise ConnectionFault(frames.FRAME_SIZE_ERROR, "frame too large")
@@ -262,16 +265,17 @@ class Http2Connection:
             if blocks.open and not blocks.expects(kind, number):
                 raise ConnectionFault(frames.PROTOCOL_ERROR, "a block of fields was interrupted")
             try:
-                self._read_frame(kind, flags, number, payload)
+                if kind == DATA:
+                    self._read_data(flags, number, payload)
+                else:
+                    self._read_frame(kind, flags, number, payload)
             except StreamFault as fault:
                 self._stream_fault(number, fault)
         return at
 
     def _read_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
-        """Raises ConnectionFault and StreamFault."""
-        if kind == DATA:
-            self._read_data(flags, number, payload)
-        elif kind == HEADERS:
+        """Any but DATA. Raises ConnectionFault and StreamFault."""
+        if kind == HEADERS:
             self._read_headers(flags, number, payload)
         elif kind == WINDOW_UPDATE:
             self._read_window_update(number, payload)

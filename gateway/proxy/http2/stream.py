@@ -70,9 +70,8 @@ class Http2Stream:
             self._ending = last
             return
         size = len(data)
-        room = min(self.send_window, connection.send_window)
-        if size > room:
-            self._wait(memoryview(data), room, last)
+        if size > self.send_window or size > connection.send_window:
+            self._wait(memoryview(data), min(self.send_window, connection.send_window), last)
             return
         if size <= connection.frame_limit:
             self.send_window -= size

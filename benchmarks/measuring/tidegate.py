@@ -84,11 +84,11 @@ def start_tidegate(
     options = ["--workers", str(workers), "--admin", f"127.0.0.1:{admin_port}", "--access-log", "json", "--drain-timeout", "2s", *more]
     root = COMPILED if name == "tidegate-compiled" else ROOT
     command = [sys.executable, "-P", "-m", "tidegate", "run", str(folder), *options]
-    program = processes.start(name, command, core, log, _environment(processes.folder, root), root)
+    program = processes.start(name, command, core, log, environment(processes.folder, root), root)
     return Tidegate(program, admin_port, log)
 
 
-def _environment(folder: Path, root: Path) -> dict[str, str]:
+def environment(folder: Path, root: Path) -> dict[str, str]:
     """Ours without what would change options of Tidegate; compiled modules are kept, as an installation has them."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TIDEGATE_", "PYTHON"))}
     return kept | {"PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "PYTHONPATH": str(root)}

@@ -65,6 +65,15 @@ def resident_of(pid: int) -> int:
     return _read(pid).resident
 
 
+def proportional_of(pid: int) -> int:
+    """Bytes in memory, of what is shared with other processes only its share (PSS). Raises ProcessLookupError."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        raise ProcessLookupError(f"process {pid} is gone") from None
+    return next(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Pss:"))
+
+
 def started_at(pid: int) -> int:
     """Tells a process from a later one of the same id. Raises ProcessLookupError."""
     return _read(pid).started

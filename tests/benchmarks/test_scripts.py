@@ -10,8 +10,8 @@ import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 NAMES = (
-    "http1.py", "http2.py", "grpc.py", "tcp.py", "udp.py", "connections.py", "bodies.py", "workers.py", "memory.py", "figures.py",
-    "changes.py", "start.py", "scale.py", "attacks.py", "abuse.py", "amplification.py", "propagation.py",
+    "http1.py", "http2.py", "grpc.py", "tcp.py", "udp.py", "connections.py", "bodies.py", "workers.py", "memory.py", "mesh.py",
+    "mesh_memory.py", "figures.py", "changes.py", "start.py", "scale.py", "attacks.py", "abuse.py", "amplification.py", "propagation.py",
 )
 
 
@@ -47,6 +47,8 @@ def test_a_script_explains_itself(script: str) -> None:
         ("bodies.py", ("--sizes", "2"), "argument --sizes: invalid choice: 2"),
         ("workers.py", ("--rate", "0"), "argument --rate: '0' is not a whole number of 1 or more"),
         ("memory.py", ("--only", "haproxy"), "argument --only: invalid choice: 'haproxy'"),
+        ("mesh.py", ("--only", "linkerd"), "argument --only: there is no pair 'linkerd': choose from tidegate,"),
+        ("mesh_memory.py", ("--name", "envoy"), "argument --name: invalid choice: 'envoy'"),
         ("figures.py", ("http3",), "there is no script 'http3': choose from http1, http2"),
         ("changes.py", ("--in-place", "1,many"), "argument --in-place: '1,many' is not a list of whole numbers"),
         ("changes.py", ("--apart", "nan"), "argument --apart: 'nan' is not a number above 0"),

@@ -34,6 +34,7 @@ COMPILED = [
     "gateway/proxy/core.py",
     "gateway/proxy/exchange.py",
     "gateway/proxy/forwarded.py",
+    "gateway/proxy/guarded.py",
     "gateway/proxy/http2/backend_connection.py",
     "gateway/proxy/http2/backend_stream.py",
     "gateway/proxy/http2/client_connection.py",
@@ -53,6 +54,8 @@ COMPILED = [
     "gateway/telemetry/counters.py",
     "gateway/upstream/balancing.py",
     "gateway/upstream/endpoint.py",
+    "gateway/upstream/lease.py",
+    "gateway/upstream/original_destination.py",
     "gateway/upstream/shared.py",
 ]
 

@@ -33,7 +33,7 @@ from measuring.script import (
 )
 from measuring.sidecars import PAIRS, Pair, Site
 from measuring.summary import conditions, print_table, spread
-from measuring.usage import Busy, Bystanders, cpu_of
+from measuring.usage import Busy, Bystanders, cpu_of, descendants_of
 from measuring.wrk import load
 
 GOAL = 0.8
@@ -150,7 +150,8 @@ def measure(pairs: Sequence[Pair], pair: Pair, options: argparse.Namespace, core
     full, spent, disturbed = Load(0, 0.0, 0.0, 0.0, 0.0, ""), list[float](), list[Busy]()
     with pair.node.caller.inside():
         trouble = check(pair)
-        bystanders = Bystanders([pid for each in pairs for pid in (*each.serving, *each.beside)])
+        ours = [pid for each in pairs for pid in (*each.serving, *each.beside)]
+        bystanders = Bystanders([found for pid in ours for found in (pid, *descendants_of(pid))])
         if pair.proxies:
             before = [cpu_of((pid,)).total for pid in pair.serving]
             full = load(f"http://{pair.address}:{pair.port}/", options.connections, seconds, core)

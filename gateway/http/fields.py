@@ -77,6 +77,8 @@ _MOST_LINES: Final = 6144
 _LONGEST_LINE: Final = 256
 _SECRET: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"})
 """Not kept in memory any longer than their request."""
+_UNKEPT: Final = _SECRET | {b"x-request-id", b"traceparent"}
+"""Nor are those that no second request has: between proxies of a mesh they come with each, and others would have to be read anew."""
 
 _is_token = re.compile(TOKEN).fullmatch
 _VALUE_BYTES: Final = bytes((9, *range(0x20, 0x7F), *range(0x80, 0x100)))
@@ -108,7 +110,7 @@ def read_line(line: bytes) -> FieldLine:
     elif not kind and len(name) == 12 and name.lower() == b"content-type" and is_grpc(value):
         kind = GRPC
     read = kind, name, value, b"%b: %b\r\n" % (name, value)
-    if len(line) <= _LONGEST_LINE and name.lower() not in _SECRET:
+    if len(line) <= _LONGEST_LINE and name.lower() not in _UNKEPT:
         if len(LINES) >= _MOST_LINES:
             LINES.clear()
         LINES[line] = read

@@ -140,7 +140,10 @@ def parse_request(data: bytes, end: int) -> RequestHead:
                 raise Refused(400, "empty Host")
             head.authority = value
         elif kind != 11 or old:  # KEEP_ALIVE
-            special = [*(special or ()), (kind, name, value)]
+            if special is None:
+                special = [(kind, name, value)]
+            else:
+                special.append((kind, name, value))
     if old:
         head.version = b"1.0"
         head.keep_alive = False
@@ -192,11 +195,14 @@ def sort_special(head: RequestHead, special: SpecialFields) -> dict[int, list[by
     """Puts into a head what means the same in every version: identity, the chain of clients, the expectation, the type of a call. Returns
     the values of each kind. Raises Refused."""
     found: dict[int, list[bytes]] = {}
+    identity: list[tuple[bytes, bytes]] = []
     for kind, name, value in special:
-        if kind == kinds.IDENTITY:
-            head.identity = [*(head.identity or ()), (name, value)]
+        if kind == 10:  # IDENTITY
+            identity.append((name, value))
         else:
             found.setdefault(kind, []).append(value)
+    if identity:
+        head.identity = identity
     if kinds.FORWARDED_FOR in found:
         head.forwarded_for = b", ".join(found[kinds.FORWARDED_FOR])
     if kinds.GRPC in found:

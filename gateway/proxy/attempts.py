@@ -147,7 +147,7 @@ def begin(exchange: Exchange) -> None:
     if rule.backend_timeout:
         exchange.core.deadlines.set(exchange, min(exchange.request_deadline, exchange.backend_began + rule.backend_timeout))
     pool = endpoint.plain
-    if backend.settings_for is not None or backend.guarded:
+    if backend.settings_for is not None or backend.prefaced or (backend.by_version and exchange.head.version == b"2"):
         try:
             assert exchange.listener is not None
             assert exchange.client is not None

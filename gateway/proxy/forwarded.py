@@ -24,18 +24,26 @@ if TYPE_CHECKING:
 _request_id = re.compile(rb"[!#-\[\]-~]{1,128}").fullmatch
 _KEPT_UNPROVEN: Final = (b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded", b"x-real-ip")
 _KEPT: Final = (*_KEPT_UNPROVEN, b"x-forwarded-client-cert")
+_LONGEST_CACHED: Final = 512
+"""Bytes of what a peer says that are looked up rather than read."""
+_MOST_CACHED: Final = 1024
+_Told = tuple[bytes, tuple[tuple[bytes, bytes], ...], tuple[bytes, ...]]
+_BELIEVED: Final[dict[_Told, bytes]] = {}
+"""Lines that were made before of what peers said: proxies say the same of most requests."""
 
 
 class Trust:
     """Whom a listener believes. Only made for a ListenerPolicy that trusts somebody. One that is `silent` says nothing of its own: the
     backend gets what the client said."""
 
-    __slots__ = ("hops", "kept", "networks", "silent")
+    __slots__ = ("_clients", "hops", "kept", "networks", "silent")
 
     def __init__(
         self, hops: int, networks: Sequence[IPv4Network | IPv6Network], kept: tuple[bytes, ...] = _KEPT, silent: bool = False
     ) -> None:
         self.hops, self.networks, self.kept, self.silent = hops, tuple(networks), kept, silent
+        self._clients: dict[tuple[bytes, bytes], bytes] = {}
+        """Of peers and what they said, those that are asked for again and again."""
 
     @classmethod
     def of(cls, options: ListenerOptions, *, proven: bool = False, silent: bool = False) -> Trust | None:
@@ -57,6 +65,16 @@ class Trust:
         """The nearest address that no proxy of ours has; where something else stands in its place, whoever passed that on."""
         if not forwarded_for:
             return peer
+        found = self._clients.get((peer, forwarded_for)) if len(forwarded_for) <= _LONGEST_CACHED else None
+        if found is None:
+            found = self._client(peer, forwarded_for)
+            if len(forwarded_for) <= _LONGEST_CACHED:
+                if len(self._clients) >= _MOST_CACHED:
+                    self._clients.clear()
+                self._clients[peer, forwarded_for] = found
+        return found
+
+    def _client(self, peer: bytes, forwarded_for: bytes) -> bytes:
         chain = [part.strip(b" \t") for part in forwarded_for.split(b",")] + [peer]
         place = len(chain) - 1
         if self.hops:
@@ -123,16 +141,39 @@ def believed_lines(
 ) -> tuple[bytes, bytes]:
     """Lines for a request whose peer is believed, and the request's id: what the peer says in fields of these names is kept, what it does
     not say is ours."""
-    told = {name.lower(): value for name, value in head.identity or ()}
-    request_id = told.get(b"x-request-id", b"")
+    if head.identity is None:
+        return forwarded_lines(constant, head, peer, drawn), drawn
+    told, request_id, size = [(b"x-forwarded-host", head.authority)], b"", len(head.authority)
+    for pair in head.identity:
+        if pair[0] == b"x-request-id" or pair[0].lower() == b"x-request-id":
+            request_id = pair[1]
+        else:
+            told.append(pair)
+            size += len(pair[1])
     if not _request_id(request_id):
         request_id = drawn
+    if size > _LONGEST_CACHED:
+        before = _believed(constant, told, kept)
+    else:
+        key = constant, tuple(told), kept
+        found = _BELIEVED.get(key)
+        before = _believed(constant, told, kept) if found is None else found
+        if found is None:
+            if len(_BELIEVED) >= _MOST_CACHED:
+                _BELIEVED.clear()
+            _BELIEVED[key] = before
+    if head.forwarded_for is not None:
+        peer = b"%b, %b" % (head.forwarded_for, peer)
+    return b"%bx-forwarded-for: %b\r\nx-request-id: %b\r\n" % (before, peer, request_id), request_id
+
+
+def _believed(constant: bytes, told: list[tuple[bytes, bytes]], kept: tuple[bytes, ...]) -> bytes:
+    """All lines but those that differ from one request to the next. `told` begins with what we say of the host."""
+    said = {name.lower(): value for name, value in told[1:]}
     lines = {name: value for line in constant.split(b"\r\n") if line for name, value in [line.split(b": ", 1)]}
-    lines[b"x-forwarded-host"] = head.authority
-    lines.update({name: told[name] for name in kept if name in told})
-    lines[b"x-forwarded-for"] = peer if head.forwarded_for is None else head.forwarded_for + b", " + peer
-    lines[b"x-request-id"] = request_id
-    return b"".join([b"%b: %b\r\n" % line for line in lines.items()]), request_id
+    lines.update([told[0]])
+    lines.update({name: said[name] for name in kept if name in said})
+    return b"".join([b"%b: %b\r\n" % line for line in lines.items()])
 
 
 def told_lines(head: RequestHead, drawn: bytes, kept: tuple[bytes, ...]) -> tuple[bytes, bytes]:

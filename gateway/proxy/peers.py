@@ -57,8 +57,8 @@ class Traffic(NamedTuple):
     origin: Origin
 
 
-_Pair = tuple[object, str, str]
-"""An account, the address of the other end, and what it has proven."""
+_Pair = tuple[object, str | bytes, str]
+"""An account, the address of the other end, and what it has proven: as it is at hand, a str of an endpoint and bytes of a caller."""
 
 
 class Own(NamedTuple):
@@ -84,7 +84,13 @@ class Peers:
 
     def account(self, account: Account, traffic: Traffic) -> Account:
         """Where an exchange is counted that has this account if nobody looks at its ends."""
-        pair = (account, *_other_end(traffic))
+        listener, endpoint, origin = traffic
+        capture = listener.capture
+        pair: _Pair
+        if capture is not None and capture.direction == "Inbound":
+            pair = account, origin.peer, origin.identity
+        else:
+            pair = account, "" if endpoint is None else endpoint.address, ""
         found = self._accounts.get(pair)
         if found is None:
             labels = self._labels(account.labels, traffic)

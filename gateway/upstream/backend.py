@@ -49,6 +49,8 @@ class Backend:
 
     error     says why every request to it is answered 500
     guarded   whether the way of a request to it is more than to take the next in turn: its attempts then hold a lease
+    by_version  whether connections are of the version of HTTP that the client speaks
+    prefaced  whether each connection begins with who the client is, so that it is for one request alone
     active    exchanges, of those with a lease
     hashing   what of a request chooses the endpoint, None unless balancing goes by hash
     budget    of its retries, None for no limit
@@ -68,6 +70,7 @@ class Backend:
         "asleep",
         "balancer",
         "budget",
+        "by_version",
         "connect_timeout",
         "connections",
         "destinations",
@@ -77,6 +80,7 @@ class Backend:
         "hashing",
         "key",
         "options",
+        "prefaced",
         "protection",
         "resource",
         "sessions",
@@ -119,7 +123,7 @@ class Backend:
         self.hashing: RequestHash | None = None
         self.connect_timeout: float | None = 5.0
         """Seconds, None for no limit."""
-        self.guarded = False
+        self.guarded = self.by_version = self.prefaced = False
         self.active = 0
         self.connections = Connections(self.endpoints.values, NO_POLICY.limits.connections, NO_POLICY.limits.pending_requests)
         told = ref(self)  # nobody but rules and the live tables may hold a backend
@@ -270,8 +274,9 @@ class Backend:
     def guard(self) -> None:
         """After any change of what a request costs: options, and whether there are suspects."""
         counted = self.balancer.counted or self.options.limits.requests or self.budget is not None
-        chosen_for = self.destinations is not None or self.connections.protocol == "client"
-        special = self.sessions is not None or self.options.proxy_protocol or chosen_for
+        self.by_version = self.connections.protocol == "client"
+        self.prefaced = bool(self.options.proxy_protocol)
+        special = self.sessions is not None or self.prefaced or self.destinations is not None
         self.guarded = bool(self.balancer.keyed or counted or special or self.protection.suspects)
 
     def _check(self) -> None:

@@ -82,6 +82,15 @@ def test_what_has_work_to_do_does_not_sleep(core: Core) -> None:
     backend.close()
 
 
+def test_speaking_what_the_client_speaks_costs_nothing_in_http1(core: Core) -> None:
+    """Backend.protocol client: only a request of HTTP/2 needs to be told where its connections are."""
+    backend = described(core, BackendOptions(), 1, 1)
+    backend.describe(BackendResource("a/b:80", SOURCE, protocol="client"), None)
+    assert (backend.guarded, backend.by_version) == (False, True)
+    backend.describe(BackendResource("a/b:80", SOURCE), None)
+    assert (backend.guarded, backend.by_version) == (False, False)
+
+
 def test_options_that_stay_keep_their_state(core: Core) -> None:
     """A changed option does not begin the others anew."""
     backend = described(core, BackendOptions(balancing=Balancing("Maglev"), retry_budget=RetryBudget()), 1, 1)

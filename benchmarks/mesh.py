@@ -81,10 +81,13 @@ class Row:
 
     def ratios(self) -> list[float]:
         """Of CPU under full load."""
-        return [sum(mine.microseconds) / sum(theirs.microseconds) for mine, theirs in zip(self.rounds, self.reference, strict=False)]
+        pairs = zip(self.rounds, self.reference, strict=False)
+        return [sum(mine.microseconds) / sum(theirs.microseconds) for mine, theirs in pairs if not theirs.trouble]
 
     def paced_ratios(self) -> list[float]:
-        return [mine.paced.microseconds / theirs.paced.microseconds for mine, theirs in zip(self.rounds, self.reference, strict=False)]
+        """Of CPU at the rate."""
+        pairs = zip(self.rounds, self.reference, strict=False)
+        return [mine.paced.microseconds / theirs.paced.microseconds for mine, theirs in pairs if not theirs.trouble]
 
     def added(self, which: str) -> list[float]:
         """Milliseconds that the pair adds to a median or a percentile."""
@@ -119,7 +122,7 @@ def main() -> int:
         processes = stack.enter_context(Processes(folder))
         os.sched_setaffinity(0, {load_core})
         pairs, missing = start(Site(processes, proxy_core, load_core), (DIRECT, *options.only))
-        rounds = [{pair.name: measure(pairs, pair, options, load_core, number) for pair in pairs} for number in range(options.rounds + 1)]
+        rounds = [{pair.name: measured(pairs, pair, options, load_core, number) for pair in pairs} for number in range(options.rounds + 1)]
     os.sched_setaffinity(0, {proxy_core, load_core})
     rows = list(_rows(pairs, rounds[1:]))
     print(f"{around}\nboth proxies on core {proxy_core}, load and application on core {load_core}; ", end="")
@@ -141,6 +144,14 @@ def start(site: Site, names: Sequence[str]) -> tuple[list[Pair], dict[str, str]]
                 raise
             missing[name] = str(reason)
     return pairs, missing
+
+
+def measured(pairs: Sequence[Pair], pair: Pair, options: argparse.Namespace, core: int, number: int) -> Round:
+    """See measure. Raises CannotMeasure when a proxy has ended."""
+    try:
+        return measure(pairs, pair, options, core, number)
+    except ProcessLookupError as error:
+        raise CannotMeasure(f"{pair.name}: {error}; the proxies said:{''.join(each.said() for each in pair.proxies)}") from None
 
 
 def measure(pairs: Sequence[Pair], pair: Pair, options: argparse.Namespace, core: int, number: int) -> Round:
@@ -227,7 +238,7 @@ def _title(row: Row) -> str:
 
 def _full_cells(row: Row) -> tuple[str, ...]:
     sides = [f"{spread([found.microseconds[side] for found in row.rounds]).median:.1f}" for side in (0, 1)]
-    ratio = spread(row.ratios()).text(2) if row.reference else "-"
+    ratio = spread(row.ratios()).text(2) if row.ratios() else "-"
     rate = spread([found.requests_per_second for found in row.rounds]).median
     return (_title(row), spread(row.full()).text(1), *sides, ratio, f"{rate:.0f}")
 
@@ -241,7 +252,7 @@ def _paced_cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
         if row.name != DIRECT:
             added = [spread(row.added(which)).text(2) for which in ("median_ms", "p99_ms")]
             spent = spread([found.paced.microseconds for found in row.rounds]).text(1)
-            ratio = spread(row.paced_ratios()).text(2) if row.reference else "-"
+            ratio = spread(row.paced_ratios()).text(2) if row.paced_ratios() else "-"
         cells.append((_title(row), spent, ratio, *latencies, *added))
     return cells
 

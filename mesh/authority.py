@@ -6,7 +6,7 @@ X.509-SVID 3 and 4: one URI name, no authority, digital signatures only; RFC 528
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
@@ -27,17 +27,18 @@ class UnacceptableRequest(ValueError):
 
 
 class Authority:
-    """Signs for one trust domain. Times and serial numbers are handed in."""
+    """Signs for one trust domain, for `leaf` at a time. Times and serial numbers are handed in."""
 
-    __slots__ = ("_roots", "trust_domain")
+    __slots__ = ("_leaf", "_roots", "trust_domain")
 
-    def __init__(self, trust_domain: str, roots: Sequence[Root]) -> None:
+    def __init__(self, trust_domain: str, roots: Sequence[Root], leaf: timedelta = LEAF_LIFETIME) -> None:
         self.trust_domain = trust_domain
         self._roots = tuple(roots)
+        self._leaf = leaf
 
     def bundle(self, now: datetime) -> str:
         """The roots that are trusted at this time, PEM."""
-        return "".join(root.pem for root in trusted(self._roots, now))
+        return "".join(root.pem for root in trusted(self._roots, now, self._leaf))
 
     def derived(self, purpose: str) -> bytes:
         """32 bytes that only who holds the authority's keys can know, others for each purpose (HKDF, RFC 5869).
@@ -59,8 +60,8 @@ class Authority:
 
     def _sign(self, request: str, names: Sequence[x509.GeneralName], now: datetime, serial: int) -> str:
         key = _requested_key(request)
-        root = signing(self._roots, now)
-        end = min(now + LEAF_LIFETIME, root.certificate.not_valid_after_utc)
+        root = signing(self._roots, now, self._leaf)
+        end = min(now + self._leaf, root.certificate.not_valid_after_utc)
         issuer = root.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         usages = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH])
         builder = x509.CertificateBuilder(root.certificate.subject, x509.Name([]), key, serial, now - BACKDATED, end)

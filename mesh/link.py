@@ -132,7 +132,7 @@ class Link:
         trust = self._read(self._controller.trust)
         held = await self._current(trust)
         try:
-            context = client_context(trust)
+            context = client_context(self._vouching(trust))
             held.keys.load_into(context, held.identity.chain)
         except (ssl.SSLError, ValueError) as error:
             self._held = None
@@ -197,11 +197,17 @@ class Link:
             end = datetime.fromtimestamp(held.not_after, UTC)
             self._message(f"the identity could not be renewed; the one of before {what} until {end:%Y-%m-%d %H:%M:%SZ}: {error}")
 
+    def _vouching(self, trust: str) -> str:
+        """The roots that vouch for the controller: those of the file, and what it has itself told of since with an identity issued under
+        these. The kubelet takes its time to change a file, a minute or two, and where lives are short that is too long."""
+        held = self._held
+        return trust if held is None or held.trust != trust else f"{trust}\n{held.identity.roots}"
+
     async def _identify(self, trust: str) -> _Held:
         keys = KeyPair()
         question = Identify(self._proxy, self._read(self._controller.token).strip(), keys.request())
         try:
-            context = client_context(trust)
+            context = client_context(self._vouching(trust))
         except (ssl.SSLError, ValueError) as error:
             raise LinkError(f"{self._controller.trust} holds no readable CERTIFICATE in PEM: {error}") from error
         reader, writer = await self._open(context, _ANSWER_LIMIT)
@@ -226,8 +232,8 @@ class Link:
             leaf = x509.load_pem_x509_certificate(answer.chain.encode())
         except ValueError as error:
             raise LinkError(f"{self._controller.address} issued what is no certificate: {error}") from error
-        begin, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-        return _Held(answer, keys, trust, renew_at(begin, end, random.random()), end)
+        end = leaf.not_valid_after_utc.timestamp()
+        return _Held(answer, keys, trust, renew_at(self._clock(), end, random.random()), end)
 
     async def _open(self, context: ssl.SSLContext, limit: int, address: str = "") -> Connection:
         host, _, port = (address or self._controller.address).rpartition(":")

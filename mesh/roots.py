@@ -1,7 +1,7 @@
 """The root certificates of a trust domain over time: which one signs, which are trusted, when the next one is made (pure).
 
 A new root is trusted by all before anything is signed with it, and an old one for as long as something that it signed is valid:
-OVERLAP, twice the life of a leaf, for each. What stage a root is in follows from its age, so that replicas need not agree on it.
+twice the life of a leaf, for each. What stage a root is in follows from its age, so that replicas need not agree on it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ from cryptography.x509.oid import NameOID
 from mesh.identity import SpiffeId
 
 LEAF_LIFETIME: Final = timedelta(hours=24)
+"""Where nothing else is said."""
+SHORTEST_LEAF: Final = timedelta(seconds=20)
+"""A renewal, which begins at half of it, may take ten seconds."""
+LONGEST_LEAF: Final = timedelta(days=90)
+"""Roots follow each other within four lives of a leaf, and have RENEWED_BEFORE_END for that."""
 ROOT_LIFETIME: Final = timedelta(days=3_652)
-OVERLAP: Final = 2 * LEAF_LIFETIME
 RENEWED_BEFORE_END: Final = timedelta(days=365)
 BACKDATED: Final = timedelta(minutes=2)
 """Clocks of machines differ by a little; as much as Istio allows them."""
@@ -75,16 +79,26 @@ def make_root(key: ec.EllipticCurvePrivateKey, trust_domain: str, now: datetime,
     return Root(certificate, key)
 
 
-def signing(roots: Sequence[Root], now: datetime) -> Root:
+def signs_from(root: Root, leaf: timedelta) -> datetime:
+    """When a root begins to sign where there is one before it. `leaf` is the life of what is signed."""
+    return root.certificate.not_valid_before_utc + BACKDATED + 2 * leaf
+
+
+def alone_from(root: Root, leaf: timedelta) -> datetime:
+    """When those before a root are trusted no more: nothing of theirs is valid."""
+    return signs_from(root, leaf) + 2 * leaf
+
+
+def signing(roots: Sequence[Root], now: datetime, leaf: timedelta) -> Root:
     """The newest root that everybody trusts by now; the oldest where there is none."""
-    known = [root for root in _by_age(roots) if root.certificate.not_valid_before_utc + OVERLAP <= now]
+    known = [root for root in _by_age(roots) if signs_from(root, leaf) <= now]
     return known[-1] if known else _by_age(roots)[0]
 
 
-def trusted(roots: Sequence[Root], now: datetime) -> tuple[Root, ...]:
+def trusted(roots: Sequence[Root], now: datetime, leaf: timedelta) -> tuple[Root, ...]:
     """All but those whose successor has signed for so long that nothing else is valid any more; oldest first."""
     ordered = _by_age(roots)
-    settled = [root for root in ordered if root.certificate.not_valid_before_utc + 2 * OVERLAP <= now]
+    settled = [root for root in ordered if alone_from(root, leaf) <= now]
     return tuple(ordered[len(settled) - 1 :] if settled else ordered)
 
 

@@ -11,9 +11,12 @@ LONGEST_WAIT: Final = 30.0
 """Seconds."""
 
 
-def renew_at(not_before: float, not_after: float, chance: float) -> float:
-    """Half life, give or take half of JITTER of the lifetime. Times in one unit, whatever it is."""
-    return not_before + (not_after - not_before) * (0.5 + JITTER * (chance - 0.5))
+def renew_at(issued: float, not_after: float, chance: float) -> float:
+    """Half life, give or take half of JITTER of the lifetime. Times in one unit, whatever it is.
+
+    `issued` is when the certificate came: it bears an earlier time, for clocks that differ, by which a short life would be over at once.
+    """
+    return issued + (not_after - issued) * (0.5 + JITTER * (chance - 0.5))
 
 
 def wait_after(failures: int, chance: float) -> float:

@@ -42,6 +42,6 @@ class ServerCertificate:
             context = self._bare(bundle)
             keys.load_into(context, chain)
             leaf = x509.load_pem_x509_certificate(chain.encode())
-            begin, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-            self._context, self._bundle, self._renew_at = context, bundle, renew_at(begin, end, random.random())
+            end = leaf.not_valid_after_utc.timestamp()
+            self._context, self._bundle, self._renew_at = context, bundle, renew_at(now.timestamp(), end, random.random())
         return self._context

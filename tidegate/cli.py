@@ -115,6 +115,9 @@ WatchNamespaces = Annotated[
 TrustDomain = Annotated[
     str, typer.Option(metavar="DOMAIN", envvar="TIDEGATE_TRUST_DOMAIN", help="Of the identities that are given out.")
 ]
+CertificateLifetime = Annotated[
+    str, typer.Option(metavar="TIME", envvar="TIDEGATE_CERTIFICATE_LIFETIME", help="Of the certificates that are issued, from 20s on.")
+]
 ProxyDrainDelay = Annotated[str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_DELAY", help="Of the proxies: see gateway.")]
 ProxyDrainTimeout = Annotated[str, typer.Option(metavar="TIME", envvar="TIDEGATE_DRAIN_TIMEOUT", help="Of the proxies: see gateway.")]
 WebhookPlace = Annotated[
@@ -285,6 +288,7 @@ def controller(
     service: Annotated[str, typer.Option(metavar="HOST", envvar="TIDEGATE_SERVICE", help="The DNS name by which proxies come here.")] = "",
     watch_namespaces: WatchNamespaces = "",
     trust_domain: TrustDomain = "cluster.local",
+    certificate_lifetime: CertificateLifetime = "24h",
     root_namespace: RootNamespace = "istio-system",
     mesh: Mesh = False,
     mesh_outbound: MeshOutbound = "AllowAny",
@@ -312,13 +316,13 @@ def controller(
 
     from tidegate.control_plane.options import ControllerOptions, SidecarOptions
     from tidegate.control_plane.program import run as control
-
     options = ControllerOptions(
         namespace=namespace, name=name, image=image, service=service,
         pod_address=pod_address,
         watch_namespaces=tuple(filter(None, watch_namespaces.split(","))),
         image_pull_policy=image_pull_policy,
         trust_domain=trust_domain,
+        certificate_lifetime=_seconds("--certificate-lifetime", certificate_lifetime),
         root_namespace=root_namespace,
         mesh=mesh,
         mesh_outbound=mesh_outbound,
@@ -333,7 +337,6 @@ def controller(
         sidecar=SidecarOptions(sidecar_cpu, sidecar_memory, sidecar_cpu_limit, sidecar_memory_limit, sidecar_access_log),
         kubeconfig=kubeconfig,
     )
-
     raise typer.Exit(uvloop.run(control(options, partial(_tell, name or "tidegate controller"))))
 
 

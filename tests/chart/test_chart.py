@@ -170,6 +170,7 @@ def test_the_controller_is_told_what_it_deploys() -> None:
         "--image-pull-policy=IfNotPresent",
         "--service=tidegate-controller.tidegate-system.svc",
         "--trust-domain=cluster.local",
+        "--certificate-lifetime=24h",
         "--root-namespace=istio-system",
         "--trace-sampling=1",
         "--mesh",

@@ -13,13 +13,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mesh.authority import Authority, UnacceptableRequest
 from mesh.identity import InvalidSpiffeId, SpiffeId
-from mesh.roots import LEAF_LIFETIME, OVERLAP, ROOT_LIFETIME, Root, UnreadableRoot, is_due, make_root, read_roots, signing, stored, trusted
+from mesh.roots import LEAF_LIFETIME, ROOT_LIFETIME, Root, UnreadableRoot, is_due, make_root, read_roots, signing, stored, trusted
 from mesh.signing_request import KeyPair
 from mesh.svid import InvalidSvid, Svid, read_svid
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DOMAIN = "cluster.local"
 ACCOUNT = ("shop", "web")
+OVERLAP = 2 * LEAF_LIFETIME
 
 
 def root(at: datetime = NOW, serial: int = 7) -> Root:
@@ -53,6 +54,17 @@ def test_a_leaf_is_an_x509_svid_to_the_letter() -> None:
     assert leaf.serial_number == 99
     assert leaf.not_valid_before_utc == NOW - timedelta(minutes=2)
     assert leaf.not_valid_after_utc == NOW + timedelta(hours=24)
+
+
+def test_a_shorter_life_is_that_of_leaves_and_a_quarter_of_a_change_of_roots() -> None:
+    """What a leaf bears as its begin has no part in either: however short the life, a new root is trusted before it signs."""
+    life = timedelta(seconds=20)
+    old, new = root(NOW - timedelta(days=1), 1), root(NOW, 2)
+    authority = Authority(DOMAIN, [old, new], life)
+    assert issued(authority).not_valid_after_utc == NOW + life
+    issued(authority).verify_directly_issued_by(old.certificate)
+    assert authority.bundle(NOW + 4 * life - timedelta(seconds=1)) == old.pem + new.pem
+    assert authority.bundle(NOW + 4 * life) == new.pem
 
 
 def test_no_leaf_outlives_its_root() -> None:
@@ -178,7 +190,6 @@ def test_a_new_root_is_trusted_before_it_signs_and_an_old_one_after_it_has() -> 
     """Overlap of twice a leaf's life on either side: at no time does somebody meet a certificate whose root it does not have."""
     old, new = root(NOW - timedelta(days=3_300), 1), root(NOW, 2)
     both = (new, old)
-    begin = new.certificate.not_valid_before_utc
     for age, signs, bundle in (
         (timedelta(), old, (old, new)),
         (OVERLAP - timedelta(seconds=1), old, (old, new)),
@@ -186,16 +197,16 @@ def test_a_new_root_is_trusted_before_it_signs_and_an_old_one_after_it_has() -> 
         (2 * OVERLAP - timedelta(seconds=1), new, (old, new)),
         (2 * OVERLAP, new, (new,)),
     ):
-        assert signing(both, begin + age) == signs
-        assert trusted(both, begin + age) == bundle
+        assert signing(both, NOW + age, LEAF_LIFETIME) == signs
+        assert trusted(both, NOW + age, LEAF_LIFETIME) == bundle
     assert Authority(DOMAIN, both).bundle(NOW) == old.pem + new.pem
 
 
 def test_the_first_root_signs_at_once() -> None:
     """There is nothing that it could overlap with."""
     only = root()
-    assert signing([only], NOW) == only
-    assert trusted([only], NOW + timedelta(days=30)) == (only,)
+    assert signing([only], NOW, LEAF_LIFETIME) == only
+    assert trusted([only], NOW + timedelta(days=30), LEAF_LIFETIME) == (only,)
 
 
 def test_a_root_is_renewed_a_year_before_its_end() -> None:

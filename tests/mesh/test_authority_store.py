@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mesh.authority_store import Stored, StoredAuthority
-from mesh.roots import OVERLAP, ROOT_LIFETIME, UnreadableRoot, read_roots, stored
+from mesh.roots import LEAF_LIFETIME, ROOT_LIFETIME, UnreadableRoot, read_roots, stored
 from tests.controller.streaming import TRUST_DOMAIN, new_root
 from tests.running import run
 
@@ -21,12 +21,17 @@ class Memory:
         self.data = data
         self.version = 1
         self.broken = False
+        self.rotation_asked = False
+
+    def ask(self) -> None:
+        """As `kubectl annotate` does: that is another version, too."""
+        self.rotation_asked, self.version = True, self.version + 1
 
     async def load(self) -> Stored | None:
         await asyncio.sleep(0)
         if self.broken:
             raise OSError("the API server is away")
-        return None if self.data is None else Stored(str(self.version), self.data)
+        return None if self.data is None else Stored(str(self.version), self.data, self.rotation_asked)
 
     async def create(self, data: Mapping[str, str]) -> bool:
         await asyncio.sleep(0)
@@ -39,7 +44,7 @@ class Memory:
         await asyncio.sleep(0)
         if version != str(self.version):
             return False
-        self.data, self.version = data, self.version + 1
+        self.data, self.version, self.rotation_asked = data, self.version + 1, False
         return True
 
 
@@ -83,8 +88,38 @@ def test_a_root_that_nears_its_end_gets_a_successor_and_goes_when_that_has_settl
         assert store.version == 2
         successor = read_roots(store.data)[1]
         assert bundle(one, now) == bundle(other, now) == old.pem + successor.pem
-        await one.refresh(now + 2 * OVERLAP)
+        await one.refresh(now + 4 * LEAF_LIFETIME)
         assert [root.certificate for root in read_roots(store.data)] == [successor.certificate]
+
+    run(test)
+
+
+def test_a_root_that_somebody_asks_for_follows_the_one_that_is_there() -> None:
+    """Once for each wish, whichever replica sees it; one that comes while roots change waits until they have, and each step is told."""
+
+    async def test() -> None:
+        now = datetime.now(UTC)
+        old = new_root(now=now - timedelta(days=30))
+        store = Memory(stored([old]))
+        told: list[str] = []
+        one, other = StoredAuthority(store, TRUST_DOMAIN, told.append), opened(store)
+        await one.open()
+        await other.open()
+        store.ask()
+        await one.refresh(now)
+        await other.refresh(now)
+        assert store.version == 3
+        second = read_roots(store.data or {})[1]
+        assert bundle(one, now) == bundle(other, now) == old.pem + second.pem
+        assert [line.partition(";")[0] for line in told] == ["a new root certificate is made, and trusted from now on"]
+        store.ask()
+        await one.refresh(now + LEAF_LIFETIME)
+        assert store.version == 4
+        over = now + 4 * LEAF_LIFETIME
+        await one.refresh(over)
+        third = read_roots(store.data or {})[1]
+        assert bundle(one, over) == second.pem + third.pem
+        assert told[1] == "the old root certificate is trusted no more: all that it had signed has ended"
 
     run(test)
 

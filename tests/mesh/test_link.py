@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from gateway.net.key_material import load_pair
 from gateway.subscribe import StreamError, Subscription
 from mesh.authority import Authority
 from mesh.link import Connection, Controller, Link, LinkError
-from mesh.roots import OVERLAP
+from mesh.roots import LEAF_LIFETIME, Root
 from tests.controller.streaming import TRUST_DOMAIN, Cluster, Peer, Running, controller, gateway, new_root
 from tests.running import run
 
@@ -30,6 +31,20 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Astray(Authority):
+    """One whose clock is wrong by some time."""
+
+    def __init__(self, roots: Sequence[Root], by: timedelta) -> None:
+        super().__init__(TRUST_DOMAIN, roots)
+        self._by = by
+
+    def issue(self, request: str, account: tuple[str, str], now: datetime, serial: int) -> str:
+        return super().issue(request, account, now + self._by, serial)
+
+    def issue_server(self, request: str, names: Sequence[str], now: datetime, serial: int) -> str:
+        return super().issue_server(request, names, now + self._by, serial)
 
 
 def serial_of(link: Link) -> int:
@@ -278,7 +293,7 @@ def test_roots_change_with_an_overlap_and_nobody_is_cut_off(tmp_path: Path) -> N
 
     async def test() -> None:
         now = datetime.now(UTC)
-        old, new = new_root(now=now - timedelta(days=30)), new_root(now=now - OVERLAP)
+        old, new = new_root(now=now - timedelta(days=30)), new_root(now=now - 2 * LEAF_LIFETIME)
         async with controller(roots=[old]) as running:
             running.publish(gateway("shop/web"))
             clock = Clock()
@@ -296,6 +311,54 @@ def test_roots_change_with_an_overlap_and_nobody_is_cut_off(tmp_path: Path) -> N
             running.publish(gateway("shop/web", "shop/certificate"))
             assert (await peer.batch()).revision == 2
             await peer.close()
+
+    run(test)
+
+
+def test_a_root_that_an_identity_came_with_vouches_before_the_file_has_it(tmp_path: Path) -> None:
+    """The kubelet changes a mounted file a minute or two after its ConfigMap; the controller may be signed for by the new root before."""
+
+    async def test() -> None:
+        now = datetime.now(UTC)
+        old, new = new_root(now=now - timedelta(days=30)), new_root(now=now)
+        settled = new_root(now=now - 2 * LEAF_LIFETIME)
+        async with controller(roots=[old, new]) as running:
+            running.publish(gateway("shop/web"))
+            clock = Clock()
+            link = with_clock(running, tmp_path, clock)
+            (tmp_path / "ca.crt").write_text(old.pem)
+            await closed(await link.connect())
+            clock.now += 60
+            running.authority = Authority(TRUST_DOMAIN, [settled])
+            with pytest.raises(LinkError, match="not vouched for"):
+                await link.connect()
+            running.authority = Authority(TRUST_DOMAIN, [new])
+            await closed(await link.connect())
+
+    run(test)
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(HOUR, "certificate is not yet valid"), (-25 * HOUR, "certificate has expired")])
+def test_a_controller_whose_clock_is_wrong_is_told_and_what_there_is_serves(tmp_path: Path, ahead: float, words: str) -> None:
+    """An hour ahead, or more than a life behind: what it issues would be good to nobody. The identity of before is used on."""
+
+    async def test() -> None:
+        root = new_root(now=datetime.now(UTC) - timedelta(days=30))
+        async with controller(roots=[root]) as running:
+            said: list[str] = []
+            running.link(tmp_path)
+            clock = Clock()
+            controller_at = Controller(f"localhost:{running.port}", tmp_path / "ca.crt", tmp_path / "token")
+            link = Link(controller_at, "pod-1", "shop/web", clock, said.append)
+            await closed(await link.connect())
+            before = serial_of(link)
+            running.authority = Astray([root, new_root()], timedelta(seconds=ahead))  # a root more has its own certificate made anew
+            clock.now += 13 * HOUR
+            with pytest.raises(LinkError, match=words):
+                await link.connect()
+            assert serial_of(link) == before
+            assert "the one of before is good until" in said[0]
+            assert words in said[0]
 
     run(test)
 

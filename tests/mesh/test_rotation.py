@@ -29,6 +29,16 @@ def test_waits_grow_to_half_a_minute(failures: int, chance: float) -> None:
     assert whole / 2 <= wait_after(failures, chance) <= whole
 
 
+def test_a_server_s_certificate_of_a_short_life_is_renewed_at_half_of_it() -> None:
+    """Of that which is left when it comes: it bears a begin of a minute before, three lives ago."""
+    now = datetime.now(UTC)
+    authority = Authority(TRUST_DOMAIN, [new_root(now=now - timedelta(days=30))], timedelta(seconds=20))
+    certificate = ServerCertificate(lambda: authority, ("localhost",))
+    first = certificate.context_at(now)
+    assert certificate.context_at(now + timedelta(seconds=9)) is first
+    assert certificate.context_at(now + timedelta(seconds=11)) is not first
+
+
 def test_a_server_renews_at_half_life_and_when_other_roots_are_trusted() -> None:
     """A new context for new connections; those that are there keep theirs."""
     now = datetime.now(UTC)

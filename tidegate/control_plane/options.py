@@ -15,6 +15,7 @@ from gateway.ir.tracing import parse_sampling
 from gateway.net.sockets import readable
 from mesh.injection.annotations import is_quantity
 from mesh.injection.settings import AccessLog, SidecarSettings
+from mesh.roots import LEAF_LIFETIME, LONGEST_LEAF, SHORTEST_LEAF
 from tidegate.binding import Place
 from tidegate.tracing import parse_collector
 
@@ -67,6 +68,8 @@ class ControllerOptions:
     """Nothing outside of these is read or deployed; () for all."""
     image_pull_policy: PullPolicy = "IfNotPresent"
     trust_domain: str = "cluster.local"
+    certificate_lifetime: float = LEAF_LIFETIME.total_seconds()
+    """Seconds, of what the authority issues."""
     root_namespace: str = "istio-system"
     mesh: bool = False
     """Whether sidecars are injected and served."""
@@ -141,6 +144,8 @@ class ControllerOptions:
             yield "--service is empty: name the Service of this controller, as in tidegate-controller.tidegate-system.svc"
         if not _TRUST_DOMAIN.fullmatch(self.trust_domain):
             yield f"--trust-domain {self.trust_domain!r}: use lower-case letters, digits and . - _ (SPIFFE ID, 2.1)"
+        if not SHORTEST_LEAF.total_seconds() <= self.certificate_lifetime <= LONGEST_LEAF.total_seconds():
+            yield f"--certificate-lifetime of {self.certificate_lifetime:g} s: give a time from 20s to 2160h, such as 24h"
         for option, seconds in (("--drain-delay", self.drain_delay), ("--drain-timeout", self.drain_timeout)):
             if seconds < 0:
                 yield f"{option} {seconds}: give a number of seconds, 0 or more"

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from controller.sources.kube.access import Access, NoAccess
@@ -103,7 +103,8 @@ class Replica:
     def __init__(self, options: ControllerOptions, client: Client, message: Message) -> None:
         self._options = options
         self._message = message
-        self._authority = StoredAuthority(AuthoritySecret(client, options.namespace), options.trust_domain, message)
+        leaf = timedelta(seconds=options.certificate_lifetime)
+        self._authority = StoredAuthority(AuthoritySecret(client, options.namespace), options.trust_domain, message, leaf)
         self.controller = Controller(options, client, message)
         identities = Identities(
             lambda: self._authority.current,

@@ -12,6 +12,8 @@ from controller.sources.kube.resources import RESOURCES
 from mesh.authority_store import Stored
 
 SECRET: Final = "tidegate-ca"  # noqa: S105  # its name
+ROTATE: Final = "tidegate.dev/rotate-root"
+"""The annotation of that Secret by which a user asks for a new root; it goes once there is one."""
 AUDIENCE: Final = "tidegate"
 """Of the tokens with which proxies identify themselves."""
 
@@ -32,7 +34,7 @@ class AuthoritySecret:
         except ApiError as error:
             raise ConnectionError(str(error)) from error
         data = {name: base64.b64decode(value).decode() for name, value in (found.get("data") or {}).items()}
-        return Stored(found["metadata"]["resourceVersion"], data)
+        return Stored(found["metadata"]["resourceVersion"], data, ROTATE in (found["metadata"].get("annotations") or {}))
 
     async def create(self, data: Mapping[str, str]) -> bool:
         """False if another replica was faster. Raises ConnectionError."""

@@ -51,6 +51,8 @@ def test_translation_is_told_of_the_mesh() -> None:
         ({"name": ""}, "--name is empty: give a name that no other replica has"),
         ({"image": ""}, "--image is empty"),
         ({"service": ""}, "--service is empty"),
+        ({"certificate_lifetime": 19.0}, "--certificate-lifetime of 19 s: give a time from 20s to 2160h"),
+        ({"certificate_lifetime": 91 * 86_400.0}, "--certificate-lifetime"),
         ({"trust_domain": "Cluster.Local"}, "--trust-domain 'Cluster.Local'"),
         ({"drain_delay": -1}, "--drain-delay -1"),
         ({"drain_timeout": -1}, "--drain-timeout -1"),

@@ -70,6 +70,28 @@ def test_a_change_that_comes_second_does_not_win(tmp_path: Path) -> None:
     run(test)
 
 
+def test_a_wish_for_a_new_root_is_an_annotation_that_goes_with_the_next_write(tmp_path: Path) -> None:
+    """tidegate.dev/rotate-root, whatever its value."""
+
+    async def test() -> None:
+        async with serving(tmp_path) as (api, client):
+            store = AuthoritySecret(client, SYSTEM)
+            await store.create({"tls.crt": "a"})
+            found = await store.load()
+            assert found is not None
+            assert not found.rotation_asked
+            api.objects["", "secrets"][SYSTEM, "tidegate-ca"]["metadata"]["annotations"] = {"tidegate.dev/rotate-root": "now"}
+            asked = await store.load()
+            assert asked is not None
+            assert asked.rotation_asked
+            assert await store.replace({"tls.crt": "b"}, asked.version)
+            written = await store.load()
+            assert written is not None
+            assert not written.rotation_asked
+
+    run(test)
+
+
 def test_an_api_server_that_refuses_or_is_away_is_a_connection_error(tmp_path: Path) -> None:
     """Whoever asks tries again: nothing is taken for an answer that is none."""
 

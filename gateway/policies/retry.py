@@ -1,8 +1,8 @@
 """Whether a try that failed is made again, and when (HTTPRouteRetry, RFC 9110 9.2.2).
 
 A rule with a retry repeats what it names: status codes, and also connection errors and timeouts of a try. A rule without one repeats
-once what the client cannot be blamed for: a connection that did not come about, a kept-alive one that had ended meanwhile, or a stream
-that the backend refused unseen.
+once, and in a sidecar for its own workload twice, what the client cannot be blamed for: a connection that did not come about, a kept-alive
+one that had ended meanwhile, a stream that the backend refused unseen, or a request that the sidecar of the callee had nobody to give to.
 """
 
 from __future__ import annotations
@@ -113,3 +113,5 @@ class RetryPolicy:
 
 DEFAULT: Final = RetryPolicy(frozenset(), 1, 0.0, explicit=False)
 """Of a rule without a retry."""
+IN_MESH: Final = RetryPolicy(frozenset(), 2, 0.0, explicit=False)
+"""The same for what a workload of the mesh sends: as often as Istio does where nothing is said."""

@@ -11,9 +11,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from gateway.filters.passage import Passage, RequestFilter
-from gateway.http.head import LocalReply, RequestHead
+from gateway.http.head import LocalReply, RequestHead, ResponseHead
 from gateway.net.deadlines import NEVER
-from gateway.policies.retry import Attempt, Failure
+from gateway.policies.retry import DEFAULT, IN_MESH, Attempt, Failure
+from gateway.proxy import unprocessed
 from gateway.proxy.authorization import authorize
 from gateway.proxy.guarded import BAD_STATUSES, Ways, answered_badly, choose, follow_session, over_budget, wait_in_line
 from gateway.proxy.mirror import Mirror
@@ -33,6 +34,7 @@ _REPLIES: Final = {
     "identity": (503, "UF"),
     "stale": (503, "UC"),
     "refused": (503, "UC"),
+    "unprocessed": (503, "UF"),
     "reset": (503, "UC"),
     "timeout": (504, "UT"),
     "malformed": (502, "UPE"),
@@ -45,6 +47,7 @@ _RETRIED: Final = {
     "connect": Failure.CONNECT,
     "stale": Failure.STALE,
     "refused": Failure.REFUSED,
+    "unprocessed": Failure.REFUSED,
     "reset": Failure.RESET,
     "timeout": Failure.TIMEOUT,
 }
@@ -253,8 +256,13 @@ def send(exchange: Exchange, stream: Speaking) -> None:
         client.resume()
 
 
-def retry_status(exchange: Exchange, rule: Rule, status: int) -> bool:
-    """Whether this answer is turned away: the request is tried again, or got a reply since it may not be."""
+def turned_away(exchange: Exchange, rule: Rule, head: ResponseHead) -> bool:
+    """Whether this answer is not for the client: the request is tried again, or got a reply since it may not be."""
+    status = head.status
+    if status == unprocessed.STATUS and unprocessed.unmark(exchange, head):
+        assert exchange.endpoint is not None
+        failed(exchange, "unprocessed", f"the workload at {exchange.endpoint.label.decode()} cannot be reached by its sidecar")
+        return True
     if status in BAD_STATUSES:
         answered_badly(exchange, f"answered {status}")
     if status not in rule.retry.codes:
@@ -279,12 +287,15 @@ def failed(exchange: Exchange, failure: str, reason: str) -> None:
     wait = _wait(exchange, rule, outcome) if outcome is not None else None
     if wait is None:
         status, flag = _REPLIES[failure]
-        exchange.reply(LocalReply(status, reason, flag=flag))
+        reply = LocalReply(status, reason, flag=flag)
+        if failure == "connect":
+            unprocessed.mark(exchange, reply)
+        exchange.reply(reply)
         return
     if outcome is not Failure.STALE and over_budget(exchange, reason):
         return
     exchange.fresh = failure == "stale"
-    if failure in ("connect", "refused") and exchange.endpoint is not None:
+    if failure in ("connect", "refused", "unprocessed") and exchange.endpoint is not None:
         exchange.tried = (*exchange.tried, exchange.endpoint)
     _again(exchange, wait)
 
@@ -293,10 +304,18 @@ def _wait(exchange: Exchange, rule: Rule, outcome: int | Failure) -> float | Non
     head = exchange.head
     sent = 0 if outcome in (Failure.CONNECT, Failure.REFUSED) else 1 + exchange.received
     attempt = Attempt(outcome, exchange.attempt, head.method, sent, exchange.replayable)
-    wait = rule.retry.decide(attempt, exchange.core.random.random())
+    policy = IN_MESH if rule.retry is DEFAULT and _calls_in_mesh(exchange) else rule.retry
+    wait = policy.decide(attempt, exchange.core.random.random())
     if wait is not None and monotonic() + wait >= exchange.request_deadline:
         return None  # the whole request would be out of time before the answer
     return wait
+
+
+def _calls_in_mesh(exchange: Exchange) -> bool:
+    """Whether it is what the workload beside us sends."""
+    listener = exchange.listener
+    capture = None if listener is None else listener.resource.capture
+    return capture is not None and capture.direction == "Outbound"
 
 
 def _again(exchange: Exchange, wait: float) -> None:

@@ -219,7 +219,7 @@ class Exchange:
         now = monotonic()
         self.backend_milliseconds = (now - self.backend_began) * 1000
         status = head.status
-        if status >= 400 and attempts.retry_status(self, rule, status):
+        if status >= 400 and attempts.turned_away(self, rule, head):
             return
         if self.lease is not None:
             guarded.answered(self, self.lease, head)
@@ -244,7 +244,7 @@ class Exchange:
         assert client is not None
         self.backend_milliseconds = (monotonic() - self.backend_began) * 1000
         status = head.status
-        if status >= 400 and attempts.retry_status(self, rule, status):
+        if status >= 400 and attempts.turned_away(self, rule, head):
             return
         if self.lease is not None:
             guarded.answered(self, self.lease, head)

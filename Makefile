@@ -53,7 +53,7 @@ attacks: .venv/.bench bench-peers ## print the score of the attack table for Tid
 abuse: .venv/.bench bench-peers ## print what floods of HTTP/2 do to Tidegate, Envoy, nginx and HAProxy (as root, 25 minutes)
 	.venv/bin/python benchmarks/abuse.py $(ARGS)
 
-endurance: .venv/.dev test-peers ## run the long checks whole and print their figures (about two hours); ARGS="-k soak" chooses some
+endurance: .venv/.dev test-peers ## run the long checks whole and print their figures (above three hours); ARGS="-k soak" chooses some
 	TIDEGATE_TEST_MESSAGES=10000 TIDEGATE_TEST_HISTORIES=200000 .venv/bin/python -m pytest --whole --timeout 0 \
 		tests/endurance tests/differential tests/controller/test_graph_proof.py \
 		tests/faults/test_endpoints.py tests/faults/test_certificates.py tests/box/faults $(ARGS)
@@ -87,7 +87,7 @@ test-box: build/box/.made .venv/.dev ## pass the tests of the box and those that
 	cd conformance && CGO_ENABLED=0 GOTOOLCHAIN=local go test $(addprefix ./box/,container containerlog cri images keys machine pool process)
 	.venv/bin/python -m pytest tests/box --ignore tests/box/faults $(ARGS)
 
-test-faults: build/box/.made .venv/.dev ## injure a cluster and see who is harmed (ten minutes, on a quiet machine); make endurance takes longer over it
+test-faults: build/box/.made .venv/.dev ## injure a cluster and see who is harmed (twenty minutes, on a quiet machine); make endurance takes longer over it
 	.venv/bin/python -m pytest tests/box/faults $(ARGS)
 
 conformance: build/box/.made .venv/.runtime ## install Tidegate in a box by its chart and pass the upstream conformance suite; RUN=Name runs one test

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from tests.box.cluster import Box, available
 from tests.box.faults.standing import SYSTEM, Shop, install, opened
+from tests.box.faults.workloads import Workloads, inhabited
 from tests.endurance.standing import Sizes
 
 _FIGURES: pytest.StashKey[list[str]] = pytest.StashKey()
 HOURS = 3 * 3600
+numbers = count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,3 +75,11 @@ def shop(first_shop: Shop) -> Shop:
     first_shop.box.wait("deployment", "tidegate-controller", available, SYSTEM)
     first_shop.settled()
     return first_shop
+
+
+@pytest.fixture
+def workloads(installed: Box) -> Iterator[Workloads]:
+    """A namespace of the mesh, and a controller that is there."""
+    installed.wait("deployment", "tidegate-controller", available, SYSTEM)
+    with inhabited(installed, f"mesh-{next(numbers)}") as found:
+        yield found

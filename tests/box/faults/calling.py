@@ -47,8 +47,8 @@ class Caller:
         self._ending = asyncio.Event()
         self.begun = self.answered = 0
         self.failures: list[tuple[float, str]] = []
-        self.last: dict[str, float] = {}
-        """When each Pod answered last, and since when it was asked for that."""
+        self.last: dict[str, tuple[float, float]] = {}
+        """Of each Pod the last call that it answered: when that was begun, and when it was answered."""
         self.held: dict[str, int] = {}
         self.slowest = 0.0
 
@@ -100,7 +100,7 @@ class Caller:
             self.failures.append((at, f"{'kept' if keeps else 'fresh'} after {took:.3f} s: {type(error).__name__}: {error}"))
         else:
             self.answered += 1
-            self.last[pod] = time.time()
+            self.last[pod] = max(self.last.get(pod, (0.0, 0.0)), (at, time.time()))
         self.slowest = max(self.slowest, time.monotonic() - begun)
 
     async def _on_kept(self) -> str:

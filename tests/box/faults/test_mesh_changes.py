@@ -83,7 +83,8 @@ def test_both_ends_are_rolled_out_under_load(workloads: Workloads, sizes: Sizes,
 @contextmanager
 def living_for(box: Box, life: str) -> Iterator[None]:
     """Certificates are issued for this time, and as they were afterwards."""
-    upgrade = ("helm", "upgrade", "tidegate", str(ROOT / "charts/tidegate"), "--namespace", SYSTEM, "--wait", "--timeout", "90s")
+    chart = str(ROOT / "charts/tidegate")
+    upgrade = ("helm", "upgrade", "tidegate", chart, "--reset-values", "--namespace", SYSTEM, "--wait", "--timeout", "90s")
     box.run(*upgrade, "--set", f"certificateLifetime={life}")
     try:
         yield

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gateway.proxy.http2.stream import Http2Stream
     from gateway.proxy.port import LiveListener, Port
 
-ENDED_AT_ONCE: Final = 8
+ENDED_AT_ONCE: Final = 4
 """Requests under way that end in one turn of the loop when their connection has ended: each may close a connection to a backend."""
 LEAVING: Final = 1.0
 """Seconds between the two GOAWAY of a draining connection: more than the way there and back of nearly every client."""
@@ -213,7 +213,7 @@ class Http2ClientConnection(Http2Connection):
             stream.refuse(refused)
         else:
             stream.begin(head)
-            if stream.connecting:
+            if stream.connecting or stream.send_window <= 0:  # an answer that may not be sent yet is work once more when it may
                 self.effort += OF_A_CONNECTION
 
     def _count_head(self, stream: Http2ClientStream, head: RequestHead) -> None:

@@ -61,8 +61,11 @@ BYTES_AS_A_FIELD: Final = 64
 """Bytes of a block that take the effort of one more field."""
 DATA_AS_A_FIELD: Final = 128
 """The same of a body."""
-OF_A_CONNECTION: Final = 60
-"""Effort of a request that a connection to a backend is opened for, and of a stream that is reset, which may cost one."""
+STREAMS_AS_A_FIELD: Final = 8
+"""Streams whose windows are moved together for the effort of one more field; one that may go on takes one for itself."""
+OF_A_CONNECTION: Final = 150
+"""Effort of a request that a connection to a backend is opened for, or whose peer has no room for the answer; and of a stream that is
+reset, which may cost one."""
 MOST_AHEAD: Final = 64 * 1024
 """Bytes that wait for their turn while more is read."""
 REMEMBERED: Final = 128
@@ -450,6 +453,7 @@ class Http2Connection:
         """Also of the streams there are, whose windows may become negative (RFC 9113 6.9.2)."""
         change = size - self.initial_send_window
         self.initial_send_window = size
+        self.effort += len(self.streams) // STREAMS_AS_A_FIELD + (len(self.waiting) if change > 0 else 0)
         for stream in self.streams.values():
             stream.send_window += change
             if stream.send_window > LARGEST_WINDOW:

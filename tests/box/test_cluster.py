@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.box.cluster import Box, available, ready
+from tests.faults.waiting import until
 
 ECHO = """
 apiVersion: apps/v1
@@ -86,7 +87,9 @@ def test_a_pod_is_reached_by_service_name_and_address(box: Box, namespace: str) 
         service["status"]["loadBalancer"]["ingress"][0]["ip"],
         f"{pod['status']['podIP']}:3000",
     ):
-        assert f'"namespace": "{namespace}"' in box.curl(f"http://{place}/some/path")
+        url = f"http://{place}/some/path"
+        until(lambda url=url: box.run("curl", "--silent", url, check=False).returncode == 0, f"kube-proxy does not lead to {url}")
+        assert f'"namespace": "{namespace}"' in box.curl(url)
     name = pod["metadata"]["name"]
     answer = box.within(
         name, "curl", "--silent", "--max-time", "10", f"http://echo.{namespace}.svc.cluster.local/by-name", namespace=namespace

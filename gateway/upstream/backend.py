@@ -67,7 +67,6 @@ class Backend:
         "_placed",
         "_settings",
         "active",
-        "asleep",
         "balancer",
         "budget",
         "by_version",
@@ -93,21 +92,17 @@ class Backend:
         self.resource: BackendResource | None = None
         self.error: str | None = f"backend {key} is not known to the proxy"
         self.settings_for: SettingsFor | None = None
-        self.asleep = True
         self._placed: EndpointSet | None = None
         """What was placed while it was asleep."""
+        self.__class__ = _Asleep  # noqa: PLE0237  # every object has it
 
-    if not TYPE_CHECKING:  # or every attribute would seem to be there
-
-        def __getattr__(self, name: str) -> Any:
-            """Called for what is not there yet."""
-            if not self.asleep:
-                raise AttributeError(name)
-            self._wake()
-            return getattr(self, name)
+    @property
+    def asleep(self) -> bool:
+        """Whether nobody has looked yet at what only a backend with traffic has."""
+        return self.__class__ is _Asleep
 
     def _wake(self) -> None:
-        self.asleep = False
+        self.__class__ = Backend
         self._begin()
         self.describe(self.resource, self.settings_for)
         if self._placed is not None:
@@ -354,6 +349,19 @@ class Backend:
 def _way(resource: BackendResource) -> tuple[bool, tuple[str, ...]]:
     """What says whether an endpoint is reached by mutual TLS of the mesh, besides who is there."""
     return resource.external, resource.identities
+
+
+class _Asleep(Backend):
+    """One that wakes when something is asked of it that is not there yet. A class of its own, since where there is a __getattr__ each
+    attribute costs more (CPython specialises none of them)."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # or every attribute would seem to be there
+
+        def __getattr__(self, name: str) -> Any:
+            self._wake()
+            return getattr(self, name)
 
 
 def check_options(options: BackendOptions, secret: bytes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import itertools
 import json
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -192,6 +193,11 @@ def network() -> Iterator[Callable[[], None]]:
         yield enter
 
 
+_PORTS: Final = itertools.count(20_000)
+"""Each call has a port of its own, below those that the kernel gives out: after a reset by the server conntrack keeps a connection for ten
+seconds, and would lead another one of the same port to the sidecar of whoever made the first."""
+
+
 def connected(mark: int, destination: tuple[str, int], source: str = OWN) -> socket.socket:
     """A connection of whoever has this mark, from an address."""
     connection = socket.socket()
@@ -199,7 +205,7 @@ def connected(mark: int, destination: tuple[str, int], source: str = OWN) -> soc
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(LIMIT)
-        connection.bind((source, 0))
+        connection.bind((source, next(_PORTS)))
         connection.connect(destination)
     except BaseException:
         connection.close()

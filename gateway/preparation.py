@@ -163,7 +163,8 @@ class Preparation:
             if rule.sessions is not None and identity not in self._changed:
                 self._changed.add(identity)
                 self._changed_keys.setdefault(HttpRule.__name__, []).append(key)
-        self._assignments += [backend.seal_sessions for backend in self._live.described.values() if not backend.asleep]
+        awake = (backend for backend in self._live.described.values() if not backend.asleep)
+        self._assignments += [backend.seal_sessions for backend in awake if backend.sessions is not None]
 
     def _trust_changed(self, bundles: Iterable[str], certificates: Iterable[str]) -> bool:
         return any(("TrustBundle", key) in self._changed for key in bundles) or any(

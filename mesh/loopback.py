@@ -47,6 +47,17 @@ _REMEDIES: Final[Mapping[int, str]] = MappingProxyType(
 )
 
 
+def loopback_network(text: str, length: int, example: str) -> str:
+    """The first address of a network of loopback addresses with a prefix of this length. Raises ValueError for anything else."""
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError:
+        network = None
+    if network is None or network.prefixlen != length or not network.is_loopback:
+        raise ValueError(f"{text!r} is no network of {1 << 32 - length:,} loopback addresses; write for example {example}")
+    return str(network.network_address)
+
+
 class WorkloadBlock(NamedTuple):
     """The addresses of one workload: the first three numbers of them."""
 
@@ -55,13 +66,7 @@ class WorkloadBlock(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> WorkloadBlock:
         """Of a network such as 127.1.3.0/24. Raises ValueError."""
-        try:
-            network = ipaddress.IPv4Network(text)
-        except ValueError:
-            network = None
-        if network is None or network.prefixlen != 24 or not network.is_loopback:
-            raise ValueError(f"{text!r} is no network of 256 loopback addresses; write for example 127.1.3.0/24")
-        return cls(str(network.network_address).rpartition(".")[0])
+        return cls(loopback_network(text, 24, "127.1.3.0/24").rpartition(".")[0])
 
     def address(self, number: int) -> str:
         """The one that ends with this number."""

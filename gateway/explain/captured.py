@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.explain.explanation import Reachable
 from gateway.explain.question import Argument
 from gateway.http.request import TLS_ON_PLAIN
-from gateway.net.addresses import canonical
+from gateway.net.addresses import canonical, is_address
 from gateway.net.original_destination import Destination
 from gateway.net.sockets import readable
 from gateway.proxy.capture_port import chosen, stated_destination
@@ -55,7 +55,7 @@ def toward(captures: Captures, asked: Argument, host: bytes, port: int) -> Argum
     if asked.destination is not None or not captures:
         return asked
     name = host.decode("ascii", "replace").strip("[]")
-    if _is_address(name):
+    if is_address(name):
         return replace(asked, destination=_stated(captures, asked, name, port) or (name, port))
     if asked.direction == "Inbound":
         return replace(asked, destination=_stated(captures, asked, "", port) or (_ANYWHERE, port))
@@ -97,14 +97,6 @@ def _own_namespace(captures: Captures) -> str:
     inbound = (table for table in captures.values() if _direction(table) == "Inbound")
     some = next((listener for table in inbound for listener in table.kept()), None)
     return some.resource.gateway.partition("/")[0] if some is not None else ""
-
-
-def _is_address(text: str) -> bool:
-    try:
-        canonical(text)
-    except ValueError:
-        return False
-    return True
 
 
 def find_captured(core: Core, captures: Captures, asked: Argument, kind: PortKind) -> tuple[Port, str] | str:

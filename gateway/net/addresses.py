@@ -23,6 +23,15 @@ def canonical(address: str) -> str:
         raise ValueError(f"{address!r} is no IP address") from None
 
 
+def is_address(text: str) -> bool:
+    """Whether it is an IP address."""
+    try:
+        canonical(text)
+    except ValueError:
+        return False
+    return True
+
+
 def canonical_block(text: str) -> str:
     """The same of an address or a CIDR, whose host bits do not count; one of a single address is that. Raises ValueError."""
     if "/" not in text:

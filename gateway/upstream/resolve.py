@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from ipaddress import ip_address
 from threading import Thread
 from typing import Final, TypeVar
+
+from gateway.net.addresses import is_address
 
 FRESH: Final = 15.0
 """Seconds an answer is used before it is asked for again; the resolver of the system tells no time to live."""
@@ -44,14 +45,6 @@ def system_addresses(name: str) -> tuple[str, ...]:
     if not addresses:
         raise OSError(f"{name} has no address")
     return tuple(filter(_is_routed, addresses)) or addresses
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_routed(address: str) -> bool:
@@ -97,13 +90,13 @@ class Resolver:
 
     async def addresses(self, name: str) -> tuple[str, ...]:
         """The same with the other answers behind it, for one who gets nowhere by the first. Raises OSError likewise."""
-        return (name,) if _is_address(name) else (await self._answer(name)).next()
+        return (name,) if is_address(name) else (await self._answer(name)).next()
 
     def current(self, name: str) -> tuple[str, ...]:
         """The last good answer for a name, none if there never was one; an old one is asked for again in the background."""
         known = self._answers.get(name)
         if known is None:
-            return (name,) if _is_address(name) else ()
+            return (name,) if is_address(name) else ()
         if self._loop.time() - known.asked > FRESH:
             self._ask(name)
         return known.addresses

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import sys
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from controller.store import Key
-from mesh.loopback import FIRST_SERVICE, LAST, WorkloadBlock
+from mesh.loopback import FIRST_SERVICE, LAST, WorkloadBlock, loopback_network
 
 DEFAULT_BLOCK: Final = "127.1.0.0/16"
 CLUSTER: Final = 0
@@ -24,15 +23,10 @@ class MeshBlock(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> MeshBlock:
         """Of a network such as 127.1.0.0/16. Raises ValueError."""
-        try:
-            network = ipaddress.IPv4Network(text)
-        except ValueError:
-            network = None
-        if network is None or network.prefixlen != 16 or not network.is_loopback:
-            raise ValueError(f"{text!r} is no network of 65,536 loopback addresses; write for example {DEFAULT_BLOCK}")
-        if str(network.network_address) == "127.0.0.0":
+        first = loopback_network(text, 16, DEFAULT_BLOCK)
+        if first == "127.0.0.0":
             raise ValueError(f"{text!r} holds 127.0.0.1, which is everybody's; write for example {DEFAULT_BLOCK}")
-        return cls(str(network.network_address).rsplit(".", 2)[0])
+        return cls(first.rsplit(".", 2)[0])
 
     def workload(self, number: int) -> WorkloadBlock:
         """The addresses of a workload, of Services with CLUSTER."""

@@ -1,7 +1,8 @@
 """The proxy's end of the link to its controller: an identity, and encrypted connections on which the configuration stream runs.
 
 The identity is asked for with the ServiceAccount's token on a connection of its own, and renewed at half life. Connections that
-are there stay: a new identity is for new ones. One that cannot be renewed is used for as long as it is valid, and the log says until when.
+are there stay: a new identity is for new ones. One that cannot be renewed is used for as long as it is valid, and the log says until when;
+so is one that was kept from the process before (kept_identity.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cryptography import x509
 
 from gateway.ir.batch import AnyResource
 from gateway.ir.identification import Elsewhere, Identify, Identity, Refused, decode_identification, encode_identification
+from gateway.ir.listener import Certificate, TrustBundle
 from gateway.ir.workload import called
 from gateway.net.keepalive import notice_vanished_backend
 from gateway.subscribe import LINE_LIMIT
@@ -108,6 +110,18 @@ class Link:
         """When the identity ends (seconds of the clock), 0 while there is none."""
         return 0.0 if self._held is None else self._held.not_after
 
+    def resume(self, certificate: Certificate, roots: TrustBundle) -> None:
+        """Goes on under an identity that was this proxy's before it was started anew, until there is the next, which is asked for with the
+        first connection. To be called before anything else. Raises LinkError for one that is over or was never one."""
+        try:
+            keys = KeyPair.of(certificate.private_key.pem)
+            held = self._hold(Identity(certificate.chain, roots.certificates), keys, trust="")
+        except ValueError as error:
+            raise LinkError(f"it cannot be read: {error}") from error
+        if held.not_after <= self._clock():
+            raise LinkError(f"it was good until {_utc(held.not_after)}")
+        self._held = held
+
     async def identities(self) -> AsyncGenerator[tuple[AnyResource, ...], None]:
         """The identity, with its key and the roots, as the resources to serve with: that of now, and each new one. Whoever is slow gets
         the newest alone."""
@@ -194,8 +208,7 @@ class Link:
         if self._told != is_over:
             self._told = is_over
             what = "was good" if is_over else "is good"
-            end = datetime.fromtimestamp(held.not_after, UTC)
-            self._message(f"the identity could not be renewed; the one of before {what} until {end:%Y-%m-%d %H:%M:%SZ}: {error}")
+            self._message(f"the identity could not be renewed; the one of before {what} until {_utc(held.not_after)}: {error}")
 
     def _vouching(self, trust: str) -> str:
         """The roots that vouch for the controller: those of the file, and what it has itself told of since with an identity issued under
@@ -258,3 +271,7 @@ class Link:
             return file.read_text(encoding="ascii")
         except (OSError, UnicodeError) as error:
             raise LinkError(f"cannot read {file}, which the Pod mounts: {error}") from error
+
+
+def _utc(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%SZ}"

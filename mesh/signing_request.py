@@ -1,7 +1,7 @@
 """A key of a process's own, the request to certify it, and the TLS contexts of our links made from what comes back.
 
-The key is made here and lives in the memory of the program alone, its workers' included; what goes out is the request. TLS 1.3 and strict
-X.509: both ends are ours, and so are all certificates.
+The key is made here and stays where it was made, in the memory of the program, its workers' included, and with whoever is started in its
+place (kept_identity.py); what goes out is the request. TLS 1.3 and strict X.509: both ends are ours, and so are all certificates.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -18,12 +19,23 @@ from gateway.net.key_material import private_file
 
 
 class KeyPair:
-    """A new P-256 key."""
+    """A P-256 key, a new one unless one is given."""
 
     __slots__ = ("_key",)
 
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(self, key: ec.EllipticCurvePrivateKey | None = None) -> None:
+        self._key = key or ec.generate_private_key(ec.SECP256R1())
+
+    @classmethod
+    def of(cls, private_key: str) -> KeyPair:
+        """The pair of a key that `private_key` gave. Raises ValueError for what is none."""
+        try:
+            key = serialization.load_pem_private_key(private_key.encode(), password=None)
+        except (TypeError, UnsupportedAlgorithm) as error:
+            raise ValueError(error) from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("the key is of another kind than ours")
+        return cls(key)
 
     def request(self) -> str:
         """PKCS #10, PEM. It names nobody: who the key belongs to is the authority's to say."""

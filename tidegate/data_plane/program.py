@@ -25,7 +25,7 @@ from gateway.shared_memory import make_shared_file
 from gateway.standard_streams import never_wait
 from gateway.telemetry.statistics import Sample
 from tidegate.binding import Place
-from tidegate.data_plane.belongings import Belongings
+from tidegate.data_plane.belongings import Belongings, Work
 from tidegate.data_plane.life import Life, Message
 from tidegate.data_plane.options import Complaint, DataPlaneOptions
 from tidegate.data_plane.servers import listen
@@ -55,13 +55,21 @@ def main(values: Mapping[str, str]) -> int:
 async def _follow(options: DataPlaneOptions) -> int:
     from mesh.link import Controller, Link
 
-    link = Link(Controller(options.controller, options.ca, options.token), options.name, options.scope, message=_messages(options))
+    message = _messages(options)
+    link = Link(Controller(options.controller, options.ca, options.token), options.name, options.scope, message=message)
+    beside: list[Work] = [("renewing the identity", link.keep)]
+    if options.snapshot is not None:
+        from mesh.kept_identity import KeptIdentity
+
+        kept = KeptIdentity(options.snapshot / "identity", options.served, options.command, message)
+        kept.resume(link)
+        beside.append(("keeping the identity", lambda: kept.keep(link)))
 
     def samples() -> Iterable[Sample]:
         yield Sample("tidegate_identity_not_after_seconds", (), link.not_after)
         yield Sample("tidegate_identity_renewal_failed_seconds", (), link.failed_at)
 
-    belongings = Belongings(link.connect, link.identities, [("renewing the identity", link.keep)], samples=samples)
+    belongings = Belongings(link.connect, link.identities, beside, samples=samples)
     return await serve(options, _beside_workload(options, belongings, link) if options.workload else belongings)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -121,21 +122,46 @@ def test_the_token_of_another_pod_is_refused(tmp_path: Path) -> None:
     run(test)
 
 
-def test_after_a_restart_without_a_controller_nothing_comes_in(tmp_path: Path) -> None:
-    """The snapshot holds what the controller wants and no key: routes serve at once, what comes in waits for an identity."""
+async def first_life(running: Running, folder: Path, *kept: str) -> dict[str, Any]:
+    """A sidecar that was ready and is gone; what it served last."""
+    running.publish(Gateway(SCOPE, Source("Namespace", "", "shop")))
+    publisher = running.publishers.publisher(SCOPE)
+    assert publisher is not None
+    publisher.publish((workload(),), ())
+    async with sidecar(running, folder, *kept) as started:
+        await started.ready()
+        return await served(started)
+
+
+def test_a_restart_without_a_controller_changes_nothing(tmp_path: Path) -> None:
+    """What is served and who the Pod is are as before, and it is ready for what comes in; the log says that nobody has confirmed it."""
 
     async def test() -> None:
         kept = ("--snapshot", str(tmp_path / "kept"))
         async with controller(cluster()) as running:
-            running.publish(Gateway(SCOPE, Source("Namespace", "", "shop")))
-            publisher = running.publishers.publisher(SCOPE)
-            assert publisher is not None
-            publisher.publish((workload(),), ())
-            async with sidecar(running, tmp_path, *kept) as started:
-                await started.ready()
-            written = [file.read_bytes() for file in (tmp_path / "kept").iterdir()]
-            assert any(b"shop/cart-1" in content for content in written)
-            assert not any(b"PRIVATE KEY" in content for content in written)
+            before = await first_life(running, tmp_path, *kept)
+        arguments = (*credentials(running, tmp_path), *kept)
+        async with pod(running.port, *arguments, program=LISTING, served=("--workload", POD)) as started:
+            await started.until("the one of before is good until")
+            await started.ready()
+            found = await served(started)
+            assert found == before
+            assert [key for key in found if "inbound" in key]
+
+    run(test)
+
+
+def test_after_a_restart_without_controller_and_identity_nothing_comes_in(tmp_path: Path) -> None:
+    """The snapshot itself holds what the controller wants and no key: routes serve at once, what comes in waits for an identity."""
+
+    async def test() -> None:
+        kept = ("--snapshot", str(tmp_path / "kept"))
+        async with controller(cluster()) as running:
+            await first_life(running, tmp_path, *kept)
+        shutil.rmtree(tmp_path / "kept" / "identity")
+        written = [file.read_bytes() for file in (tmp_path / "kept").iterdir()]
+        assert any(b"shop/cart-1" in content for content in written)
+        assert not any(b"PRIVATE KEY" in content for content in written)
         arguments = (*credentials(running, tmp_path), *kept)
         async with pod(running.port, *arguments, program=LISTING, served=("--workload", POD)) as started:
             await started.until("serving the snapshot of")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from measuring.summary import Percentiles
 
+from cluster.change_times import Timed
 from cluster.programs import Usage
 
 
@@ -24,7 +25,7 @@ class Attached:
 @dataclass(frozen=True, slots=True)
 class Applied:
     """Test B. `apply` from the request to its answer, `served` from that answer to the first 200, `watch` from that answer to the event
-    at a bare watch (below 0 where the event is first), `ours` from that event to the first 200."""
+    at a bare watch (below 0 where the event is first), `ours` from that event to the first 200; `timed` what the controllers say of it."""
 
     routes: int
     apply: Percentiles
@@ -32,6 +33,7 @@ class Applied:
     ours: Percentiles
     served: Percentiles
     looked_at: int
+    timed: Timed
     usage: tuple[Usage, ...]
     seconds: float
     wrong: tuple[str, ...]

@@ -62,6 +62,10 @@ def _applied(name: str, found: Applied) -> Iterator[Row]:
     yield Row(f"{served}, p99", found.served.p99, "ms", SERVED[1])
     yield Row(f"{ours}, median", found.ours.median, "ms", OURS[0])
     yield Row(f"{ours}, p99", found.ours.p99, "ms", OURS[1])
+    if found.timed.changes:
+        for bound, most in (("0.01", None), ("0.025", 1.0)):
+            what = f"{name}  {found.timed.changes} changes by the controller's clock: over {1000 * float(bound):g} ms from its event"
+            yield Row(f"{what} until in place", found.timed.over(bound), "%", most)
     for what, times in (("the apply itself", found.apply), ("apply answered to event at a bare watch", found.watch)):
         yield Row(f"{name}  {what}, median", times.median, "ms")
         yield Row(f"{name}  {what}, p99", times.p99, "ms")

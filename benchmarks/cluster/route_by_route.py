@@ -15,6 +15,7 @@ from measuring.script import CannotMeasure
 from measuring.summary import percentiles
 
 from cluster import objects
+from cluster.change_times import timed
 from cluster.found import Applied
 from cluster.probing import Answer, BadAnswer, Probe
 from cluster.programs import since, usages
@@ -61,6 +62,7 @@ class _Events:
 async def measure(site: Site, numbers: range) -> Applied:
     """Applies the routes of these numbers, and looks at all of them at the end."""
     before, events, times, wrong = usages(), _Events(), _Times(), list[str]()
+    timed_before = await timed(site.api)
     clock = perf_counter
     begun = clock()
     probe = await Probe.connect(site.address)
@@ -69,17 +71,17 @@ async def measure(site: Site, numbers: range) -> Applied:
             await watching.begun.wait()
             for number in numbers:
                 await _one(site, probe, number, events, times, wrong)
-        seconds, usage = clock() - begun, since(before)
+        seconds, usage, told = clock() - begun, since(before), (await timed(site.api)).since(timed_before)
         for number in numbers:
             wrong += _faults(await probe.get(objects.host_of(number), f"/{number}"), number, "at the end")
     except BadAnswer as error:
         wrong.append(f"B: {error}")
-        seconds, usage = clock() - begun, since(before)
+        seconds, usage, told = clock() - begun, since(before), (await timed(site.api)).since(timed_before)
     finally:
         probe.close()
     wrong += await _wrong_statuses(site, numbers)
     figures = (percentiles([1000 * time for time in found]) for found in (times.apply, times.watch, times.ours, times.served))
-    return Applied(len(numbers), *figures, len(numbers), usage, seconds, tuple(wrong))
+    return Applied(len(numbers), *figures, len(numbers), told, usage, seconds, tuple(wrong))
 
 
 async def _one(site: Site, probe: Probe, number: int, events: _Events, times: _Times, wrong: list[str]) -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.wire.backends import Echo, Echoes, Script, Scripted
+from tests.wire.captured_fixtures import network, server, spoken
 from tests.wire.datagrams import answering
 from tests.wire.http2_fixtures import grpc_client, grpc_echo, http2_client, http2_echo, nghttpd
 from tests.wire.pairings import HTTP1, Pairing
 from tests.wire.serving import Site
 
 __all__ = [
-    "Serve", "answering", "blue", "echoes", "green", "grpc_client", "grpc_echo", "http2_client", "http2_echo", "nghttpd", "red",
-    "running_echoes", "scripted", "serve",
+    "Serve", "answering", "blue", "echoes", "green", "grpc_client", "grpc_echo", "http2_client", "http2_echo", "network", "nghttpd", "red",
+    "running_echoes", "scripted", "serve", "server", "spoken",
 ]  # fmt: skip
 
 Serve = Callable[..., Site]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,46 +12,22 @@ from gateway.descriptors import Place
 from gateway.ir.workload import INBOUND_PORT, OUTBOUND_PORT
 from tests.faults.waiting import until
 from tests.wire.backends import LIMIT, Conversation, Scripted
-from tests.wire.capturing import OTHER, OTHER_6, OWN, OWN_6, PodSockets, captured, going, inbound, missing, outbound, patience, pod, refuses
+from tests.wire.captured_fixtures import CAPTURED
+from tests.wire.capturing import OTHER, OTHER_6, OWN, OWN_6, PodSockets, captured, going, inbound, outbound, refuses
 from tests.wire.http2_backends import Http2Echo
 from tests.wire.http2_clients import Http2Client
 from tests.wire.peers import OK, Recorder, get
 from tests.wire.streaming import StreamSite, backend, echo, http_rule, options, read_all, read_exactly, tcp_rule
 
-pytestmark = pytest.mark.skipif(missing() != "", reason=missing())
+pytestmark = CAPTURED
 
 Make = Callable[..., Scripted]
-
-
-@pytest.fixture(autouse=True)
-def network() -> Iterator[None]:
-    with pod():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def spoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What clients send counts, however late it comes; `silent` undoes that."""
-    patience(monkeypatch)
 
 
 @pytest.fixture
 def silent(spoken: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that says nothing is noticed as usual."""
     monkeypatch.undo()
-
-
-@pytest.fixture
-def server(network: None) -> Iterator[Make]:
-    made: list[Scripted] = []
-
-    def make(*scripts: Callable[[Conversation], None], address: str = OTHER) -> Scripted:
-        made.append(Scripted(*scripts, address=address))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 def site(*resources: Any) -> StreamSite:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,42 +16,24 @@ from gateway.ir.workload import ALPN, INBOUND_PORT, MutualTls
 from gateway.net.mesh_tls import RELAYED
 from tests.certificates import Authority
 from tests.wire.backends import Conversation, Scripted
-from tests.wire.capturing import OWN, PodSockets, captured, going, identity, inbound, missing, offering_mesh, patience, pod, refuses
+from tests.wire.captured_fixtures import CAPTURED
+from tests.wire.capturing import OWN, PodSockets, captured, going, identity, inbound, offering_mesh, refuses
 from tests.wire.half_closing import PlainEnd, TlsEnd
 from tests.wire.http2_backends import Http2Echo
 from tests.wire.http2_clients import Http2Client
 from tests.wire.peers import Recorder, get
 from tests.wire.streaming import StreamSite, echo, http_rule, is_over, options, read_all, read_exactly, tcp_rule
 
-pytestmark = pytest.mark.skipif(missing() != "", reason=missing())
+pytestmark = CAPTURED
 
 Make = Callable[..., Scripted]
 CALLER = "spiffe://cluster.local/ns/shop/sa/web"
 
 
-@pytest.fixture(autouse=True)
-def network() -> Iterator[None]:
-    with pod():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def spoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What clients send counts, however late it comes."""
-    patience(monkeypatch)
-
-
 @pytest.fixture
-def server(network: None) -> Iterator[Make]:
-    made: list[Scripted] = []
-
-    def make(*scripts: Callable[[Conversation], None]) -> Scripted:
-        made.append(Scripted(*scripts, address=OWN))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+def server(server: Make) -> Make:
+    """Here they are applications of the Pod."""
+    return partial(server, address=OWN)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +19,18 @@ from tests.certificates import Authority
 from tests.faults.waiting import until
 from tests.gateway.net.hellos import captured as hello
 from tests.wire.backends import Conversation, Scripted
-from tests.wire.capturing import MESH, OTHER, OTHER_6, OWN, PodSockets, captured, missing, patience, pod, refuses
+from tests.wire.captured_fixtures import CAPTURED
+from tests.wire.capturing import MESH, OTHER, OTHER_6, OWN, PodSockets, captured, refuses
 from tests.wire.entries import entry, shown
 from tests.wire.peers import OK, Recorder, get
 from tests.wire.streaming import StreamSite, echo, read_all, read_exactly, serving
 
-pytestmark = pytest.mark.skipif(missing() != "", reason=missing())
+pytestmark = CAPTURED
 
 Make = Callable[..., Scripted]
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 """As long as what a client gets."""
 DNS_NAME = "backend.test"
-
-
-@pytest.fixture(autouse=True)
-def network() -> Iterator[None]:
-    with pod():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def spoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What clients send counts, however late it comes."""
-    patience(monkeypatch)
-
-
-@pytest.fixture
-def server(network: None) -> Iterator[Make]:
-    made: list[Scripted] = []
-
-    def make(*scripts: Callable[[Conversation], None], address: str = OTHER, port: int = 0) -> Scripted:
-        made.append(Scripted(*scripts, address=address, port=port))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 def site(*documents: str, outbound: Outbound = "AllowAny", others: tuple[Any, ...] = ()) -> StreamSite:

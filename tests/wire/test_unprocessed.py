@@ -12,7 +12,7 @@ import pytest
 from gateway.ir.workload import ALPN
 from tests.certificates import Authority
 from tests.wire.backends import Conversation, Scripted
-from tests.wire.capturing import OTHER, OWN, PodSockets, captured, going, identity, inbound, missing, offering_mesh, outbound, pod
+from tests.wire.capturing import OTHER, OWN, PodSockets, captured, going, identity, inbound, missing, offering_mesh, outbound
 from tests.wire.flights import Connection
 from tests.wire.meshes import only_at, proof, spiffe_id, workload
 from tests.wire.peers import Recorder, get
@@ -24,12 +24,6 @@ UNPROCESSED = b"HTTP/1.1 503 Service Unavailable\r\nx-tidegate-unprocessed: 1\r\
 AUTHORITY = Authority()
 capturing = pytest.mark.skipif(missing() != "", reason=missing())
 CALLER = spiffe_id("web")
-
-
-@pytest.fixture
-def in_pod() -> Iterator[None]:
-    with pod():
-        yield
 
 
 def head_of(connection: socket.socket) -> bytes:
@@ -53,7 +47,7 @@ def nobody_at() -> int:
 
 @capturing
 @pytest.mark.parametrize("call", [get(), get(b"content-type: application/grpc", b"te: trailers")])
-def test_only_a_caller_of_the_mesh_is_told(call: bytes, in_pod: None, tmp_path: Path) -> None:
+def test_only_a_caller_of_the_mesh_is_told(call: bytes, network: None, tmp_path: Path) -> None:
     """That the application cannot be reached, in the form of HTTP for calls of gRPC too; in plain text nothing is said of it."""
     with callee():
         port = nobody_at()
@@ -69,7 +63,7 @@ def test_only_a_caller_of_the_mesh_is_told(call: bytes, in_pod: None, tmp_path: 
 
 
 @capturing
-def test_an_application_cannot_say_it(in_pod: None, tmp_path: Path) -> None:
+def test_an_application_cannot_say_it(network: None, tmp_path: Path) -> None:
     """What it writes under that name does not leave its sidecar."""
     application = Scripted(Recorder(otherwise=UNPROCESSED), address=OWN)
     try:
@@ -170,7 +164,7 @@ def test_nobody_else_is_believed(scripted: Make) -> None:
 
 
 @capturing
-def test_a_workload_s_own_calls_are_asked_twice_again(in_pod: None, tmp_path: Path) -> None:
+def test_a_workload_s_own_calls_are_asked_twice_again(network: None, tmp_path: Path) -> None:
     """As Istio does where no route says otherwise."""
     sidecar = Recorder(UNPROCESSED, UNPROCESSED)
     server = Scripted(Member(tmp_path, sidecar), address=OWN)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -46,7 +47,11 @@ class Controller:
     """A publisher that can be reached while it is `up`. A new one starts from nothing, with other revisions, as another replica does."""
 
     def __init__(self) -> None:
-        self.port = 0
+        self._kept = socket.socket()
+        """Has the port while nobody listens there: otherwise the system may give it to a connection, one to itself even."""
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._kept.bind(("127.0.0.1", 0))
+        self.port: int = self._kept.getsockname()[1]
         self.publisher = Publisher(self._note)
         self.problems: list[str] = []
         self._moved = asyncio.Event()
@@ -61,8 +66,7 @@ class Controller:
 
     async def up(self) -> None:
         self.publisher = Publisher(self._note, self._move)
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=LINE_LIMIT)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=LINE_LIMIT, reuse_port=True)
 
     async def __aenter__(self) -> Controller:
         await self.up()
@@ -71,6 +75,7 @@ class Controller:
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             await self.down()
+        self._kept.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(writer)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from urllib.request import urlopen
 
 from cluster.api import Api
+from cluster.objects import TIDEGATE
 
-SYSTEM = "tidegate-system"
 _BUCKET = re.compile(r'^tidegate_controller_change_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 
 
@@ -28,8 +28,8 @@ class Timed:
         return self.within.get("+Inf", 0)
 
     def over(self, bound: str) -> float:
-        """The share that took longer, in percent."""
-        return 100 * (1 - self.within[bound] / self.changes) if self.changes else 0.0
+        """The share that took longer, in percent, where there were any."""
+        return 100 * (1 - self.within[bound] / self.changes)
 
     def since(self, before: Timed) -> Timed:
         """What came in between."""
@@ -39,7 +39,7 @@ class Timed:
 async def timed(api: Api) -> Timed:
     """Of all replicas since they started."""
     within: dict[str, int] = {}
-    for pod in await api.list("Pod", SYSTEM):
+    for pod in await api.list("Pod", TIDEGATE):
         if pod["metadata"]["name"].startswith("tidegate-controller-"):
             text = await asyncio.to_thread(_page, pod["status"]["podIP"])
             for bound, count in _BUCKET.findall(text):

@@ -18,12 +18,11 @@ from measuring.configuration import ROOT
 from measuring.script import CannotMeasure
 
 from cluster.found import Found
+from cluster.objects import TIDEGATE
 
 sys.path.insert(0, str(ROOT))  # the box belongs to the tests
 
 from tests.box.cluster import PROGRAMS, Box, BoxError, started
-
-SYSTEM = "tidegate-system"
 
 
 @contextmanager
@@ -41,7 +40,7 @@ def installed(replicas: int, there: Path | None) -> Iterator[Box]:
     folder.chmod(0o755)  # Pods read keys there
     try:
         with started(folder) as box:
-            chart = ("helm", "install", "tidegate", str(ROOT / "charts/tidegate"), "--namespace", SYSTEM, "--create-namespace")
+            chart = ("helm", "install", "tidegate", str(ROOT / "charts/tidegate"), "--namespace", TIDEGATE, "--create-namespace")
             box.run(*chart, "--set", f"controller.replicas={replicas}", "--wait", "--timeout", "90s")
             yield box
     except BoxError as error:

@@ -10,6 +10,8 @@ Object = dict[str, Any]
 GATEWAY = "measured"
 SYSTEM = "measured-gateway"
 """The namespace of the Gateway and of the one backend that runs."""
+TIDEGATE = "tidegate-system"
+"""The namespace that Tidegate is installed in."""
 BACKEND = "backend"
 PORTS = {80: "one", 8080: "two"}
 """Ports of the backend's Service, and the name by which what listens there tells itself in its answers."""

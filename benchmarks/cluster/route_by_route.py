@@ -69,14 +69,15 @@ async def measure(site: Site, numbers: range) -> Applied:
     try:
         with site.api.watching("HTTPRoute", SPACE, events.take) as watching:
             await watching.begun.wait()
-            for number in numbers:
-                await _one(site, probe, number, events, times, wrong)
-        seconds, usage, told = clock() - begun, since(before), (await timed(site.api)).since(timed_before)
+            try:
+                for number in numbers:
+                    await _one(site, probe, number, events, times, wrong)
+            finally:
+                seconds, usage, told = clock() - begun, since(before), (await timed(site.api)).since(timed_before)
         for number in numbers:
             wrong += _faults(await probe.get(objects.host_of(number), f"/{number}"), number, "at the end")
     except BadAnswer as error:
         wrong.append(f"B: {error}")
-        seconds, usage, told = clock() - begun, since(before), (await timed(site.api)).since(timed_before)
     finally:
         probe.close()
     wrong += await _wrong_statuses(site, numbers)

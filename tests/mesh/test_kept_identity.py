@@ -33,6 +33,13 @@ async def first_life(running: Running, folder: Path, clock: Clock) -> Link:
     return link
 
 
+def next_life(running: Running, folder: Path, clock: Clock, log: list[str] | None = None, scope: str = SCOPE) -> Link:
+    """The proxy that is started in its place, before its first connection."""
+    link = with_clock(running, folder, clock)
+    kept(folder, log, scope).resume(link)
+    return link
+
+
 async def told(link: Link) -> tuple[AnyResource, ...]:
     identities = link.identities()
     try:
@@ -49,8 +56,7 @@ def test_the_next_process_goes_on_under_the_identity_of_the_one_before(tmp_path:
             clock = Clock()
             before = await first_life(running, tmp_path, clock)
             running.cluster.broken = "the API server is away"
-            after = with_clock(running, tmp_path, clock)
-            kept(tmp_path).resume(after)
+            after = next_life(running, tmp_path, clock)
             assert await told(after) == await told(before)
             await closed(await after.connect())
             assert serial_of(after) == serial_of(before)
@@ -65,8 +71,7 @@ def test_the_next_identity_is_asked_for_with_the_first_connection(tmp_path: Path
         async with controller() as running:
             clock = Clock()
             before = await first_life(running, tmp_path, clock)
-            after = with_clock(running, tmp_path, clock)
-            kept(tmp_path).resume(after)
+            after = next_life(running, tmp_path, clock)
             await closed(await after.connect())
             assert serial_of(after) != serial_of(before)
 
@@ -82,8 +87,7 @@ def test_an_identity_that_is_over_is_left_aside(tmp_path: Path) -> None:
             await first_life(running, tmp_path, clock)
             clock.now += 25 * HOUR
             running.cluster.broken = "the API server is away"
-            after = with_clock(running, tmp_path, clock)
-            kept(tmp_path, log).resume(after)
+            after = next_life(running, tmp_path, clock, log)
             assert after.identity is None
             assert "is left aside: it was good until 20" in log[0]
             with pytest.raises(LinkError):
@@ -104,8 +108,7 @@ def test_what_is_damaged_is_refused_aloud(harm: str, tmp_path: Path) -> None:
             content = file.read_bytes()
             flipped = content[:500] + bytes([content[500] ^ 1]) + content[501:]
             file.write_bytes({"cut": content[:-1], "flipped": flipped, "empty": b""}[harm])
-            after = with_clock(running, tmp_path, clock)
-            kept(tmp_path, log).resume(after)
+            after = next_life(running, tmp_path, clock, log)
             assert after.identity is None
             assert f"{file} is refused" in log[0]
 
@@ -119,8 +122,7 @@ def test_nobody_takes_up_the_identity_of_another(tmp_path: Path) -> None:
         async with controller() as running:
             clock, log = Clock(), list[str]()
             await first_life(running, tmp_path, clock)
-            after = with_clock(running, tmp_path, clock)
-            kept(tmp_path, log, "Workload shop/cart-2").resume(after)
+            after = next_life(running, tmp_path, clock, log, "Workload shop/cart-2")
             assert after.identity is None
             assert "it is of another configuration (the identity of Workload shop/cart-1)" in log[0]
 

@@ -13,7 +13,9 @@ import pytest
 from tests.wire.backends import Conversation, Scripted
 from tests.wire.capturing import OTHER, missing, patience, pod
 
-CAPTURED = [pytest.mark.skipif(missing() != "", reason=missing()), pytest.mark.usefixtures("network", "spoken")]
+capturing = pytest.mark.skipif(missing() != "", reason=missing())
+"""Mark of what needs such rules."""
+CAPTURED = [capturing, pytest.mark.usefixtures("network", "spoken")]
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ import gateway.proxy.detecting
 from tests.certificates import Authority
 from tests.gateway.policies.tokens import ISSUER, hmac_token, token
 from tests.wire.backends import LIMIT
-from tests.wire.capturing import OTHER, OWN, missing
+from tests.wire.captured_fixtures import capturing
+from tests.wire.capturing import OTHER, OWN
 from tests.wire.meshes import spiffe_id
 from tests.wire.policy_matrix.application import Application, Reached
 from tests.wire.policy_matrix.callers import Callers, call, sent
@@ -29,7 +30,7 @@ from tests.wire.policy_matrix.pods import ANY_FIRST, BYTES, FIRST, HTTP, MARKS, 
 from tests.wire.streaming import serving
 from tidegate.explain import show
 
-pytestmark = pytest.mark.skipif(missing() != "", reason=missing())
+pytestmark = capturing
 
 SILENCE = 0.25
 """Seconds in the place of the usual 0.05: long for a busy machine, and short for a test."""

@@ -12,7 +12,8 @@ import pytest
 from gateway.ir.workload import ALPN
 from tests.certificates import Authority
 from tests.wire.backends import Conversation, Scripted
-from tests.wire.capturing import OTHER, OWN, PodSockets, captured, going, identity, inbound, missing, offering_mesh, outbound
+from tests.wire.captured_fixtures import capturing
+from tests.wire.capturing import OTHER, OWN, PodSockets, captured, going, identity, inbound, offering_mesh, outbound
 from tests.wire.flights import Connection
 from tests.wire.meshes import only_at, proof, spiffe_id, workload
 from tests.wire.peers import Recorder, get
@@ -22,7 +23,6 @@ Make = Callable[..., Scripted]
 FIELD = "x-tidegate-unprocessed"
 UNPROCESSED = b"HTTP/1.1 503 Service Unavailable\r\nx-tidegate-unprocessed: 1\r\ncontent-length: 0\r\n\r\n"
 AUTHORITY = Authority()
-capturing = pytest.mark.skipif(missing() != "", reason=missing())
 CALLER = spiffe_id("web")
 
 

@@ -105,6 +105,9 @@ class Caller:
 
     async def _on_kept(self) -> str:
         connection = self._free.pop()
+        if connection is not None and connection[0].at_eof():  # it ended while nobody used it, as any client notices before it asks
+            connection[1].close()
+            connection = None
         kept: Connection | None = None
         try:
             if connection is None:

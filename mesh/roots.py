@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mesh.identity import SpiffeId
+from mesh.p256 import read_key, write_key
 
 LEAF_LIFETIME: Final = timedelta(hours=24)
 """Where nothing else is said."""
@@ -112,9 +112,7 @@ def stored(roots: Sequence[Root]) -> dict[str, str]:
     data: dict[str, str] = {}
     for root, (certificate, key) in zip(_by_age(roots), _NAMES, strict=False):
         data[certificate] = root.pem
-        data[key] = root.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode()
+        data[key] = write_key(root.key)
     return data
 
 
@@ -131,11 +129,9 @@ def _read(data: Mapping[str, str], certificate_name: str, key_name: str) -> Root
     remedy = "restore the Secret, or delete it to have a new authority made, which all proxies then have to be told of"
     try:
         certificate = x509.load_pem_x509_certificate(data[certificate_name].encode())
-        key = serialization.load_pem_private_key(data[key_name].encode(), None)
-    except (KeyError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        key = read_key(data[key_name])
+    except (KeyError, ValueError) as error:
         raise UnreadableRoot(f"{certificate_name} and {key_name} are no certificate and key in PEM ({error}); {remedy}") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise UnreadableRoot(f"{key_name} is no key of curve P-256; {remedy}")
     if certificate.public_key() != key.public_key():
         raise UnreadableRoot(f"{key_name} is not the key of {certificate_name}; {remedy}")
     return Root(certificate, key)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import ssl
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.net.alerts import CarefulSslObject
 from gateway.net.certificate_names import certificate_blocks
 from gateway.net.key_material import private_file
+from mesh.p256 import read_key, write_key
 
 
 class KeyPair:
@@ -29,13 +29,7 @@ class KeyPair:
     @classmethod
     def of(cls, private_key: str) -> KeyPair:
         """The pair of a key that `private_key` gave. Raises ValueError for what is none."""
-        try:
-            key = serialization.load_pem_private_key(private_key.encode(), password=None)
-        except (TypeError, UnsupportedAlgorithm) as error:
-            raise ValueError(error) from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("the key is of another kind than ours")
-        return cls(key)
+        return cls(read_key(private_key))
 
     def request(self) -> str:
         """PKCS #10, PEM. It names nobody: who the key belongs to is the authority's to say."""
@@ -44,8 +38,7 @@ class KeyPair:
 
     def private_key(self) -> str:
         """PKCS #8, PEM: for the TLS contexts of this program, and for nobody else."""
-        encryption = serialization.NoEncryption()
-        return self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption).decode()
+        return write_key(self._key)
 
     def load_into(self, context: ssl.SSLContext, chain: str) -> None:
         """Has the context present the chain. Raises ssl.SSLError for one that is not of this key or cannot be read."""

@@ -42,6 +42,7 @@ COMPILED = [
     "gateway/proxy/http2/connection.py",
     "gateway/proxy/http2/field_blocks.py",
     "gateway/proxy/http2/floods.py",
+    "gateway/proxy/http2/reset_streams.py",
     "gateway/proxy/http2/stream.py",
     "gateway/proxy/port.py",
     "gateway/proxy/response_writer.py",

@@ -151,13 +151,13 @@ class Http2ClientConnection(Http2Connection):
     # requests
 
     def is_idle(self, number: int) -> bool:
-        return (number > self.last and number not in self._reset_streams) or not number % 2
+        return (number > self.last and number not in self.reset_streams) or not number % 2
 
     def fields(self, number: int, entries: Block, ended: bool) -> None:
         stream = self.streams.get(number)
         if stream is not None:
             self._trailers(stream, entries, ended)
-        elif self.fields_for_nobody(number):
+        elif self.reset_streams.fields(number):
             pass
         elif number <= self.last:
             raise ConnectionFault(frames.STREAM_CLOSED, "HEADERS on a closed stream")
@@ -167,7 +167,7 @@ class Http2ClientConnection(Http2Connection):
             self._request(number, entries, ended)
         else:
             self.budgets.spend(HEADERS, "requests behind GOAWAY")
-            self.disregard(number)  # the client asks elsewhere when it sees the GOAWAY (RFC 9113 6.8)
+            self.reset_streams.add(number)  # the client asks elsewhere when it sees the GOAWAY (RFC 9113 6.8)
 
     def _trailers(self, stream: Http2Stream, entries: Block, ended: bool) -> None:
         if stream.received_all:

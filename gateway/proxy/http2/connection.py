@@ -34,6 +34,7 @@ from gateway.http.hpack import HeaderDecoder, HpackError
 from gateway.http.hpack_encoder import HeaderEncoder
 from gateway.proxy.http2.field_blocks import FieldBlocks
 from gateway.proxy.http2.floods import MOST_SETTINGS, MOST_UNTAKEN, REFUSED, UNKNOWN, Budgets
+from gateway.proxy.http2.reset_streams import ResetStreams
 from gateway.proxy.http2.stream import STREAM_WINDOW
 
 if TYPE_CHECKING:
@@ -68,8 +69,6 @@ OF_A_CONNECTION: Final = 150
 reset, which may cost one."""
 MOST_AHEAD: Final = 64 * 1024
 """Bytes that wait for their turn while more is read."""
-REMEMBERED: Final = 128
-"""Streams that we have reset and whose peer may not know it yet: what still comes for them means nothing."""
 
 
 class Http2Connection:
@@ -79,9 +78,9 @@ class Http2Connection:
     """
 
     __slots__ = (
-        "_blocks", "_buffer", "_flushing", "_held", "_reset_streams", "_resting", "_settled", "at_once", "blocked", "budgets", "credit",
-        "decoder", "effort", "encoder", "ended", "frame_limit", "grown", "initial_send_window", "last", "loop", "out", "peer_leaves",
-        "reading_paused", "receive_window", "received", "send_window", "streams", "transport", "untaken", "waiting", "write",
+        "_blocks", "_buffer", "_flushing", "_held", "_resting", "_settled", "at_once", "blocked", "budgets", "credit", "decoder", "effort",
+        "encoder", "ended", "frame_limit", "grown", "initial_send_window", "last", "loop", "out", "peer_leaves", "reading_paused",
+        "receive_window", "received", "reset_streams", "send_window", "streams", "transport", "untaken", "waiting", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -121,8 +120,7 @@ class Http2Connection:
         """Whether the peer is not read because so much waits already."""
         self._flushing = self._settled = False
         self._blocks = FieldBlocks()
-        self._reset_streams: dict[int, int] = {}
-        """With the bytes of DATA that may still come for each, negative when its end has come."""
+        self.reset_streams = ResetStreams()
         self.untaken = 0
         """Answers that wait since the peer stopped reading."""
 
@@ -161,18 +159,11 @@ class Http2Connection:
         stream.leave()
         if not (stream.sent_all and stream.received_all):
             stream.sent_all = stream.received_all = True
-            self.disregard(stream.number, stream.receive_window)
+            self.reset_streams.add(stream.number, stream.receive_window)
             self.out.append(frames.rst_stream(stream.number, code))
             self.flush_soon()
         if not self.streams:
             self.all_ended()
-
-    def disregard(self, number: int, window: int = STREAM_WINDOW) -> None:
-        """What still comes for this stream means nothing, and can be no more than its end and the DATA that it had room for."""
-        remembered = self._reset_streams
-        remembered[number] = window
-        if len(remembered) > REMEMBERED:
-            del remembered[next(iter(remembered))]
 
     def forget(self, stream: Http2Stream) -> None:
         """The stream has ended on both sides."""
@@ -346,24 +337,10 @@ class Http2Connection:
         size = len(payload)
         if self.is_idle(number):
             raise ConnectionFault(frames.PROTOCOL_ERROR, "DATA on an idle stream")
-        left = self._reset_streams.get(number)
-        if left is None:
+        if not self.reset_streams.data(number, size):
             raise StreamFault(frames.STREAM_CLOSED, "DATA on a closed stream")
-        if left < size:
-            raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "more data than a stream that was reset had room for")
         if not size or (flags & PADDED and not frames.unpadded(payload)):
             self.budgets.spend(DATA, "empty frames of DATA")
-        self._reset_streams[number] = left - size
-
-    def fields_for_nobody(self, number: int) -> bool:
-        """Whether these fields are for a stream that we have reset: its trailers, after which nothing comes."""
-        left = self._reset_streams.get(number)
-        if left is None:
-            return False
-        if left < 0:
-            raise ConnectionFault(frames.STREAM_CLOSED, "HEADERS behind the end of a stream that was reset")
-        self._reset_streams[number] = -1
-        return True
 
     def _read_headers(self, flags: int, number: int, payload: bytes) -> None:
         block = self._blocks.begin(flags, number, payload)
@@ -506,8 +483,8 @@ class Http2Connection:
             self.budgets.spend(RST_STREAM, "reset streams")
         stream = self.streams.get(number)
         if stream is None:
-            if number not in self._reset_streams:
-                self.disregard(number)
+            if number not in self.reset_streams:
+                self.reset_streams.add(number)
                 self.out.append(frames.rst_stream(number, fault.code))
             return
         self.effort += OF_A_CONNECTION

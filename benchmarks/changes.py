@@ -33,7 +33,7 @@ from measuring.script import (
 )
 from measuring.site import Site, host_of
 from measuring.summary import Percentiles, conditions, percentiles, print_table
-from measuring.tidegate import Tidegate, start_tidegate
+from measuring.tidegate import Build, Tidegate, start_tidegate
 
 GAP = 0.0002
 """Seconds that a probe rests between the answer 404 and the next request."""
@@ -125,7 +125,7 @@ def serving(processes: Processes, backend: Backend, name: str, workers: int, in_
     for number in range(in_place):
         site.add_route(number)
     site.edit_route(0)
-    tidegate = start_tidegate(processes, site.folder, workers, name=f"tidegate-{name}")
+    tidegate = start_tidegate(processes, site.folder, workers, build=Build(f"tidegate-{name}"))
     try:
         tidegate.wait_until_ready()
         tidegate.wait_until_acknowledged()

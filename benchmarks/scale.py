@@ -35,7 +35,7 @@ from measuring.script import (
     write_json,
 )
 from measuring.summary import Percentiles, conditions, percentiles, print_table, spread
-from measuring.tidegate import Tidegate, start_tidegate
+from measuring.tidegate import Build, Tidegate, start_tidegate
 from measuring.usage import cpu_of, resident_of
 from measuring.wrk import load
 
@@ -145,7 +145,7 @@ def serving(processes: Processes, name: str, backend_port: int, size: Size, core
     first, second = free_ports(2)
     site = LargeSite(processes.folder / name, backend_port, (first, second), size.routes, services=size.services)
     site.edit_route(0)
-    tidegate = start_tidegate(processes, site.folder, 1, core, f"tidegate-{name}")
+    tidegate = start_tidegate(processes, site.folder, 1, core, Build(f"tidegate-{name}"))
     try:
         tidegate.wait_until_ready()
         tidegate.wait_until_acknowledged()

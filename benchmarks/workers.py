@@ -24,7 +24,7 @@ from measuring.load import put
 from measuring.processes import Processes, Program, cores, free_ports
 from measuring.script import GOOD, WRONG, plain_options, positive_integer, run_script, writable_file, write_json
 from measuring.summary import conditions, print_table, spread
-from measuring.tidegate import Tidegate, start_tidegate
+from measuring.tidegate import Build, Tidegate, start_tidegate
 from measuring.usage import Busy, Bystanders, cpu_of
 
 GOAL = 1.15
@@ -95,7 +95,7 @@ def serve(processes: Processes, certificate: Certificate, backend_port: int, wor
     plain, tls = free_ports(2)
     ports = {"PLAIN_PORT": plain, "TLS_PORT": tls, "BACKEND_PORT": backend_port, "BACKEND_PROTOCOL": ""}
     fill("tidegate.yaml", folder, certificate.values() | ports)
-    tidegate = start_tidegate(processes, folder, workers, core, name)
+    tidegate = start_tidegate(processes, folder, workers, core, Build(name))
     tidegate.wait_until_ready()
     return Subject(tidegate, plain)
 

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from measuring.configuration import Certificate, fill, places_of
 from measuring.processes import Processes, Program, free_ports, path_of, wait_for_port
 from measuring.script import CannotMeasure
-from measuring.tidegate import COMPILED, start_tidegate
+from measuring.tidegate import COMPILED, THIS_COMMIT, Build, start_tidegate
 
 Kind = Literal["http", "http2", "grpc", "layer4"]
 """What the proxies are to do: HTTP with a backend of HTTP/1.1, of HTTP/2, of gRPC; or TCP, WebSockets and UDP."""
@@ -111,18 +111,18 @@ def _running(name: str, version: str, program: Program, ports: Mapping[Port, int
     return Proxy(name, version, program, ports, log, children or (program.pid,), (program.pid,) if children else ())
 
 
-def _tidegate(around: Surroundings, name: str = "tidegate") -> Proxy:
-    prepared = around.prepare("tidegate", name)
-    tidegate = start_tidegate(around.processes, prepared.file.parent, 1, around.core, name)
+def _tidegate(around: Surroundings, build: Build = THIS_COMMIT) -> Proxy:
+    prepared = around.prepare("tidegate", build.name)
+    tidegate = start_tidegate(around.processes, prepared.file.parent, 1, around.core, build)
     tidegate.wait_until_ready()
-    return _running(name, "this commit", tidegate.program, prepared.ports, tidegate.log)
+    return _running(build.name, "this commit", tidegate.program, prepared.ports, tidegate.log)
 
 
 def _compiled(around: Surroundings) -> Proxy:
     """The same sources, the hottest modules compiled."""
     if not list(COMPILED.glob("gateway/http/request.*.so")):
         raise CannotMeasure("nothing is compiled: `make compiled` does that")
-    return _tidegate(around, "tidegate-compiled")
+    return _tidegate(around, Build("tidegate-compiled", COMPILED))
 
 
 def _envoy(around: Surroundings) -> Proxy:

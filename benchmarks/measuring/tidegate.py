@@ -74,17 +74,26 @@ COMPILED = ROOT / "build" / "compiled"
 """What `make compiled` makes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What is started: under this name, by the modules in this folder."""
+
+    name: str = "tidegate"
+    root: Path = ROOT
+
+
+THIS_COMMIT = Build()
+
+
 def start_tidegate(
-    processes: Processes, folder: Path, workers: int, core: int | None = None, name: str = "tidegate", more: Sequence[str] = ()
+    processes: Processes, folder: Path, workers: int, core: int | None = None, build: Build = THIS_COMMIT, more: Sequence[str] = ()
 ) -> Tidegate:
-    """Serves a folder; the access log goes to a file; `more` are further options. `tidegate-compiled` is what `make compiled` made.
-    Returns before it is ready."""
+    """Serves a folder; the access log goes to a file; `more` are further options. Returns before it is ready."""
     (admin_port,) = free_ports(1)
-    log = processes.folder / f"{name}.log"
+    log = processes.folder / f"{build.name}.log"
     options = ["--workers", str(workers), "--admin", f"127.0.0.1:{admin_port}", "--access-log", "json", "--drain-timeout", "2s", *more]
-    root = COMPILED if name == "tidegate-compiled" else ROOT
     command = [sys.executable, "-P", "-m", "tidegate", "run", str(folder), *options]
-    program = processes.start(name, command, core, log, environment(processes.folder, root), root)
+    program = processes.start(build.name, command, core, log, environment(processes.folder, build.root), build.root)
     return Tidegate(program, admin_port, log)
 
 

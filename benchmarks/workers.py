@@ -1,6 +1,7 @@
 """What a second worker costs at a fixed rate of requests, and how evenly connections spread over the two.
 
-One Tidegate with one worker and one with two, on the same core, take turns. See README.md for how to read the table.
+One Tidegate with one worker and one with two, on the same core, take turns. Each round starts both anew, since what a process takes depends
+on where its memory happens to lie, as long as it lives. See README.md for how to read the table.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from http1 import check
-from measuring.backend import start_backend
-from measuring.comparing import take_log
+from measuring.backend import Backend, start_backend
+from measuring.comparing import WARM_UP, take_log
 from measuring.configuration import Certificate, fill, make_certificate
 from measuring.connected import connections_of
 from measuring.holding import held
 from measuring.load import put
-from measuring.processes import Processes, Program, cores, free_ports
+from measuring.processes import Processes, cores, free_ports
 from measuring.script import GOOD, WRONG, plain_options, positive_integer, run_script, writable_file, write_json
 from measuring.summary import conditions, print_table, spread
 from measuring.tidegate import Build, Tidegate, start_tidegate
@@ -59,6 +60,17 @@ def arguments() -> argparse.Namespace:
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all rounds have in common."""
+
+    processes: Processes
+    certificate: Certificate
+    backend: Backend
+    proxy_core: int
+    load_core: int
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """A Tidegate that runs."""
 
@@ -76,9 +88,9 @@ def main() -> int:
         os.sched_setaffinity(0, {load_core})
         backend = start_backend(processes, load_core)
         certificate = make_certificate(folder)
-        subjects = [serve(processes, certificate, backend.ports[0], workers, proxy_core) for workers in (1, 2)]
-        rounds = [measure(subjects, backend.program, options, load_core) for _ in range(options.rounds + 1)][1:]
-        shares = count(subjects[1], options.spread, load_core)
+        surroundings = Surroundings(processes, certificate, backend, proxy_core, load_core)
+        rounds = [measure(surroundings, options, f"round-{number}") for number in range(options.rounds)]
+        shares = count(serve(surroundings, 2, "spread"), options.spread, load_core)
     print(f"{around}\n{options.rate} requests a second on {options.connections} connections, workers on core {proxy_core}, ", end="")
     print(f"load and backend on core {load_core}; {options.rounds} rounds of {options.seconds} s; median (lowest-highest)\n")
     report(rounds, shares)
@@ -87,35 +99,42 @@ def main() -> int:
     return WRONG if any(found.trouble for found in rounds) else GOOD
 
 
-def serve(processes: Processes, certificate: Certificate, backend_port: int, workers: int, core: int) -> Subject:
-    """Starts a Tidegate and waits for it."""
-    name = f"tidegate-{workers}"
+def serve(surroundings: Surroundings, workers: int, part: str) -> Subject:
+    """Starts a Tidegate for a part of the run and waits for it."""
+    processes = surroundings.processes
+    name = f"{part}-{workers}"
     folder = processes.folder / name
     folder.mkdir()
     plain, tls = free_ports(2)
-    ports = {"PLAIN_PORT": plain, "TLS_PORT": tls, "BACKEND_PORT": backend_port, "BACKEND_PROTOCOL": ""}
-    fill("tidegate.yaml", folder, certificate.values() | ports)
-    tidegate = start_tidegate(processes, folder, workers, core, Build(name))
+    ports = {"PLAIN_PORT": plain, "TLS_PORT": tls, "BACKEND_PORT": surroundings.backend.ports[0], "BACKEND_PROTOCOL": ""}
+    fill("tidegate.yaml", folder, surroundings.certificate.values() | ports)
+    tidegate = start_tidegate(processes, folder, workers, surroundings.proxy_core, Build(name))
     tidegate.wait_until_ready()
     return Subject(tidegate, plain)
 
 
-def measure(subjects: Sequence[Subject], backend: Program, options: argparse.Namespace, core: int) -> Round:
-    """Each subject once."""
+def measure(surroundings: Surroundings, options: argparse.Namespace, part: str) -> Round:
+    """Each subject once, after a load that does not count."""
+    subjects = [serve(surroundings, workers, part) for workers in (1, 2)]
+    backend, core = surroundings.backend.program, surroundings.load_core
     microseconds, medians, troubles, disturbed = list[float](), list[float](), list[str](), list[Busy]()
     for subject in subjects:
         workers = subject.tidegate.workers()
         troubles.append(check(subject.port, tls=False))
+        asked = {"port": subject.port, "connections": options.connections, "rate": options.rate}
+        warm = put("pace", asked | {"seconds": WARM_UP}, WARM_UP, core)
+        troubles += (warm.trouble, take_log(subject.tidegate.log, warm.requests))
         ours = [pid for each in subjects for pid in (each.tidegate.program.pid, *each.tidegate.workers())]
         bystanders = Bystanders((*ours, backend.pid, *backend.children()))
-        asked = {"port": subject.port, "connections": options.connections, "seconds": options.seconds, "rate": options.rate}
         before = cpu_of(workers)
-        found = put("pace", asked, options.seconds, core)
+        found = put("pace", asked | {"seconds": options.seconds}, options.seconds, core)
         taken = cpu_of(workers) - before
         disturbed += bystanders.busy(found.seconds)
         troubles += (found.trouble, take_log(subject.tidegate.log, found.requests))
         microseconds.append(1e6 * taken.total / max(found.requests, 1))
         medians.append(found.median_ms)
+    for subject in subjects:
+        surroundings.processes.end(subject.tidegate.program)
     one, two = microseconds
     print(f"one worker {one:.1f} us, two {two:.1f} us a request", file=sys.stderr, flush=True)
     return Round((one, two), (medians[0], medians[1]), next(filter(None, troubles), ""), tuple(disturbed))

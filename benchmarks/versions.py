@@ -1,7 +1,8 @@
 """What a request costs in this checkout and in another one, both up at once: did a change make requests dearer?
 
-Keep-alive requests over HTTP/1.1 as in http1.py, in many short turns. Who begins changes from round to round, so that a machine that
-becomes slower harms neither; this checkout is there twice, and what lies between the two is what the machine does. See README.md.
+Keep-alive requests over HTTP/1.1 as in http1.py, in many short turns. Who begins changes from turn to turn, so that a machine that
+becomes slower harms neither. A process takes some per cent more or less than the next one of the same program, as long as it lives: each
+round starts all anew. This checkout is there twice, and what lies between the two is what the machine does. See README.md.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from http1 import check
-from measuring.backend import start_backend
+from measuring.backend import Backend, start_backend
 from measuring.comparing import take_log
 from measuring.configuration import ROOT, Certificate, fill, make_certificate
 from measuring.processes import Processes, cores, free_ports
@@ -39,18 +40,40 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """CPU microseconds of the worker for one request."""
+class Surroundings:
+    """What all rounds have in common."""
 
-    microseconds: float
-    trouble: str
-    disturbed_by: tuple[Busy, ...]
+    processes: Processes
+    certificate: Certificate
+    backend: Backend
+    proxy_core: int
+    load_core: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one subject took in a turn, or in a round: seconds of its worker's CPU for so many requests."""
+
+    seconds: float = 0.0
+    requests: int = 0
+    troubles: tuple[str, ...] = ()
+    disturbed_by: tuple[Busy, ...] = ()
+
+    def __add__(self, other: Taken) -> Taken:
+        requests, troubles = self.requests + other.requests, self.troubles + other.troubles
+        return Taken(self.seconds + other.seconds, requests, troubles, self.disturbed_by + other.disturbed_by)
+
+    @property
+    def microseconds(self) -> float:
+        """For one request."""
+        return 1e6 * self.seconds / max(self.requests, 1)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="CPU microseconds per HTTP/1.1 request: this checkout beside another.")
     parser.add_argument("other", type=checkout, metavar="FOLDER", help="the other checkout: git worktree add --detach FOLDER COMMIT")
-    parser.add_argument("--rounds", type=positive_integer, default=20, metavar="N", help="turns that each has (20)")
+    parser.add_argument("--rounds", type=positive_integer, default=7, metavar="N", help="how often all are started (7)")
+    parser.add_argument("--turns", type=positive_integer, default=4, metavar="N", help="turns that each has in a round (4)")
     parser.add_argument("--seconds", type=positive_integer, default=1, metavar="N", help="how long a turn is (1)")
     parser.add_argument("--connections", type=positive_integer, default=32, metavar="N", help="connections at any time (32)")
     parser.add_argument("--json", type=writable_file, metavar="FILE", help="also write every turn there")
@@ -74,61 +97,73 @@ def main() -> int:
         proxy_core, load_core = cores()
         os.sched_setaffinity(0, {load_core})
         backend = start_backend(processes, load_core)
-        certificate = make_certificate(folder)
-        roots = {THIS: ROOT, OTHER: options.other, AGAIN: ROOT}
-        subjects = [serve(processes, certificate, backend.ports[0], name, root, proxy_core) for name, root in roots.items()]
-        parts = (backend.program.pid, *backend.program.children())
-        rounds = [measure(subjects, parts, options, load_core, number) for number in range(options.rounds + 1)][1:]
+        surroundings = Surroundings(processes, make_certificate(folder), backend, proxy_core, load_core)
+        rounds = [measure(surroundings, options, number) for number in range(options.rounds)]
     print(f"{around}\nkeep-alive, small bodies, wrk; workers on core {proxy_core}, load and backend on core {load_core}; ", end="")
-    print(f"{options.connections} connections, {options.rounds} rounds of {options.seconds} s; median (lowest-highest)\n")
+    print(f"{options.connections} connections, {options.rounds} rounds of {options.turns} turns of {options.seconds} s; ", end="")
+    print("median (lowest-highest)\n")
     report(rounds)
     if options.json:
         write_json(options.json, {"conditions": around, "options": plain_options(options), "rounds": rounds})
-    return WRONG if any(turn.trouble for turns in rounds for turn in turns.values()) else GOOD
+    return WRONG if any(taken.troubles for found in rounds for taken in found.values()) else GOOD
 
 
-def serve(processes: Processes, certificate: Certificate, backend_port: int, name: str, root: Path, core: int) -> Subject:
+def measure(surroundings: Surroundings, options: argparse.Namespace, number: int) -> dict[str, Taken]:
+    """Starts all, has each take its turns after one that does not count, and ends them."""
+    roots = {THIS: ROOT, OTHER: options.other, AGAIN: ROOT}
+    subjects = [serve(surroundings, name, root, number) for name, root in roots.items()]
+    taken = dict.fromkeys(roots, Taken())
+    for turn in range(options.turns + 1):
+        for subject in subjects if (number + turn) % 2 else reversed(subjects):
+            found = take_turn(surroundings, subjects, subject, options)
+            if turn:
+                taken[subject.name] += found
+    for subject in subjects:
+        surroundings.processes.end(subject.tidegate.program)
+    print(", ".join(f"{name} {found.microseconds:.1f} us" for name, found in taken.items()), file=sys.stderr, flush=True)
+    return taken
+
+
+def serve(surroundings: Surroundings, name: str, root: Path, number: int) -> Subject:
     """Starts a checkout's Tidegate with one worker and waits for it."""
-    folder = processes.folder / name
+    processes = surroundings.processes
+    build = Build(f"{name.replace(' ', '-')}-{number}", root)
+    folder = processes.folder / build.name
     folder.mkdir()
     plain, tls = free_ports(2)
-    ports = {"PLAIN_PORT": plain, "TLS_PORT": tls, "BACKEND_PORT": backend_port, "BACKEND_PROTOCOL": ""}
-    fill("tidegate.yaml", folder, certificate.values() | ports)
-    tidegate = start_tidegate(processes, folder, 1, core, Build(name, root))
+    ports = {"PLAIN_PORT": plain, "TLS_PORT": tls, "BACKEND_PORT": surroundings.backend.ports[0], "BACKEND_PROTOCOL": ""}
+    fill("tidegate.yaml", folder, surroundings.certificate.values() | ports)
+    tidegate = start_tidegate(processes, folder, 1, surroundings.proxy_core, build)
     tidegate.wait_until_ready()
     return Subject(name, tidegate, plain)
 
 
-def measure(subjects: Sequence[Subject], parts: Sequence[int], options: argparse.Namespace, core: int, number: int) -> dict[str, Turn]:
-    """Each subject once: forwards in even rounds, backwards in odd ones."""
-    turns: dict[str, Turn] = {}
+def take_turn(surroundings: Surroundings, subjects: Sequence[Subject], subject: Subject, options: argparse.Namespace) -> Taken:
+    """One subject under load, while the others rest."""
+    backend, workers = surroundings.backend.program, subject.tidegate.workers()
+    trouble = check(subject.port, tls=False)
     ours = [pid for each in subjects for pid in (each.tidegate.program.pid, *each.tidegate.workers())]
-    for subject in subjects if number % 2 == 0 else reversed(subjects):
-        workers = subject.tidegate.workers()
-        trouble = check(subject.port, tls=False)
-        bystanders = Bystanders((*ours, *parts))
-        before = cpu_of(workers)
-        found = load(f"http://127.0.0.1:{subject.port}/", options.connections, options.seconds, core)
-        taken = cpu_of(workers) - before
-        disturbed = bystanders.busy(found.seconds)
-        trouble = trouble or found.trouble or take_log(subject.tidegate.log, found.requests)
-        turns[subject.name] = Turn(1e6 * taken.total / max(found.requests, 1), trouble, tuple(disturbed))
-    print(", ".join(f"{name} {turns[name].microseconds:.1f} us" for name in (THIS, OTHER, AGAIN)), file=sys.stderr, flush=True)
-    return turns
+    bystanders = Bystanders((*ours, backend.pid, *backend.children()))
+    before = cpu_of(workers)
+    found = load(f"http://127.0.0.1:{subject.port}/", options.connections, options.seconds, surroundings.load_core)
+    taken = cpu_of(workers) - before
+    disturbed = bystanders.busy(found.seconds)
+    trouble = trouble or found.trouble or take_log(subject.tidegate.log, found.requests)
+    return Taken(taken.total, found.requests, (trouble,) if trouble else (), tuple(disturbed))
 
 
-def report(rounds: Sequence[dict[str, Turn]]) -> None:
+def report(rounds: Sequence[dict[str, Taken]]) -> None:
     """The table. Ratios are made inside a round."""
 
     def ratio(name: str) -> str:
-        return spread([turns[THIS].microseconds / turns[name].microseconds for turns in rounds]).text(3)
+        return spread([found[THIS].microseconds / found[name].microseconds for found in rounds]).text(3)
 
-    rows = [(name, spread([turns[name].microseconds for turns in rounds]).text(1), ratio(name)) for name in (THIS, OTHER, AGAIN)]
+    rows = [(name, spread([found[name].microseconds for found in rounds]).text(1), ratio(name)) for name in (THIS, OTHER, AGAIN)]
     print_table(("", "us/request", "this over it"), rows)
-    turns = [turn for found in rounds for turn in found.values()]
-    for trouble in dict.fromkeys(turn.trouble for turn in turns if turn.trouble):
+    all_taken = [taken for found in rounds for taken in found.values()]
+    for trouble in dict.fromkeys(trouble for taken in all_taken for trouble in taken.troubles):
         print(f"no figure: {trouble}")
-    if disturbed := [busy for turn in turns for busy in turn.disturbed_by]:
+    if disturbed := [busy for taken in all_taken for busy in taken.disturbed_by]:
         print(f"NOT QUIET: other processes were busy, the worst {max(disturbed, key=lambda busy: busy.share)}.")
         print("Do not cite these figures: end what else runs, and measure again.")
 

@@ -82,6 +82,12 @@ class View:
         self.reads["tally", (name, value)] = None
         return self._graph._tallies.get(name, value)
 
+    def tallied(self, name: str, value: Hashable) -> bool:
+        """Whether any root counts for the value: one more or less that leaves this as it is wakes nobody."""
+        self._graph._permit(self._unit, "tally", name)
+        self.reads["tallied", (name, value)] = None
+        return self._graph._tallies.get(name, value) > 0
+
 
 class _ReadFailed(BaseException):
     """Ends a run that read a failed node. No Exception, so that no unit goes on without the result: where nodes need

@@ -17,7 +17,8 @@ Key = tuple[str, str, str]
 """Kind, namespace ("" for what is cluster-scoped), name."""
 
 Read = tuple[str, Any]
-"""One thing that can be looked at: ("object", key), ("index", (index, value)), ("tally", (tally, value)), ("result", node of the graph)."""
+"""One thing that can be looked at: ("object", key), ("index", (index, value)), ("tally", (tally, value)), ("tallied", (tally, value)) for
+whether a tally is more than zero, ("result", node of the graph)."""
 
 Entry = tuple[str, Hashable]
 """A value of an index, a listing or a tally, with its name."""
@@ -225,7 +226,7 @@ class Tallies:
         return self._totals.get((tally, value), 0)
 
     def count(self, owners: Mapping[Any, tuple[Entry, ...]]) -> set[Read]:
-        """Replaces what each of these owners counts for; returns the reads of the sums that differ after all of them."""
+        """Replaces what each of these owners counts for; returns the reads that differ after all of them."""
         steps: dict[Entry, int] = {}
         for owner, counted in owners.items():
             for entry in self._counted.pop(owner, ()):
@@ -234,11 +235,17 @@ class Tallies:
                 steps[entry] = steps.get(entry, 0) + 1
             if counted:
                 self._counted[owner] = counted
+        changed: set[Read] = set()
         for entry, step in steps.items():
-            total = self._totals.pop(entry, 0) + step
+            before = self._totals.pop(entry, 0)
+            total = before + step
             if total:
                 self._totals[entry] = total
-        return {("tally", entry) for entry, step in steps.items() if step}
+            if step:
+                changed.add(("tally", entry))
+            if bool(before) is not bool(total):
+                changed.add(("tallied", entry))
+        return changed
 
     def sizes(self) -> dict[str, int]:
         """How many sums and owners are held."""

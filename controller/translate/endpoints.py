@@ -56,7 +56,7 @@ def referred(view: View, service: Service) -> tuple[Destination, ...]:
         for port in service.spec.ports
         for variant in _VARIANTS.get(port.protocol, ())
     ]
-    return tuple(way for way in ways if view.tally("references", way))
+    return tuple(way for way in ways if view.tallied("references", way))
 
 
 def _endpoints(slices: tuple[EndpointSlice, ...], port_name: str, protocol: str) -> Iterator[Found]:

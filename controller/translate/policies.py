@@ -122,7 +122,7 @@ def _gateways_of(view: View, namespace: str, target: LocalPolicyTargetReference)
     if (target.group, target.kind) != ("", "Service"):
         return []
     gateways: tuple[Gateway, ...] = view.select("kind", "Gateway")
-    return [age(gateway) for gateway in gateways if view.tally("routes of gateway to service", (gateway.key, (namespace, target.name)))]
+    return [age(gateway) for gateway in gateways if view.tallied("routes of gateway to service", (gateway.key, (namespace, target.name)))]
 
 
 def missing(target: str, exists: bool, section: str | None, sections: Sequence[str]) -> Problem | None:

@@ -249,6 +249,20 @@ def test_a_late_unit_sees_tallies_of_this_change() -> None:
     assert graph.apply(removes=[("Route", "n", "2")])[node] == (2, 1)
 
 
+def test_who_asks_whether_any_counts_runs_again_for_the_first_and_the_last_alone() -> None:
+    """A route more to a Service that others lead to costs its Backends nothing."""
+    shown = Counted(lambda key, view: view.tallied("attached", key[2]))
+    graph = attached(shown)
+    node = ("shown", ("Gateway", "n", "g"))
+    assert graph.apply([Item("g", kind="Gateway")]) == {node: (None, False)}
+    assert graph.apply([Item("1", "g", kind="Route")])[node] == (False, True)
+    runs = len(shown.runs)
+    assert node not in graph.apply([Item("2", "g", kind="Route"), Item("3", "g", kind="Route")])
+    assert node not in graph.apply(removes=[("Route", "n", "1"), ("Route", "n", "2")])
+    assert len(shown.runs) == runs
+    assert graph.apply(removes=[("Route", "n", "3")])[node] == (True, False)
+
+
 def test_only_roots_are_counted() -> None:
     """A node that is merely read, also one whose object is gone, counts for nothing until its object comes."""
     route = Unit("route", lambda key, view: "g", roots=("Route",))

@@ -220,9 +220,20 @@ def test_units_without_a_tally_and_absent_values_count_for_nothing() -> None:
 def test_only_sums_that_differ_in_the_end_are_named() -> None:
     """One owner's loss may be another's gain."""
     tallies = tallies_by_letter()
-    assert tallies.count({"one": tallies.counted("word", "a")}) == {("tally", ("letters", "a"))}
+    assert tallies.count({"one": tallies.counted("word", "a")}) == {("tally", ("letters", "a")), ("tallied", ("letters", "a"))}
     assert tallies.count({"one": tallies.counted("word", "a")}) == set()
-    assert tallies.count({"one": (), "two": tallies.counted("word", "ab")}) == {("tally", ("letters", "b"))}
+    moved = tallies.count({"one": (), "two": tallies.counted("word", "ab")})
+    assert moved == {("tally", ("letters", "b")), ("tallied", ("letters", "b"))}
+
+
+def test_whether_there_is_any_differs_only_with_the_first_and_the_last() -> None:
+    """One owner more or less beside others changes the sum alone."""
+    tallies = tallies_by_letter()
+    word = tallies.counted("word", "a")
+    tallies.count({"one": word})
+    assert tallies.count({"two": word}) == {("tally", ("letters", "a"))}
+    assert tallies.count({"one": ()}) == {("tally", ("letters", "a"))}
+    assert tallies.count({"two": ()}) == {("tally", ("letters", "a")), ("tallied", ("letters", "a"))}
 
 
 def test_no_sum_and_no_owner_is_kept_at_zero() -> None:

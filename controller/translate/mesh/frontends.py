@@ -165,7 +165,7 @@ class _PortOfService:
         """The listener of all callers, those of consumers that have routes here, and the Service's own rules."""
         for group in (PRODUCERS, *consumers):
             key = listener_key(self._service.key, self._port.number, group)
-            bound = kind_at(self._view, self._service.key, self._port, group) if self._view.tally("attached routes", key) else ""
+            bound = kind_at(self._view, self._service.key, self._port, group) if self._view.tallied("attached routes", key) else ""
             if bound or group == PRODUCERS:
                 yield self._listener(key, group, bound)
         service, source = self._service, source_of(self._service)

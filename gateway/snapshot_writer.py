@@ -12,8 +12,16 @@ from gateway.snapshot import Snapshot, SnapshotFolder
 
 _APART: Final = 1.0
 """Seconds between two snapshots at least."""
-_SHARE: Final = 20
-"""How many times longer than a writing took the rest after it is, where that is more: at most a twentieth of a core."""
+_LONGEST: Final = 30.0
+"""Seconds between two snapshots that are enough for any configuration."""
+_SHARE: Final = 200
+"""How many times longer than the CPU time of a writing the rest after it is, where that is more. A request or a change that comes while one
+is written waits for the interpreter, so that is to be one in 200: no quantile that somebody looks at shows it."""
+
+
+def rest(took: float) -> float:
+    """Seconds until the next snapshot may be written, after one that took so many of CPU time."""
+    return min(max(_APART, _SHARE * took), _LONGEST)
 
 
 def now() -> str:
@@ -34,10 +42,8 @@ class SnapshotWriter:
 
     async def write(self, snapshot: Snapshot) -> None:
         """On disk, or told why not, and rested from it when this returns."""
-        began = time.monotonic()
-        try:
-            await asyncio.to_thread(self._folder.store, snapshot)
-        except OSError as error:
+        took, error = await asyncio.to_thread(self._store, snapshot)
+        if error is not None:
             self.failures += 1
             complaint = f"no snapshot can be written to {self._folder.path}: {error.strerror or error}; serving goes on without"
             if complaint != self._complained:
@@ -47,4 +53,13 @@ class SnapshotWriter:
             if self._complained:
                 self._message(f"snapshots are written to {self._folder.path} again")
             self._complained = ""
-        await asyncio.sleep(max(_APART, _SHARE * (time.monotonic() - began)))
+        await asyncio.sleep(rest(took))
+
+    def _store(self, snapshot: Snapshot) -> tuple[float, OSError | None]:
+        """The seconds of CPU time that it took, and what kept it from being written."""
+        began = time.thread_time()
+        try:
+            self._folder.store(snapshot)
+        except OSError as error:
+            return time.thread_time() - began, error
+        return time.thread_time() - began, None

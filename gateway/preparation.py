@@ -153,14 +153,14 @@ class Preparation:
             yield
 
     def _key_sessions(self, secret: bytes) -> None:
-        """Sessions that are there already are sealed anew; those that this batch brings find the secret when they are compiled."""
+        """Sessions that are there already are sealed anew; rules that are asleep find the secret when they wake."""
         core = self._live.core
         if core.session_secret == secret:
             return
         core.session_secret = secret
         for key, rule in self._live.rules.items():
             identity = (HttpRule.__name__, key)
-            if rule.sessions is not None and identity not in self._changed:
+            if rule.awake and rule.sessions is not None and identity not in self._changed:
                 self._changed.add(identity)
                 self._changed_keys.setdefault(HttpRule.__name__, []).append(key)
         awake = (backend for backend in self._live.described.values() if not backend.asleep)
@@ -402,12 +402,14 @@ class Preparation:
             yield
 
     def _compile(self, resource: HttpRule) -> Rule:
+        rule = Rule(resource, self._backend, self._live.core)
         try:
-            return Rule(resource, self._backend, self._live.core)
+            rule.check()
         except ValueError as refusal:
             self.rejections["HttpRule", resource.key] = str(refusal)
             answer = msgspec.structs.replace(resource, filters=(Unresolved(str(refusal)),), backends=(), retry=None, persistence=None)
-            return Rule(answer, self._backend, self._live.core)
+            rule = Rule(answer, self._backend, self._live.core)
+        return rule
 
     def _place(self, rule: Rule, listeners: Container[str]) -> bool:
         """Puts a rule into the tables of those of its listeners that are there; whether any is."""

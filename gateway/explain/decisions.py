@@ -252,6 +252,8 @@ class _Explaining:
     def _filter(self, entry: Entry[Rule], head: RequestHead, listener: LiveListener) -> None:
         """The rule's filters, then its backends."""
         rule, matched_path, authority = entry.payload, head.path, head.authority
+        if not rule.awake:
+            rule.wake()
         passage = self._passage = Passage(listener.scheme, listener.location_port, entry.prefix)
         reply = filtered(rule.filters.request, head, passage)
         if reply is None and rule.authorization is not None:

@@ -78,12 +78,16 @@ def _route(exchange: Exchange, client: ClientStream, listener: LiveListener) -> 
     head = exchange.head
     entry = listener.routes.match(head)
     limits = listener.request_limits
-    if limits is not None and refuses(exchange, listener, limits, None if entry is None else entry.payload):
-        return
     if entry is None:
-        exchange.reply(NO_ROUTE)
+        if limits is None or not refuses(exchange, listener, limits, None):
+            exchange.reply(NO_ROUTE)
         return
-    rule = exchange.rule = entry.payload
+    rule = entry.payload
+    if not rule.awake:
+        rule.wake()
+    if limits is not None and refuses(exchange, listener, limits, rule):
+        return
+    exchange.rule = rule
     exchange.route = entry.path
     if head.grpc:
         calls.begin(exchange)

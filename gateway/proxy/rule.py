@@ -1,12 +1,13 @@
-"""A rule as it is live: compiled once from its resource, shared by every exchange it matches, never changed."""
+"""A rule as it is live: compiled from its resource on its first request, shared by every exchange it matches, never changed after that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from sys import intern
 from typing import TYPE_CHECKING, Final
 
 from gateway.filters.compile import Filters, compile_filters
+from gateway.ir.filters import AnyFilter, ExternalAuth, RequestMirror
 from gateway.ir.listener import Listener
 from gateway.ir.rule import BackendRef, HttpRule
 from gateway.policies.persistence import Sessions
@@ -41,6 +42,25 @@ def _server(filters: Filters | None, backend: Callable[[str], Backend]) -> Serve
     return (policy, backend(policy.backend)) if policy is not None else None
 
 
+def _named(resource: HttpRule) -> Iterator[str]:
+    """Keys of the backends that a rule asks."""
+    yield from _asked(resource.filters)
+    for reference in resource.backends:
+        if not reference.error:
+            yield reference.backend
+        yield from _asked(reference.filters)
+
+
+def _asked(filters: tuple[AnyFilter, ...]) -> list[str]:
+    return [entry.backend for entry in filters if isinstance(entry, RequestMirror | ExternalAuth)]
+
+
+def _may_be_refused(resource: HttpRule) -> bool:
+    """Whether anything in the rule can be such that it cannot be compiled."""
+    shares = any(reference.filters or reference.weight < 0 for reference in resource.backends)
+    return bool(shares or resource.filters or resource.retry is not None or resource.persistence is not None)
+
+
 class Share:
     """One backendRef of a rule: its backend or the error it answers 500 with, and the filters that only it has."""
 
@@ -56,15 +76,18 @@ class Share:
 
 
 class Rule:
-    """`plain` rules have no filter, mirror, session or timeout and one backend: their requests take the shortest way.
+    """Of thousands of rules few are asked at one time, so a rule is asleep until its first request: it holds its resource, and the backends
+    that were there under their keys when it was made. Whoever is about to ask it wakes it; what has no meaning before is not there.
 
-    Raises ValueError for what cannot be compiled; the resource is then rejected with that reason.
+    `plain` rules have no filter, mirror, session or timeout and one backend: their requests take the shortest way.
     """
 
     __slots__ = (
+        "_backends",
         "_endpoints",
         "accounts",
         "authorization",
+        "awake",
         "backend_timeout",
         "choice",
         "core",
@@ -83,6 +106,25 @@ class Rule:
     def __init__(self, resource: HttpRule, backend: Callable[[str], Backend], core: Core) -> None:
         self.resource, self.core = resource, core
         self.name = resource.name or intern(str(resource.index))
+        self.awake = self.plain = False
+        self._backends: tuple[Backend, ...] = tuple([backend(key) for key in _named(resource)])
+        """Only while it is asleep."""
+        self._endpoints: tuple[Endpoint, ...] = ()
+        self.accounts = _NONE_YET
+        """By key of the listener, for what is answered without a backend."""
+
+    def check(self) -> None:
+        """Raises ValueError for what cannot be compiled; the resource is then rejected with that reason. The rule sleeps on: what is
+        compiled to find out is let go of, and nothing is compiled where nothing can be refused."""
+        if _may_be_refused(self.resource):
+            held = {backend.key: backend for backend in self._backends}
+            Rule(self.resource, held.__getitem__, self.core).wake()
+
+    def wake(self) -> None:
+        """Compiles it. Raises nothing for a rule that was checked."""
+        resource = self.resource
+        held = {backend.key: backend for backend in self._backends}
+        backend = held.__getitem__
         self.shares = tuple([Share(reference, backend) for reference in resource.backends])
         self.choice: WeightedChoice[Share] = WeightedChoice([(share, share.reference.weight) for share in self.shares])
         self.filters: Filters = compile_filters(resource.filters)
@@ -91,7 +133,7 @@ class Rule:
         self.retry = RetryPolicy.compile(resource.retry)
         self.sessions: Sessions[Endpoint] | None = None
         if resource.persistence is not None:
-            self.sessions = Sessions.compile(resource.persistence, resource.key, core.session_secret)
+            self.sessions = Sessions.compile(resource.persistence, resource.key, self.core.session_secret)
         self.request_timeout = (resource.timeouts.request or 0) / 1000
         self.backend_timeout = (resource.timeouts.backend_request or 0) / 1000
         edits = self.filters.request or self.filters.response or self.mirrors or self.authorization
@@ -99,9 +141,8 @@ class Rule:
         self.plain = not special and len(self.shares) == 1 and self.shares[0].filters is None and self.choice.only is not None
         self.seeks = self.sessions is not None or not self.plain
         """Whether a session may lead to any of several endpoints or backends; that of a plain rule is for its backend to find."""
-        self._endpoints: tuple[Endpoint, ...] = ()
-        self.accounts = _NONE_YET
-        """By key of the listener, for what is answered without a backend."""
+        self._backends = ()
+        self.awake = True
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Of all backends of the rule, ready or draining: where a session may lead. The same tuple as long as they are the same."""

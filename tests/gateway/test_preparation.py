@@ -18,7 +18,7 @@ from gateway import draft, preparation
 from gateway.http.head import ResponseHead
 from gateway.ir.backend import Backend, BackendOptions, Endpoint, EndpointSet
 from gateway.ir.batch import AnyResource, Batch
-from gateway.ir.filters import RequestHeaderModifier
+from gateway.ir.filters import ExternalAuth, RequestHeaderModifier, RequestMirror
 from gateway.ir.listener import Gateway, Listener, Secret
 from gateway.ir.rule import BackendRef, Binding, HttpRule, Match, PathMatch, Persistence, TcpRule, TlsRule, UdpRule
 from gateway.ir.value import Identity, Source
@@ -233,7 +233,10 @@ def kept() -> tuple[AnyResource, ...]:
 def seals(live: Live) -> tuple[bytes, ...]:
     """What the tokens of an endpoint are, by the rule and by the backend."""
     head = ResponseHead(200, b"OK", [], 0)
-    for sessions in (live.rules["HTTPRoute/default/r/0"].sessions, live.backends["b"].sessions):
+    kept = live.rules["HTTPRoute/default/r/0"]
+    if not kept.awake:
+        kept.wake()
+    for sessions in (kept.sessions, live.backends["b"].sessions):
         assert sessions is not None
         sessions.edit(head, LiveEndpoint(b"10.0.0.1:80"), 1_700_000_000, False)
     return tuple(value for _, value in head.fields)
@@ -248,10 +251,57 @@ def test_proxies_with_one_session_key_seal_alike_and_others_do_not() -> None:
         assert len({seals(one), seals(other), seals(alone)}) == 3
 
 
-def test_another_session_key_reaches_what_is_there_already() -> None:
+@pytest.mark.parametrize("awake", [False, True], ids=["asleep", "awake"])
+def test_another_session_key_reaches_what_is_there_already(awake: bool) -> None:
     """A key that comes alone seals the sessions of rules and backends anew, though neither has changed."""
     with live_tables() as live, live_tables() as fresh:
         take(live, Batch(1, (keyed("a"), *kept()), snapshot=True))
+        before = seals(live) if awake else ()
         take(live, Batch(2, (keyed("b"),)))
         take(fresh, Batch(1, (keyed("b"), *kept()), snapshot=True))
-        assert seals(live) == seals(fresh)
+        assert seals(live) == seals(fresh) != before
+
+
+def test_a_rule_that_nobody_asks_is_not_compiled() -> None:
+    """Of 10,000 rules few are asked at one time; one that cannot be compiled is rejected all the same."""
+    with live_tables() as live:
+        place = (Binding("g/a", ("",)),)
+        good, bad = rule("p", PathMatch(), place), rule("q", PathMatch(), place, filtered="bad name")
+        take(live, Batch(1, (listener("g/a"), good, bad)))
+        assert not any(each.awake for each in live.rules.values())
+        assert list(live.rejections) == [bad.identity]
+
+
+def test_a_negative_weight_is_rejected_before_a_request_draws_by_it() -> None:
+    """What a rule without filters can be refused for is found when it comes, before the batch is acknowledged."""
+    with live_tables() as live:
+        plain = msgspec.structs.replace(rule("r", PathMatch(), ()), filters=(), backends=(BackendRef("b", -1),))
+        take(live, Batch(1, (plain,)))
+        assert live.rejections == {plain.identity: "a weight is negative: write 0 or more"}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"backends": (BackendRef("b"),)},
+        {"filters": (RequestMirror("b"),)},
+        {"filters": (ExternalAuth("b"),)},
+        {"backends": (BackendRef(error="no such Service", filters=(ExternalAuth("b"),)),)},
+    ],
+    ids=["backend", "mirror", "authorization", "authorization of a backend"],
+)
+def test_a_rule_that_wakes_while_a_batch_is_prepared_sees_nothing_of_it(asked: dict[str, Any]) -> None:
+    """A request may be the first of its rule at any moment: what the rule asks is what was there when the rule came."""
+    with live_tables() as live:
+        take(live, Batch(1, (msgspec.structs.replace(rule("r", PathMatch(), ()), **{"filters": (), "backends": ()} | asked),)))
+        prepared = Preparation(live, Batch(2, (Backend("b", SOURCE),)))
+        for _ in prepared.steps():
+            pass
+        waking = live.rules["HTTPRoute/default/r/0"]
+        waking.wake()
+        servers = [server for each in (waking, *waking.shares) if (server := each.authorization) is not None]
+        found = [*(share.backend for share in waking.shares), *(backend for _, backend in (*waking.mirrors, *servers))]
+        backend = next(each for each in found if each is not None)
+        assert backend.error == "backend b is not known to the proxy"
+        prepared.commit()
+        assert backend.error is None

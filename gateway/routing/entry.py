@@ -59,8 +59,10 @@ class Entry(Generic[Payload]):
             raise ValueError(f"matches[{index}].{error}") from None
         self.plain: Final = not self.predicates
         self.rank: Final[Rank] = self._rank_of(match.path)
-        headers = sum(isinstance(predicate, HeaderIs | HeaderMatches) for predicate in self.predicates)
-        queries = sum(isinstance(predicate, QueryIs | QueryMatches) for predicate in self.predicates)
+        headers = queries = 0
+        for predicate in self.predicates:
+            headers += isinstance(predicate, HeaderIs | HeaderMatches)
+            queries += isinstance(predicate, QueryIs | QueryMatches)
         age = (not rule.created, rule.created)
         self.order: Final[Order] = (match.method is None, -headers, -queries, *age, rule.route, rule.index, rule.key, index)
 

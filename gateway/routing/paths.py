@@ -134,10 +134,12 @@ class HostPaths(Generic[Payload]):
 
     def _count(self, prefix: bytes, change: int) -> None:
         depth = 0 if prefix == b"/" else prefix.count(b"/")
-        numbers = dict(zip(self._depths, self._numbers, strict=True))
-        numbers[depth] = numbers.get(depth, 0) + change
-        self._depths = tuple(sorted(depth for depth, number in numbers.items() if number))
-        self._numbers = tuple(numbers[depth] for depth in self._depths)
+        place = bisect_left(self._depths, depth)
+        end = place + (depth in self._depths)
+        number = sum(self._numbers[place:end]) + change
+        if not number or place == end:
+            self._depths = self._depths[:place] + ((depth,) if number else ()) + self._depths[end:]
+        self._numbers = self._numbers[:place] + ((number,) if number else ()) + self._numbers[end:]
 
 
 class ExpressionPaths(Generic[Payload]):

@@ -141,6 +141,8 @@ def predicates_of(match: Match) -> tuple[Predicate, ...]:
 
     Raises ValueError, with the field, for an expression that RE2 refuses.
     """
+    if match.method is None and not match.headers and not match.queries:
+        return ()
     predicates: list[Predicate] = [] if match.method is None else [MethodIs(match.method.encode())]
     headers: dict[bytes, Predicate] = {}
     for place, header in enumerate(match.headers):

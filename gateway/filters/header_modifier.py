@@ -15,6 +15,10 @@ _JOINERS: Final = {b"cookie": b"; ", b"set-cookie": None}
 the form that values of separate fields take when a recipient joins them; the conformance suite compares it byte by byte."""
 
 
+_NONE: Final = frozenset[bytes]()
+"""The one of all edits that only add: an empty set takes as much memory as a small one."""
+
+
 class FieldEdits:
     """The three lists of one filter, ready to apply."""
 
@@ -22,7 +26,8 @@ class FieldEdits:
 
     def __init__(self, sets: Fields, adds: Fields, removes: Sequence[bytes]) -> None:
         self._sets, self._adds = tuple(sets), tuple(adds)
-        self._gone = frozenset(name for name, _ in sets).union(removes)
+        gone = [*[name for name, _ in sets], *removes]
+        self._gone = frozenset(gone) if gone else _NONE
 
     def apply(self, fields: Fields) -> Fields:
         """A new list of fields."""

@@ -240,12 +240,14 @@ class Graph:
         else:
             self._before.setdefault(node, value_before)
             self._changed.add(("result", node))
-        for read in reads_before:
-            if read not in view.reads:
-                self._unlink(read, node)
-        for read in view.reads:
-            self._readers.add(read, node)
-        self._memos[node] = _Memo(value, tuple(view.reads), counted)
+        reads = tuple(view.reads)
+        if reads != reads_before:
+            for read in reads_before:
+                if read not in view.reads:
+                    self._unlink(read, node)
+            for read in reads:
+                self._readers.add(read, node)
+        self._memos[node] = _Memo(value, reads, counted)
 
     def _unlink(self, read: Read, node: Node) -> None:
         self._readers.remove(read, node)

@@ -6,7 +6,7 @@ used for another identity than it was verified for. The renewal of our own certi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from gateway.draft import IN_PLACE, Draft
@@ -83,14 +83,14 @@ class MeshPreparation:
         yield from self._workloads.merge()
         yield from self._occupants.merge()
 
-    def compare(self, backends: Iterable[Backend]) -> Iterator[None]:
+    def compare(self, backends: Mapping[str, Backend]) -> Iterator[None]:
         """Finds the endpoints of all backends that are reached in another way from now on; yields after each backend.
 
         More of them than one callback can change are changed here: what that says is true already, whatever else the batch brings.
         """
         if not self.differs:
             return
-        for backend in backends:
+        for backend in list(backends.values()):  # they come and go meanwhile
             resource = backend.resource
             kind = resource.original_destination if resource is not None else ""
             if resource is not None and resource.external:

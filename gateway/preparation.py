@@ -130,7 +130,7 @@ class Preparation:
                 backend.place(_beside(endpoint_set, backend))
             yield
         yield from self._mesh.merge()
-        yield from self._mesh.compare(list(self._backends.values()))
+        yield from self._mesh.compare(self._backends)
 
     # trust and TLS
 

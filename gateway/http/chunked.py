@@ -20,6 +20,14 @@ _size_line = re.compile(
 ).fullmatch
 _plain_size_line = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n").match
 """What nearly every size is: no extensions, below 4 GiB."""
+_crumbs = re.compile(
+    rb"(?:" + b"|".join([rb"[%x%X]\r\n.{%d}\r\n" % (size, size, size) for size in range(1, 16)]) + rb")++", re.DOTALL
+).match
+"""A run of chunks whose sizes have one digit. Each digit has an alternative of its own length, so there is one way to read it."""
+_crumb_data = re.compile(
+    rb"[1-9A-Fa-f]\r\n(" + b"|".join([rb"(?<=[%x%X]\r\n).{%d}" % (size, size, size) for size in range(1, 16)]) + rb")\r\n", re.DOTALL
+).findall
+"""What the chunks of such a run hold, one after another."""
 _size_start = re.compile(rb"[0-9A-Fa-f]{1,16}([ \t]*+(?:;[^\x00-\x08\x0a-\x1f\x7f]*+)?)\r?").fullmatch
 
 
@@ -28,7 +36,8 @@ class MalformedChunk(Exception):
 
 
 _MANY: Final = 32
-"""Pieces of one read that are cheaper passed on as one: whoever sends a body in crumbs must not have each of them handled."""
+"""Pieces of one read that are cheaper passed on as one: whoever sends a body in crumbs must not have each of them handled. From then on
+crumbs are read together, too."""
 _SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
 """What comes next."""
 
@@ -67,6 +76,9 @@ class ChunkedReader:
                 if beyond > begin and data[beyond : beyond + 2] == b"\r\n":  # all of the chunk is here: no stage to remember
                     pieces.append(data[begin:beyond])
                     at = beyond + 2
+                    if len(pieces) >= _MANY and (crumbs := _crumbs(data, at)) is not None:
+                        pieces += _crumb_data(data, at, crumbs.end())
+                        at = crumbs.end()
                     continue
             if self._stage == _DATA:
                 piece = data[at : at + self._left]

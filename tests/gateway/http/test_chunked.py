@@ -238,3 +238,15 @@ def test_valid_bodies_are_read_as_h11_reads_them(data: bytes) -> None:
         assert isinstance(event, h11.Data)
         body += event.data
     assert read(data) == Reading(body, True, tuple(event.headers.raw_items()))
+
+
+CRUMBS = st.tuples(st.sampled_from((b"%x", b"%X", b"0%x", b"%x;a=b")), st.binary(min_size=1, max_size=18))
+SPOILT = st.sampled_from((b"", b"\r", b"\n", b"1", b"f", b"0", b";", b" "))
+
+
+@given(st.lists(CRUMBS, min_size=40, max_size=80), st.integers(0, 2_000), SPOILT)
+def test_a_body_in_crumbs_is_judged_as_its_chunks_one_by_one(crumbs: list[tuple[bytes, bytes]], place: int, spoilt: bytes) -> None:
+    """Many at once are read together, and neither the data nor the verdict is another."""
+    body = b"".join([size % len(data) + b"\r\n" + data + b"\r\n" for size, data in crumbs]) + b"0\r\n\r\nrest"
+    body = body[:place] + spoilt + body[place:]
+    assert read(body) == read(*[body[at : at + 1] for at in range(len(body))])

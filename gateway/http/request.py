@@ -40,6 +40,11 @@ _REQUEST_LINES: Final[dict[bytes, RequestLine]] = {}
 """Request lines seen before, as `_read_request_line` read them: most repeat."""
 _MOST_REQUEST_LINES: Final = 4096
 _LONGEST_REQUEST_LINE: Final = 256
+_SECTIONS: Final[dict[bytes, tuple[list[bytes], bytes]]] = {}
+"""Fields of HTTP/1.1 heads seen before, with nothing special among them: their lines, and Host. A client says the same with most of its
+requests. Only those are kept of which each line was in LINES already: neither secrets nor what no second request says are among them."""
+_MOST_SECTIONS: Final = 512
+_LONGEST_SECTION: Final = 1024
 
 HANDSHAKE: Final = b"\x16\x03"
 """What TLS begins with (RFC 8446 5.1), and no method."""
@@ -59,7 +64,7 @@ def refuse_early(data: bytes) -> None:
     if data.startswith(HANDSHAKE):
         raise Refused(400, TLS_ON_PLAIN)
     if first >= 0:
-        if not data.endswith(b"\r", 0, first) or not _parts(data[: first - 1]):
+        if not data.endswith(b"\r", 0, first) or not _parts(data, first - 1):
             raise _bad_request_line(data[: first + 1])
         if data.count(b"\n") != data.count(b"\r\n"):
             raise Refused(400, "bare line feed in head")
@@ -78,11 +83,13 @@ def is_broken_preface(data: bytes) -> bool:
     return not words[1].startswith(b"*") and b"http" not in words[2].lower()
 
 
-def _parts(line: bytes) -> RequestLine | None:
-    """Reads a request line without its line end (RFC 9112 3), None for what is none. Taking the allowed bytes out of a target is three
+def _parts(line: bytes, end: int) -> RequestLine | None:
+    """Reads a request line, which ends there (RFC 9112 3), None for what is none. Taking the allowed bytes out of a target is three
     times as fast as an expression, which counts for long ones; so does it that one look gives two answers."""
-    method, _, rest = line.partition(b" ")
-    target, _, version = rest.rpartition(b" ")
+    begin, last = line.find(b" ", 0, end), line.rfind(b" ", 0, end)
+    if begin == last:
+        return None  # compiled, a slice must not end before it begins
+    method, target, version = line[:begin], line[begin + 1 : last], line[last + 1 : end]
     path, _, query = target.partition(b"?")
     others = path.translate(None, PATH_BYTES)
     if not target or (others + query).translate(None, VISIBLE) or not _is_token(method) or not _version(version):
@@ -107,23 +114,33 @@ SpecialFields = list[tuple[int, bytes, bytes]]
 def parse_request(data: bytes, end: int) -> RequestHead:
     """The head in data[:end + 4], which ends in an empty line; `path` holds the target and `authority` the Host, both as sent.
 
-    Raises Refused with the status to answer; the connection must then be closed (RFC 9112 9.6). The loop runs once for every field
-    of every request; the kinds it compares with are numbers because a global costs a look-up.
+    Raises Refused with the status to answer; the connection must then be closed (RFC 9112 9.6).
     """
-    if end < LONG_HEAD:
-        lines = data[: end + 1].split(b"\n")
-        first = lines.pop(0)
-        line = _REQUEST_LINES.get(first)
-    else:
-        feed = data.find(b"\n")
-        first, lines = data[:feed], data[feed + 1 : end + 1].split(b"\n") if feed < end else []
-        line = _REQUEST_LINES.get(first) if feed <= _LONGEST_REQUEST_LINE else None
+    feed = data.find(b"\n")
+    first, section = data[:feed], data[feed + 1 : end + 1] if feed < end else b""
+    line = _REQUEST_LINES.get(first) if feed <= _LONGEST_REQUEST_LINE else None
     method, target, old, plain = line or _read_request_line(first)
-    if end > TARGET_LIMIT or len(lines) > FIELD_LIMIT:
-        _check_sizes(end, first, target, lines)
     head = RequestHead(method, target, None, b"", b"")
     head.plain_target = plain
+    seen = _SECTIONS.get(section) if len(section) <= _LONGEST_SECTION else None
+    if seen is not None and not old and end <= TARGET_LIMIT:
+        head.lines, head.authority = seen
+        return head
+    lines = section.split(b"\n") if section else []
+    if end > TARGET_LIMIT or len(lines) > FIELD_LIMIT:
+        _check_sizes(end, first, target, lines)
+    if _read_fields(head, lines, old) and len(section) <= _LONGEST_SECTION:
+        if len(_SECTIONS) >= _MOST_SECTIONS:
+            _SECTIONS.clear()
+        _SECTIONS[section] = head.lines, head.authority
+    return head
+
+
+def _read_fields(head: RequestHead, lines: list[bytes], old: bool) -> bool:
+    """Whether every line was known, and nothing special among them. Raises Refused. The kinds that the loop compares with are numbers: a
+    global costs a look-up."""
     passed, known = head.lines, LINES.get
+    repeated = True
     special: SpecialFields | None = None
     for field_line in lines:
         read = known(field_line)
@@ -132,6 +149,7 @@ def parse_request(data: bytes, end: int) -> RequestHead:
                 read = read_line(field_line)
             except MalformedLine:
                 raise Refused(400, "malformed field line") from None
+            repeated = False
         kind, name, value, written = read
         if kind == 0:
             passed.append(written)
@@ -151,12 +169,12 @@ def parse_request(data: bytes, end: int) -> RequestHead:
         raise Refused(400, "no Host")
     if special:
         _read_special(head, special)
-    return head
+    return repeated and not old and special is None
 
 
 def _read_request_line(line: bytes) -> RequestLine:
     """As `_parts`, of a line that still has its carriage return. Raises Refused."""
-    read = _parts(line[:-1]) if line.endswith(b"\r") else None
+    read = _parts(line, len(line) - 1) if line.endswith(b"\r") else None
     if read is None:
         raise _bad_request_line(line + b"\n")
     if len(line) <= _LONGEST_REQUEST_LINE:

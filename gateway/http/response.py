@@ -20,6 +20,12 @@ _status_line = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x
 _STATUS_LINES: Final[dict[bytes, tuple[bool, int, bytes, bytes]]] = {}
 """Status lines seen before, as `read_status_line` read them: servers send few."""
 _MOST_STATUS_LINES: Final = 256
+_HEADS: Final[dict[bytes, tuple[int, bytes, bytes, list[bytes], int | None, Framing]]] = {}
+"""Whole heads seen before, without their last line feed, as they are read for a method whose answers have bodies: status, reason, status
+line, lines, length, framing. Servers repeat them until their clock moves on. Only those are kept of which each line was in LINES already:
+neither secrets nor what no second answer says are among them."""
+_MOST_HEADS: Final = 512
+_LONGEST_HEAD: Final = 1024
 
 
 class MalformedResponse(Exception):
@@ -40,47 +46,72 @@ _SIMPLE: Final = tuple(Framing(size, True, None) for size in range(256))
 
 
 def parse_response(data: bytes, end: int, method: bytes) -> tuple[ResponseHead, Framing]:
-    """Head in data[:end + 4] of the answer to a request with `method`. Raises MalformedResponse.
+    """Head in data[:end + 4] of the answer to a request with `method`. Raises MalformedResponse."""
+    whole = data[: end + 1]
+    if end >= _LONGEST_HEAD:
+        return _parse(whole, method)
+    seen = _HEADS.get(whole)
+    if seen is None or method == b"HEAD":
+        return _parse(whole, method)
+    status, reason, line, lines, length, framing = seen
+    head = ResponseHead(status, reason, None, length, line)
+    head.lines = lines
+    return head, framing
 
-    As in `request`, the kinds are numbers because the loop runs for every field of every response.
-    """
-    lines = data[: end + 1].split(b"\n")
+
+def _parse(whole: bytes, method: bytes) -> tuple[ResponseHead, Framing]:
+    """`whole` ends with the carriage return of the last line. As in `request`, the kinds are numbers because the loop runs for every field
+    of every response."""
+    lines = whole.split(b"\n")
     first = lines[0]
     old, status, reason, line = _STATUS_LINES.get(first) or read_status_line(first)
-    if end > HEAD_LIMIT or len(lines) > FIELD_LIMIT:
+    if len(whole) > HEAD_LIMIT + 1 or len(lines) > FIELD_LIMIT:
         raise MalformedResponse("head too large")
     del lines[0]
     head = ResponseHead(status, reason, None, None, line)
     passed, known = head.lines, LINES.get
-    length: int | None = None
+    repeated = True
     special: list[tuple[int, bytes]] | None = None
     for field_line in lines:
-        read = known(field_line) or _read_line(field_line)
-        kind = read[0]
+        read = known(field_line)
+        if read is None:
+            read = _read_line(field_line)
+            repeated = False
+        kind, _, value, written = read
         if kind == 0:
-            passed.append(read[3])
+            passed.append(written)
         elif kind == 2:  # CONTENT_LENGTH
-            value = read[2]
-            if length is not None or not value.isdigit() or len(value) > LENGTH_DIGITS:
+            if head.length is not None or not value.isdigit() or len(value) > LENGTH_DIGITS:
                 raise MalformedResponse("bad or repeated Content-Length")
-            length = head.length = int(value)
+            head.length = int(value)
         elif kind == 11:  # KEEP_ALIVE
             if old:
-                special = [*(special or ()), (kind, read[2])]
+                special = [*(special or ()), (kind, value)]
         elif kind in (1, 10, 12):  # HOST, IDENTITY and GRPC mean nothing in a response
-            passed.append(read[3])
+            passed.append(written)
         elif kind in (3, 4, 8):  # TRANSFER_ENCODING, CONNECTION, UPGRADE; the rest is dropped
-            special = [*(special or ()), (kind, read[2])]
+            special = [*(special or ()), (kind, value)]
     bodiless = status < 200 or status in (204, 304) or method == b"HEAD"
-    if length and status < 200:
+    if head.length and status < 200:
         raise MalformedResponse("interim response with a body")
     if special is None and not old:
-        if bodiless:
-            return head, _SIMPLE[0]
-        if length is not None:
-            return head, _SIMPLE[length] if length < len(_SIMPLE) else Framing(length, True, None)
-        return head, Framing(UNTIL_CLOSE, False, None)
+        return head, _frame_simple(whole if repeated else b"", head, bodiless)
     return head, _frame(head, special or [], old, bodiless)
+
+
+def _frame_simple(whole: bytes, head: ResponseHead, bodiless: bool) -> Framing:
+    """Of HTTP/1.1 with nothing special. `whole` is the head if it may be kept."""
+    length = head.length
+    if bodiless:
+        return _SIMPLE[0]
+    if length is None:
+        return Framing(UNTIL_CLOSE, False, None)
+    framing = _SIMPLE[length] if length < len(_SIMPLE) else Framing(length, True, None)
+    if 0 < len(whole) <= _LONGEST_HEAD:
+        if len(_HEADS) >= _MOST_HEADS:
+            _HEADS.clear()
+        _HEADS[whole] = head.status, head.reason, head.line, head.lines, length, framing
+    return framing
 
 
 def _read_line(line: bytes) -> FieldLine:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http import request
 from gateway.http.head import RequestHead
 from gateway.http.refused import Refused
 from gateway.http.request import FIELD_LIMIT, HEAD_LIMIT, LINE_LIMIT, LONG_HEAD, TARGET_LIMIT, VALUE_LIMIT, parse_request, refuse_early
@@ -524,3 +525,38 @@ def test_an_early_verdict_is_never_taken_back(seed: bytes, data: st.DataObject) 
 def test_what_passes_is_exactly_what_was_sent(fields: list[tuple[bytes, bytes]]) -> None:
     """Ordinary fields are neither lost, nor added, nor reordered."""
     assert read(get(*[b"%b: %b" % pair for pair in fields])).fields == fields
+
+
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_fields_that_were_read_before_are_read_the_same(version: bytes) -> None:
+    """With another request line too, and whatever became of the first ones."""
+    fields = b"Host: repeated.example\r\nConnection: keep-alive\r\nX-Kind: a\r\n\r\n"
+    for number in range(3):
+        head = read(b"GET /%d HTTP/1.1\r\n" % number + fields)
+        head.fields.append((b"x", b"y"))
+    head = read(b"POST /other HTTP/%b\r\n" % version + fields)
+    assert (head.method, head.path, head.authority, head.version) == (b"POST", b"/other", b"repeated.example", version)
+    assert (head.fields, head.keep_alive) == ([(b"X-Kind", b"a")], True)
+
+
+def test_a_host_is_missed_among_fields_that_were_read_before() -> None:
+    """HTTP/1.0 may leave it out, which says nothing of what HTTP/1.1 may."""
+    for _ in range(3):
+        read(b"GET / HTTP/1.0\r\nX-Only: a\r\n\r\n")
+    with pytest.raises(Refused, match="no Host"):
+        read(b"GET / HTTP/1.1\r\nX-Only: a\r\n\r\n")
+
+
+def test_fields_of_clients_are_not_kept_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither many nor long ones fill the memory, and secrets are never kept, nor what is said but once."""
+    monkeypatch.setattr(request, "_SECTIONS", {})
+    for number in range(2_000):
+        for _ in range(2):
+            read(b"GET / HTTP/1.1\r\nHost: a\r\nx: %d\r\n\r\n" % number)
+    read(b"GET / HTTP/1.1\r\nHost: once\r\n\r\n")
+    for line in (b"Authorization: secret", b"x: " + b"y" * 2_000):
+        for _ in range(3):
+            read(b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % line)
+    assert 0 < len(request._SECTIONS) <= 512
+    assert max(map(len, request._SECTIONS)) <= 1024
+    assert not any(b"secret" in section or b"once" in section for section in request._SECTIONS)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http import response
 from gateway.http.head import ResponseHead
 from gateway.http.response import CHUNKED, HEAD_LIMIT, UNTIL_CLOSE, Framing, MalformedResponse, parse_response
 
@@ -229,3 +230,31 @@ def test_random_bytes_are_refused_or_read_and_nothing_else(noise: bytes, method:
             read(data + b"\r\n\r\n", method)
         except MalformedResponse:
             pass
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_a_head_that_was_read_before_is_read_the_same(method: bytes) -> None:
+    """Also for another method, and whatever became of the first one."""
+    for size in (b"5", b"5000"):
+        data = ok(b"Content-Length: " + size, b"Server: repeated", b"X-Kind: a")
+        readings = [read(data, of) for of in (b"GET", b"GET", b"GET", method, method)]
+        for head, _ in readings[:3]:
+            head.fields.append((b"x", b"y"))
+        head, framing = read(data, method)
+        assert (head.status, head.length, head.fields) == (200, int(size), [(b"Server", b"repeated"), (b"X-Kind", b"a")])
+        assert (framing.size, framing.keep_alive) == (0 if method == b"HEAD" else int(size), True)
+
+
+def test_heads_of_servers_are_not_kept_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither many nor long ones fill the memory, and secrets are never kept, nor what is said but once."""
+    monkeypatch.setattr(response, "_HEADS", {})
+    for number in range(2_000):
+        for _ in range(2):
+            read(ok(b"Content-Length: 5", b"x: %d" % number))
+    read(ok(b"Content-Length: 654321"))
+    for line in (b"Set-Cookie: a=secret", b"x: " + b"y" * 2_000):
+        for _ in range(3):
+            read(ok(b"Content-Length: 5", line))
+    assert 0 < len(response._HEADS) <= 512
+    assert max(map(len, response._HEADS)) <= 1024
+    assert not any(b"Cookie" in head or b"654321" in head for head in response._HEADS)

@@ -130,10 +130,14 @@ def certificate_value(peer: Peer) -> tuple[bytes | None, bytes]:
 
 def constant_lines(scheme: bytes, port: int, client_certificate: bytes | None) -> bytes:
     """What is the same for every request of a connection."""
-    lines = b"x-forwarded-proto: %b\r\nx-forwarded-port: %d\r\n" % (scheme, port)
-    if client_certificate is not None:
-        lines += b"x-forwarded-client-cert: %b\r\n" % client_certificate
-    return lines
+    lines = _constant_lines(scheme, port)
+    return lines if client_certificate is None else b"%bx-forwarded-client-cert: %b\r\n" % (lines, client_certificate)
+
+
+@lru_cache(maxsize=256)
+def _constant_lines(scheme: bytes, port: int) -> bytes:
+    """Nearly the same for every connection of a port."""
+    return b"x-forwarded-proto: %b\r\nx-forwarded-port: %d\r\n" % (scheme, port)
 
 
 def believed_lines(

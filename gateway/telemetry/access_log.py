@@ -22,7 +22,7 @@ from gateway.telemetry.streams import StreamRecord
 
 if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
-    from gateway.telemetry.counters import CounterLabels
+    from gateway.telemetry.counters import CounterLabels, SeriesKey
 
     Finished: TypeAlias = Exchange | StreamRecord
 
@@ -55,9 +55,15 @@ def fragment(labels: CounterLabels) -> bytes:
 def client_fragment(tls: bytes, digest: bytes, identity: str = "") -> bytes:
     """The end of a JSON line, which all exchanges of a connection share: TLS version, SHA-256 of the verified client certificate, in hex,
     and the SPIFFE ID that a caller of the mesh has proven; empty where there is none."""
+    if not (tls or digest or identity):
+        return _OF_NOBODY
     return b'"tls":%b,"peer":%b,"peer_identity":%b}\n' % tuple(
-        b'"%b"' % value if value else b"null" for value in (tls, digest, identity.encode("ascii"))
+        [b'"%b"' % value if value else b"null" for value in (tls, digest, identity.encode("ascii"))]
     )
+
+
+_OF_NOBODY: Final = b'"tls":null,"peer":null,"peer_identity":null}\n'
+"""The usual one, without TLS."""
 
 
 _QUOTED: Final[dict[bytes, bytes]] = {}
@@ -82,6 +88,30 @@ def _shown(value: bytes) -> bytes:
     return _column_breaking(lambda found: b"\\x%02x" % found[0][0], value)
 
 
+_WITH_ENDPOINT: Final = (
+    b'{"time":"%b.%03dZ","method":"%b","path":%b,%b,"reason":%b,"bytes_received":%d,"bytes_sent":%d,"duration_ms":%.3f,'
+    b'"backend_ms":%.3f,"client":"%b","request_id":"%b","authority":%b,%b,"endpoint":"%b",%b'
+)
+_WITHOUT_ENDPOINT: Final = _WITH_ENDPOINT.replace(b'"endpoint":"%b"', b'"endpoint":%b')
+_OUTCOMES: Final[dict[SeriesKey, bytes]] = {}
+"""Parts of lines that say how an exchange ended, as `_outcome` wrote them: there are few."""
+_MOST_OUTCOMES: Final = 1024
+
+
+def _outcome(key: SeriesKey) -> bytes:
+    status, flag, version, grpc_status = key
+    text = b'"protocol":"HTTP/%b","status":%d,"grpc_status":%b,"flags":"%b"' % (
+        version,
+        status,
+        grpc_status.encode() if grpc_status else b"null",
+        flag.encode() or b"-",
+    )
+    if len(_OUTCOMES) >= _MOST_OUTCOMES:
+        _OUTCOMES.clear()
+    _OUTCOMES[key] = text
+    return text
+
+
 class LineFormat:
     """Formats lines; keeps the text of the current second."""
 
@@ -101,26 +131,29 @@ class LineFormat:
         if second != self._second:
             self._second = second
             self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
-        moment = b"%b.%03dZ" % (self._text, int((began - second) * 1000))
-        return self._format_stream(finished, moment) if isinstance(finished, StreamRecord) else self._format(finished, moment)
+        milliseconds = int((began - second) * 1000)
+        if isinstance(finished, StreamRecord):
+            return self._format_stream(finished, b"%b.%03dZ" % (self._text, milliseconds))
+        return self._format(finished, self._text, milliseconds)
 
-    def _json(self, exchange: Exchange, moment: bytes) -> bytes:
-        head, account, endpoint = exchange.head, exchange.account, exchange.endpoint
-        target, authority = exchange.asked or (head.target, head.authority)
+    def _json(self, exchange: Exchange, second: bytes, milliseconds: int) -> bytes:
+        head, account, endpoint, asked = exchange.head, exchange.account, exchange.endpoint, exchange.asked
         assert account is not None
+        if asked is None:
+            authority, target = head.authority, head.path
+            if head.query is not None:
+                target = head.target
+        else:
+            target, authority = asked
         quoted = _QUOTED.get(target) if len(target) <= _LONGEST_QUOTED else None  # to look for a long one costs its hash
-        return (
-            b'{"time":"%b","method":"%b","path":%b,"protocol":"HTTP/%b","status":%d,"grpc_status":%b,"flags":"%b","reason":%b,"bytes_received":%d,"bytes_sent":%d,'
-            b'"duration_ms":%.3f,"backend_ms":%.3f,"client":"%b","request_id":"%b","authority":%b,%b,"endpoint":%b,%b%b'
-        ) % (
-            moment,
+        outcome = exchange.status, exchange.flag, head.version, exchange.grpc_status
+        return (_WITHOUT_ENDPOINT if endpoint is None else _WITH_ENDPOINT) % (
+            second,
+            milliseconds,
             head.method,
             # a path in normal form, which a request has with its id, has no byte to escape
             quoted or _quoted(target, plain=target is exchange.matched_path and exchange.request_id != b""),
-            head.version,
-            exchange.status,
-            exchange.grpc_status.encode() if exchange.grpc_status else b"null",
-            exchange.flag.encode() or b"-",
+            _OUTCOMES.get(outcome) or _outcome(outcome),
             _quoted(exchange.reason.encode("latin-1", "replace")) if exchange.reason else b"null",
             exchange.received,
             exchange.sent,
@@ -130,18 +163,20 @@ class LineFormat:
             exchange.request_id,
             _QUOTED.get(authority) or _quoted(authority),  # of a refused request it may hold anything
             account.fragment,
-            b"null" if endpoint is None else b'"%b"' % endpoint.label,
-            b"" if exchange.span is None else b'"trace_id":"%b",' % exchange.span.context.trace_id,
-            exchange.client_fragment,
+            b"null" if endpoint is None else endpoint.label,
+            exchange.client_fragment
+            if exchange.span is None
+            else b'"trace_id":"%b",%b' % (exchange.span.context.trace_id, exchange.client_fragment),
         )
 
-    def _plain_text(self, exchange: Exchange, moment: bytes) -> bytes:
+    def _plain_text(self, exchange: Exchange, second: bytes, milliseconds: int) -> bytes:
         head, account, endpoint = exchange.head, exchange.account, exchange.endpoint
         target, authority = exchange.asked or (head.target, head.authority)
         assert account is not None
         labels = account.labels
-        return b'%b %b "%b %b HTTP/%b" %d %b %d %d %.3f %b %b %b %b%b%b\n' % (
-            moment,
+        return b'%b.%03dZ %b "%b %b HTTP/%b" %d %b %d %d %.3f %b %b %b %b%b%b\n' % (
+            second,
+            milliseconds,
             exchange.client_address,
             _shown(head.method),
             _shown(target),

@@ -88,6 +88,7 @@ class Runtime:
         """When the next tick is to be."""
         self._tick_handle = loop.call_later(TICK, self._tick)
         self._core.deadlines.hurry = self._tick_at
+        self._core.write_log = self._log_some
 
     # configuration
 
@@ -213,10 +214,7 @@ class Runtime:
             self._tick_at(self._core.deadlines.next_sweep(latest))
         if self._quiet is not None and not self.busy:
             self._quiet.set()
-        if self._log is not None:
-            self._log_some()
-        else:
-            self._core.log.clear()
+        self._log_some()
         if now - self._aged > AGING:
             self._aged = now
             self._core.issuer_keys.begin()
@@ -233,7 +231,9 @@ class Runtime:
         self._tick_handle = self._loop.call_later(self._due - monotonic(), self._tick)
 
     def _log_some(self) -> None:
-        if self._log is not None and self._log.format_some():
+        if self._log is None:
+            self._core.log.clear()
+        elif self._log.format_some():
             self._loop.call_soon(self._log_some)
 
     # seeing

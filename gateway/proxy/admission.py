@@ -51,6 +51,8 @@ def admit(exchange: Exchange, client: ClientStream) -> None:
         target = listener.path_rules.cache.get(path) if len(path) <= LONGEST_CACHED else None
         if target is None or head.method == b"CONNECT":
             target = parse_target(head.method, path, listener.path_rules, head.plain_target)
+            if len(path) > LONGEST_CACHED:
+                exchange.core.take_long(len(path))
         if target.authority is not None:
             check_absolute(head, target.authority, target.scheme, listener.scheme)
     except Refused as refused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from hashlib import sha256
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from gateway.proxy.peers import Peers
 
 _IDS_AT_ONCE: Final = 256
+_LONG_AT_ONCE: Final = 64 * 1024
+"""Bytes of long paths that wait for their lines at most: more would have left the processor's caches by then."""
 
 
 def secret_of(key: str) -> bytes:
@@ -45,6 +47,7 @@ class Core:
 
     __slots__ = (
         "_ids",
+        "_long",
         "_tasks",
         "authorizations",
         "buckets",
@@ -75,6 +78,7 @@ class Core:
         "streams",
         "tokens_refused",
         "tracing",
+        "write_log",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -83,6 +87,9 @@ class Core:
         self.clients = Clients()
         self.log: list[Exchange | StreamRecord] = []
         """What has finished and whose lines are not written yet."""
+        self.write_log: Callable[[], None] | None = None
+        """Begins to write them, without waiting for the next tick."""
+        self._long = 0
         self.random = Random()
         self.counters: dict[Names, Counters] = {}
         self.streams: dict[tuple[Names, StreamProtocol], StreamSums] = {}
@@ -143,6 +150,13 @@ class Core:
 
     def count_refusal(self, reason: str) -> None:
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
+
+    def take_long(self, size: int) -> None:
+        """Of a request with a path of so many bytes, which is long: it will wait for its line in the log."""
+        self._long += size
+        if self._long > _LONG_AT_ONCE and self.write_log is not None:
+            self._long = 0
+            self.loop.call_soon(self.write_log)
 
     def request_id(self) -> bytes:
         """32 hex digits; random bytes are drawn for many at once, since a draw is a system call."""

@@ -13,60 +13,20 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from http1 import check
-from measuring.backend import Backend, start_backend
-from measuring.comparing import take_log
-from measuring.configuration import ROOT, Certificate, fill, make_certificate
-from measuring.processes import Processes, cores, free_ports
+from measuring.anew import Subject, Surroundings, Turn, end, serve, under_load
+from measuring.backend import start_backend
+from measuring.configuration import ROOT, make_certificate
+from measuring.processes import Processes, cores
 from measuring.script import GOOD, WRONG, plain_options, positive_integer, run_script, writable_file, write_json
 from measuring.summary import conditions, print_table, spread
-from measuring.tidegate import Build, Tidegate, start_tidegate
-from measuring.usage import Busy, Bystanders, cpu_of
+from measuring.tidegate import Build
 from measuring.wrk import load
 
 THIS, AGAIN, OTHER = "this", "this again", "other"
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A Tidegate that runs, of one checkout."""
-
-    name: str
-    tidegate: Tidegate
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all rounds have in common."""
-
-    processes: Processes
-    certificate: Certificate
-    backend: Backend
-    proxy_core: int
-    load_core: int
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What one subject took in a turn, or in a round: seconds of its worker's CPU for so many requests."""
-
-    seconds: float = 0.0
-    requests: int = 0
-    troubles: tuple[str, ...] = ()
-    disturbed_by: tuple[Busy, ...] = ()
-
-    def __add__(self, other: Taken) -> Taken:
-        requests, troubles = self.requests + other.requests, self.troubles + other.troubles
-        return Taken(self.seconds + other.seconds, requests, troubles, self.disturbed_by + other.disturbed_by)
-
-    @property
-    def microseconds(self) -> float:
-        """For one request."""
-        return 1e6 * self.seconds / max(self.requests, 1)
 
 
 def arguments() -> argparse.Namespace:
@@ -105,65 +65,49 @@ def main() -> int:
     report(rounds)
     if options.json:
         write_json(options.json, {"conditions": around, "options": plain_options(options), "rounds": rounds})
-    return WRONG if any(taken.troubles for found in rounds for taken in found.values()) else GOOD
+    return WRONG if any(turn.trouble for turns in rounds for found in turns.values() for turn in found) else GOOD
 
 
-def measure(surroundings: Surroundings, options: argparse.Namespace, number: int) -> dict[str, Taken]:
+def measure(surroundings: Surroundings, options: argparse.Namespace, number: int) -> dict[str, list[Turn]]:
     """Starts all, has each take its turns after one that does not count, and ends them."""
     roots = {THIS: ROOT, OTHER: options.other, AGAIN: ROOT}
-    subjects = [serve(surroundings, name, root, number) for name, root in roots.items()]
-    taken = dict.fromkeys(roots, Taken())
+    subjects = {name: serve(surroundings, 1, Build(f"{name.replace(' ', '-')}-{number}", root)) for name, root in roots.items()}
+    turns: dict[str, list[Turn]] = {name: [] for name in roots}
     for turn in range(options.turns + 1):
-        for subject in subjects if (number + turn) % 2 else reversed(subjects):
-            found = take_turn(surroundings, subjects, subject, options)
+        for name in subjects if (number + turn) % 2 else reversed(subjects):
+            found = take_turn(surroundings, tuple(subjects.values()), subjects[name], options)
             if turn:
-                taken[subject.name] += found
-    for subject in subjects:
-        surroundings.processes.end(subject.tidegate.program)
-    print(", ".join(f"{name} {found.microseconds:.1f} us" for name, found in taken.items()), file=sys.stderr, flush=True)
-    return taken
+                turns[name].append(found)
+    end(surroundings, tuple(subjects.values()))
+    print(", ".join(f"{name} {microseconds(found):.1f} us" for name, found in turns.items()), file=sys.stderr, flush=True)
+    return turns
 
 
-def serve(surroundings: Surroundings, name: str, root: Path, number: int) -> Subject:
-    """Starts a checkout's Tidegate with one worker and waits for it."""
-    processes = surroundings.processes
-    build = Build(f"{name.replace(' ', '-')}-{number}", root)
-    folder = processes.folder / build.name
-    folder.mkdir()
-    plain, tls = free_ports(2)
-    ports = {"PLAIN_PORT": plain, "TLS_PORT": tls, "BACKEND_PORT": surroundings.backend.ports[0], "BACKEND_PROTOCOL": ""}
-    fill("tidegate.yaml", folder, surroundings.certificate.values() | ports)
-    tidegate = start_tidegate(processes, folder, 1, surroundings.proxy_core, build)
-    tidegate.wait_until_ready()
-    return Subject(name, tidegate, plain)
-
-
-def take_turn(surroundings: Surroundings, subjects: Sequence[Subject], subject: Subject, options: argparse.Namespace) -> Taken:
-    """One subject under load, while the others rest."""
-    backend, workers = surroundings.backend.program, subject.tidegate.workers()
+def take_turn(surroundings: Surroundings, subjects: Sequence[Subject], subject: Subject, options: argparse.Namespace) -> Turn:
+    """One subject under wrk."""
     trouble = check(subject.port, tls=False)
-    ours = [pid for each in subjects for pid in (each.tidegate.program.pid, *each.tidegate.workers())]
-    bystanders = Bystanders((*ours, backend.pid, *backend.children()))
-    before = cpu_of(workers)
-    found = load(f"http://127.0.0.1:{subject.port}/", options.connections, options.seconds, surroundings.load_core)
-    taken = cpu_of(workers) - before
-    disturbed = bystanders.busy(found.seconds)
-    trouble = trouble or found.trouble or take_log(subject.tidegate.log, found.requests)
-    return Taken(taken.total, found.requests, (trouble,) if trouble else (), tuple(disturbed))
+    url = f"http://127.0.0.1:{subject.port}/"
+    found = under_load(surroundings, subjects, subject, lambda: load(url, options.connections, options.seconds, surroundings.load_core))
+    return replace(found, trouble=trouble or found.trouble)
 
 
-def report(rounds: Sequence[dict[str, Taken]]) -> None:
+def microseconds(turns: Sequence[Turn]) -> float:
+    """For one request of all turns."""
+    return 1e6 * sum(turn.seconds for turn in turns) / max(sum(turn.requests for turn in turns), 1)
+
+
+def report(rounds: Sequence[dict[str, list[Turn]]]) -> None:
     """The table. Ratios are made inside a round."""
 
     def ratio(name: str) -> str:
-        return spread([found[THIS].microseconds / found[name].microseconds for found in rounds]).text(3)
+        return spread([microseconds(turns[THIS]) / microseconds(turns[name]) for turns in rounds]).text(3)
 
-    rows = [(name, spread([found[name].microseconds for found in rounds]).text(1), ratio(name)) for name in (THIS, OTHER, AGAIN)]
+    rows = [(name, spread([microseconds(turns[name]) for turns in rounds]).text(1), ratio(name)) for name in (THIS, OTHER, AGAIN)]
     print_table(("", "us/request", "this over it"), rows)
-    all_taken = [taken for found in rounds for taken in found.values()]
-    for trouble in dict.fromkeys(trouble for taken in all_taken for trouble in taken.troubles):
+    every = [turn for turns in rounds for found in turns.values() for turn in found]
+    for trouble in dict.fromkeys(turn.trouble for turn in every if turn.trouble):
         print(f"no figure: {trouble}")
-    if disturbed := [busy for taken in all_taken for busy in taken.disturbed_by]:
+    if disturbed := [busy for turn in every for busy in turn.disturbed_by]:
         print(f"NOT QUIET: other processes were busy, the worst {max(disturbed, key=lambda busy: busy.share)}.")
         print("Do not cite these figures: end what else runs, and measure again.")
 

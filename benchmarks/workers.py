@@ -13,20 +13,22 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from http1 import check
-from measuring.backend import Backend, start_backend
+from measuring.anew import Subject, Surroundings, Turn, end, serve, under_load
+from measuring.backend import start_backend
 from measuring.comparing import WARM_UP, take_log
-from measuring.configuration import Certificate, fill, make_certificate
+from measuring.configuration import make_certificate
 from measuring.connected import connections_of
 from measuring.holding import held
 from measuring.load import put
-from measuring.processes import Processes, cores, free_ports
+from measuring.processes import Processes, cores
 from measuring.script import GOOD, WRONG, plain_options, positive_integer, run_script, writable_file, write_json
 from measuring.summary import conditions, print_table, spread
-from measuring.tidegate import Build, Tidegate, start_tidegate
-from measuring.usage import Busy, Bystanders, cpu_of
+from measuring.tidegate import Build
+from measuring.usage import Busy
 
 GOAL = 1.15
 """CPU of two workers over that of one, at most."""
@@ -59,25 +61,6 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all rounds have in common."""
-
-    processes: Processes
-    certificate: Certificate
-    backend: Backend
-    proxy_core: int
-    load_core: int
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A Tidegate that runs."""
-
-    tidegate: Tidegate
-    port: int
-
-
 def main() -> int:
     options = arguments()
     around = conditions()
@@ -90,7 +73,7 @@ def main() -> int:
         certificate = make_certificate(folder)
         surroundings = Surroundings(processes, certificate, backend, proxy_core, load_core)
         rounds = [measure(surroundings, options, f"round-{number}") for number in range(options.rounds)]
-        shares = count(serve(surroundings, 2, "spread"), options.spread, load_core)
+        shares = count(serve(surroundings, 2, Build("spread-2")), options.spread, load_core)
     print(f"{around}\n{options.rate} requests a second on {options.connections} connections, workers on core {proxy_core}, ", end="")
     print(f"load and backend on core {load_core}; {options.rounds} rounds of {options.seconds} s; median (lowest-highest)\n")
     report(rounds, shares)
@@ -99,45 +82,24 @@ def main() -> int:
     return WRONG if any(found.trouble for found in rounds) else GOOD
 
 
-def serve(surroundings: Surroundings, workers: int, part: str) -> Subject:
-    """Starts a Tidegate for a part of the run and waits for it."""
-    processes = surroundings.processes
-    name = f"{part}-{workers}"
-    folder = processes.folder / name
-    folder.mkdir()
-    plain, tls = free_ports(2)
-    ports = {"PLAIN_PORT": plain, "TLS_PORT": tls, "BACKEND_PORT": surroundings.backend.ports[0], "BACKEND_PROTOCOL": ""}
-    fill("tidegate.yaml", folder, surroundings.certificate.values() | ports)
-    tidegate = start_tidegate(processes, folder, workers, surroundings.proxy_core, Build(name))
-    tidegate.wait_until_ready()
-    return Subject(tidegate, plain)
-
-
 def measure(surroundings: Surroundings, options: argparse.Namespace, part: str) -> Round:
     """Each subject once, after a load that does not count."""
-    subjects = [serve(surroundings, workers, part) for workers in (1, 2)]
-    backend, core = surroundings.backend.program, surroundings.load_core
-    microseconds, medians, troubles, disturbed = list[float](), list[float](), list[str](), list[Busy]()
+    subjects = [serve(surroundings, workers, Build(f"{part}-{workers}")) for workers in (1, 2)]
+    core = surroundings.load_core
+    turns, troubles = list[Turn](), list[str]()
     for subject in subjects:
-        workers = subject.tidegate.workers()
         troubles.append(check(subject.port, tls=False))
         asked = {"port": subject.port, "connections": options.connections, "rate": options.rate}
         warm = put("pace", asked | {"seconds": WARM_UP}, WARM_UP, core)
         troubles += (warm.trouble, take_log(subject.tidegate.log, warm.requests))
-        ours = [pid for each in subjects for pid in (each.tidegate.program.pid, *each.tidegate.workers())]
-        bystanders = Bystanders((*ours, backend.pid, *backend.children()))
-        before = cpu_of(workers)
-        found = put("pace", asked | {"seconds": options.seconds}, options.seconds, core)
-        taken = cpu_of(workers) - before
-        disturbed += bystanders.busy(found.seconds)
-        troubles += (found.trouble, take_log(subject.tidegate.log, found.requests))
-        microseconds.append(1e6 * taken.total / max(found.requests, 1))
-        medians.append(found.median_ms)
-    for subject in subjects:
-        surroundings.processes.end(subject.tidegate.program)
-    one, two = microseconds
+        paced = partial(put, "pace", asked | {"seconds": options.seconds}, options.seconds, core)
+        turns.append(under_load(surroundings, subjects, subject, paced))
+    end(surroundings, subjects)
+    troubles += [turn.trouble for turn in turns]
+    one, two = (1e6 * turn.seconds / max(turn.requests, 1) for turn in turns)
     print(f"one worker {one:.1f} us, two {two:.1f} us a request", file=sys.stderr, flush=True)
-    return Round((one, two), (medians[0], medians[1]), next(filter(None, troubles), ""), tuple(disturbed))
+    disturbed = tuple(busy for turn in turns for busy in turn.disturbed_by)
+    return Round((one, two), (turns[0].median_ms, turns[1].median_ms), next(filter(None, troubles), ""), disturbed)
 
 
 def count(subject: Subject, connections: int, core: int) -> tuple[int, ...]:

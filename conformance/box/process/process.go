@@ -1,8 +1,9 @@
-// Package process reads what the kernel tells of processes.
+// Package process reads what the kernel tells of processes, and tells it which go first.
 package process
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -50,4 +51,18 @@ func catches(status string, signal syscall.Signal) bool {
 	line, _, _ := strings.Cut(rest, "\n")
 	mask, err := strconv.ParseUint(line, 16, 64)
 	return err == nil && mask&(1<<(uint(signal)-1)) != 0
+}
+
+// goesFirst is the nice value of a session that goes first: nine tenths of a core that another session wants, too.
+const goesFirst = "-10"
+
+// GoFirst gives a process and all of its session more of the cores than other sessions have. The Pods of a box share them with its API
+// server, which in a cluster has machines of its own: there its collector of garbage never keeps a Pod waiting. A kernel that does not
+// group processes by session has no such file, and there all have the same part.
+func GoFirst(pid int) error {
+	err := os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", pid), []byte(goesFirst), 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -1,9 +1,12 @@
 package process
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -39,5 +42,28 @@ func TestAHandlerForTermIsSeen(t *testing.T) {
 		if catches(status, syscall.SIGTERM) != want {
 			t.Errorf("%q: want %v", status, want)
 		}
+	}
+}
+
+func TestASessionGoesFirst(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may put a process before others")
+	}
+	cmd := exec.Command("sleep", "60")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	if err := GoFirst(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	said, err := os.ReadFile(fmt.Sprintf("/proc/%d/autogroup", cmd.Process.Pid))
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("this kernel does not group processes by session")
+	}
+	if !strings.HasSuffix(strings.TrimSpace(string(said)), "nice "+goesFirst) {
+		t.Errorf("its session is %q", said)
 	}
 }

@@ -12,6 +12,7 @@ import pytest
 
 from tests.box.cluster import ROOT, Box, Object, available, condition
 from tests.box.faults.standing import Shop, controllers, route, said
+from tests.faults.waiting import until
 
 Figure = Callable[[str], None]
 API = "gateway.networking.k8s.io/v1"
@@ -158,7 +159,9 @@ def test_names_of_every_length(shop: Shop, space: str) -> None:
     box.apply(elsewhere("long", long, f"name: {long}"), space)
     found = box.wait("gateway", long, programmed, space)
     box.wait("httproute", long, lambda it: bool(it.get("status", {}).get("parents")), space)
-    answer = box.curl("--include", "--header", "Host: own-0.example", f"http://{found['status']['addresses'][0]['value']}/")
+    url = f"http://{found['status']['addresses'][0]['value']}/"
+    until(lambda: box.run("curl", "--silent", url, check=False).returncode == 0, f"kube-proxy does not lead to {url}")
+    answer = box.curl("--include", "--header", "Host: own-0.example", url)
     assert "mark: long" in answer.lower(), answer
     assert not faults(box, since)
 

@@ -56,7 +56,9 @@ def test_the_leader_killed_between_edits_mixes_none(shop: Shop, sizes: Sizes) ->
             backend = ("green", "blue")[number % 2]
             shop.set(backend, f"{backend}-{number}")
             if number % EDITS == EDITS // 2:
-                killed(partial(program, shop.box, name_of(leader(shop.box))))
+                name = name_of(leader(shop.box))
+                killed(partial(program, shop.box, name))
+                shop.box.kubectl("delete", "pod", name, "--namespace", SYSTEM, "--wait=false")  # the kubelet would wait longer each time
         load.until(f"200 {backend} {backend}-{number}")
         assert mixed(load.more(100)) == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.box.cluster import Box, available, ready
-from tests.faults.waiting import until
+from tests.box.reaching import await_reached
 
 ECHO = """
 apiVersion: apps/v1
@@ -88,7 +88,7 @@ def test_a_pod_is_reached_by_service_name_and_address(box: Box, namespace: str) 
         f"{pod['status']['podIP']}:3000",
     ):
         url = f"http://{place}/some/path"
-        until(lambda url=url: box.run("curl", "--silent", url, check=False).returncode == 0, f"kube-proxy does not lead to {url}")
+        await_reached(box, url)
         assert f'"namespace": "{namespace}"' in box.curl(url)
     name = pod["metadata"]["name"]
     answer = box.within(

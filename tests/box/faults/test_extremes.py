@@ -12,7 +12,7 @@ import pytest
 
 from tests.box.cluster import ROOT, Box, Object, available, condition
 from tests.box.faults.standing import Shop, controllers, route, said
-from tests.faults.waiting import until
+from tests.box.reaching import await_reached
 
 Figure = Callable[[str], None]
 API = "gateway.networking.k8s.io/v1"
@@ -160,7 +160,7 @@ def test_names_of_every_length(shop: Shop, space: str) -> None:
     found = box.wait("gateway", long, programmed, space)
     box.wait("httproute", long, lambda it: bool(it.get("status", {}).get("parents")), space)
     url = f"http://{found['status']['addresses'][0]['value']}/"
-    until(lambda: box.run("curl", "--silent", url, check=False).returncode == 0, f"kube-proxy does not lead to {url}")
+    await_reached(box, url)
     answer = box.curl("--include", "--header", "Host: own-0.example", url)
     assert "mark: long" in answer.lower(), answer
     assert not faults(box, since)

@@ -29,7 +29,7 @@ spec: {replicas: 0}
 """
 OWN, ANOTHER = "shop/web", "shop/other"
 REMEMBERED = 15.0
-"""Seconds after which the API server has forgotten that a token was good: it says ten, plus what asking takes."""
+"""Seconds after which the API server has forgotten that a token was good: ten (its TokenSuccessCacheTTL), and what asking takes."""
 
 
 @pytest.fixture

@@ -210,7 +210,8 @@ class Runtime:
             self._overload.tick(now, max(now - self._due, 0.0))
             self._core.deadlines.sweep(now)
         finally:
-            latest = now + GRAIN if len(self._core.log) > LINES_AT_ONCE else self._overload.next_tick(now)
+            busy = bool(self._core.log) or self._quiet is not None
+            latest = now + GRAIN if len(self._core.log) > LINES_AT_ONCE else self._overload.next_tick(now, busy)
             self._tick_at(self._core.deadlines.next_sweep(latest))
         if self._quiet is not None and not self.busy:
             self._quiet.set()

@@ -35,6 +35,8 @@ SUSTAINED: Final = 4
 and then, because of a long callback or of a machine that has other things to do, has less to do than its requests."""
 TICK: Final = PERIOD / SUSTAINED
 """Seconds between two ticks, at most: so many that a reading has a delay of its own."""
+ON_TIME: Final = 0.005
+"""Seconds by which a tick may be late and is not."""
 LONGEST_DELAY: Final = 2.0
 """Seconds by which a delay of the loop counts at most."""
 SMOOTHING: Final = 0.25
@@ -70,9 +72,10 @@ class Overload:
     def stage(self) -> Stage:
         return self._ladder.stage
 
-    def next_tick(self, now: float) -> float:
-        """When the next tick has to be."""
-        return min(now + TICK, self._next)
+    def next_tick(self, now: float, busy: bool) -> float:
+        """When the next tick has to be. A worker that has nothing to do sleeps through the period, unless the last tick was late all the
+        same."""
+        return min(now + TICK, self._next) if busy or self._late[-1] > ON_TIME else self._next
 
     def tick(self, now: float, late: float) -> None:
         """At `now`, so many seconds after it was due."""

@@ -19,7 +19,7 @@ from gateway.overload import Overload, Readings, Stage
 from gateway.overload.descriptors import DescriptorShare, limit, most_connections
 from gateway.overload.ladder import LEVELS, Ladder
 from gateway.overload.memory import give_back, memory_share, resident
-from gateway.overload.overload import PERIOD
+from gateway.overload.overload import PERIOD, TICK
 from gateway.proxy.restraint import Restraint
 
 
@@ -78,7 +78,7 @@ class Worker:
         """The loop ticks, each time so late."""
         end = self.now + seconds
         while self.now < end:
-            self.now = self.overload.next_tick(self.now) + late
+            self.now = self.overload.next_tick(self.now, busy=True) + late
             self.overload.tick(self.now, late)
 
     def read(self, **shares: float) -> Stage:
@@ -90,6 +90,21 @@ class Worker:
 @pytest.fixture
 def worker() -> Worker:
     return Worker()
+
+
+# ticks
+
+
+def test_a_worker_that_has_nothing_to_do_wakes_once_a_period(worker: Worker) -> None:
+    """And four times as often while it has, or as long as it is late although it has not."""
+    assert worker.overload.next_tick(worker.now, busy=False) == worker.now + PERIOD
+    assert worker.overload.next_tick(worker.now, busy=True) == worker.now + TICK
+    worker.now += TICK
+    worker.overload.tick(worker.now, 0.1)
+    assert worker.overload.next_tick(worker.now, busy=False) == worker.now + TICK
+    worker.now += TICK
+    worker.overload.tick(worker.now, 0.001)
+    assert worker.overload.next_tick(worker.now, busy=False) == worker.now + 2 * TICK
 
 
 # stages

@@ -10,6 +10,7 @@ An expression of a GRPCRoute names no exact service, so that it comes after thes
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Final, Generic, Literal, TypeVar, assert_never
 
 from gateway.http.target import normal_match_value
@@ -28,6 +29,7 @@ class Entry(Generic[Payload]):
     """One match of one rule. Never edited.
 
     rule        key of the HttpRule
+    namespace   of its route
     index       the match's place in the rule
     payload     what was put with the rule
     kind        of its path
@@ -41,12 +43,13 @@ class Entry(Generic[Payload]):
     order       its place among entries of one rank, lowest first
     """
 
-    __slots__ = ("expression", "index", "kind", "order", "path", "payload", "plain", "predicates", "prefix", "rank", "rule")
+    __slots__ = ("expression", "index", "kind", "namespace", "order", "path", "payload", "plain", "predicates", "prefix", "rank", "rule")
 
     def __init__(self, rule: HttpRule, index: int, payload: Payload) -> None:
         """Raises ValueError, with the field, for an expression that RE2 refuses and for a path with a bad escape."""
         match = rule.matches[index]
         self.rule: Final = rule.key
+        self.namespace: Final = intern(rule.route.partition("/")[0])
         self.index: Final = index
         self.payload: Final = payload
         self.expression: Expression | None = None

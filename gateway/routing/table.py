@@ -3,6 +3,9 @@
 Hostnames are searched from the most specific, in each the paths that match in order of precedence (see `entry`), and the first
 entry whose predicates all hold is the answer. What host and path alone decide is kept in bounded caches, so the usual request
 costs one look-up. A table never changes; an editor makes the next one beside it from copies of no more than the dicts on the way.
+
+Rules say the hostnames of their routes as written, and stand in the table whatever their namespaces. The listener's hostname and the
+namespaces that it takes routes from judge them when a request is searched for, so that a change of these is no work for each rule.
 """
 
 from __future__ import annotations
@@ -11,8 +14,8 @@ from typing import Any, Final, Generic, NamedTuple
 
 from gateway.http.head import RequestHead
 from gateway.ir.rule import HttpRule
-from gateway.routing.entry import Entry, Payload
-from gateway.routing.hosts import HostTable
+from gateway.routing.entry import Entry, Payload, Rank, order_of
+from gateway.routing.hosts import HostTable, covering
 from gateway.routing.paths import Group, HostPaths
 from gateway.routing.predicates import Parameters
 
@@ -22,23 +25,30 @@ never hits."""
 LONGEST_CACHED: Final = 256
 
 
+_EVERY: Final = covering(b"")
 _NOTHING: Final[dict[tuple[bytes, bytes], Any]] = {}
 """The one empty dict of all tables without requests: a mesh has many of them. Whoever keeps something makes its own."""
 
 
 class Placed(NamedTuple, Generic[Payload]):
-    """A rule in a table: the hostnames it serves there, and an entry for each of its matches."""
+    """A rule in a table: the hostnames of its route, as written, and an entry for each of its matches."""
 
     hostnames: tuple[bytes, ...]
     entries: tuple[Entry[Payload], ...]
 
 
 class RouteTable(Generic[Payload]):
-    """Begins empty; `edit` makes the next one."""
+    """Begins empty; `edit` makes the next one. It is asked for hosts that the listener's hostname covers, and for no others."""
 
-    __slots__ = ("_certain", "_found", "_hosts", "_most", "_rules")
+    __slots__ = ("_certain", "_found", "_hosts", "_most", "_rules", "_widest", "hostname", "namespaces")
 
-    def __init__(self) -> None:
+    def __init__(self, hostname: bytes = b"", namespaces: frozenset[str] | None = None) -> None:
+        self.hostname: Final = hostname
+        """The listener's."""
+        self.namespaces: Final = namespaces
+        """Those that it takes routes from, None for all; entries of others are passed over."""
+        self._widest: Final = covering(hostname) if hostname else _EVERY
+        """Hostnames that cover the whole of the listener's: what is left of them there is that one, so that none comes before another."""
         self._hosts: HostTable[HostPaths[Payload]] = HostTable()
         self._rules: dict[str, Placed[Payload]] = {}
         self._certain: dict[tuple[bytes, bytes], Entry[Payload]] = _NOTHING
@@ -74,7 +84,7 @@ class RouteTable(Generic[Payload]):
         return None
 
     def find(self, host: bytes, path: bytes) -> tuple[Group[Payload], ...]:
-        """The entries whose hostname and path match, in order of precedence; a group has one hostname and one rank of paths."""
+        """The entries whose hostname and path match, in order of precedence; a group has one rank of paths."""
         if len(path) > LONGEST_CACHED or len(host) > LONGEST_CACHED:
             return self._search(host, path)
         key = (host, path)
@@ -94,12 +104,29 @@ class RouteTable(Generic[Payload]):
     def _search(self, host: bytes, path: bytes) -> tuple[Group[Payload], ...]:
         levels = self._hosts.levels(host)
         if len(levels) == 1:
-            return tuple(levels[0].groups(path))
-        return tuple(group for paths in levels for group in paths.groups(path))
+            groups = tuple(levels[0].groups(path))
+        elif levels and levels[-2].hostname in self._widest:
+            groups = self._merged(levels, path)
+        else:
+            groups = tuple(group for paths in levels for group in paths.groups(path))
+        return groups if self.namespaces is None else _taken(groups, self.namespaces)
+
+    def _merged(self, levels: tuple[HostPaths[Payload], ...], path: bytes) -> tuple[Group[Payload], ...]:
+        """The groups of levels of which the last are equal in precedence: these are merged by rank, each entry once."""
+        found: list[Group[Payload]] = []
+        by_rank: dict[Rank, dict[Entry[Payload], None]] = {}
+        for paths in levels:
+            if paths.hostname not in self._widest:
+                found += paths.groups(path)
+                continue
+            for group in paths.groups(path):
+                by_rank.setdefault(group[0].rank, {}).update(dict.fromkeys(group))
+        return (*found, *(tuple(sorted(by_rank[rank], key=order_of)) for rank in sorted(by_rank)))
 
     def hostnames(self, host: bytes) -> tuple[bytes, ...]:
-        """The hostnames of the table that cover the host, the most specific first."""
-        return tuple(paths.hostname for paths in self._hosts.levels(host))
+        """The hostnames that are served there and cover the host, the most specific first."""
+        levels = (paths.hostname for paths in self._hosts.levels(host))
+        return tuple(dict.fromkeys(self.hostname if hostname in self._widest else hostname for hostname in levels))
 
     def placed(self) -> tuple[Placed[Payload], ...]:
         """Every rule, in no order."""
@@ -109,19 +136,37 @@ class RouteTable(Generic[Payload]):
         """All that it holds: whoever keeps this may let go of the table at once, and then of its contents bit by bit."""
         return [*self._rules.values(), *self._hosts.values()]
 
+    def within(self, hostname: bytes, namespaces: frozenset[str] | None) -> RouteTable[Payload]:
+        """The same contents, shared and judged by another hostname and other namespaces of the listener."""
+        if (hostname, namespaces) == (self.hostname, self.namespaces):
+            return self
+        table: RouteTable[Payload] = RouteTable(hostname, namespaces)
+        table._hosts, table._rules, table._most = self._hosts, self._rules, self._most
+        return table
+
     def edit(self) -> RouteTableEditor[Payload]:
-        return RouteTableEditor(self._hosts.copy(), self._rules.copy())
+        return RouteTableEditor(self._hosts.copy(), self._rules.copy(), self.hostname, self.namespaces)
+
+
+def _taken(groups: tuple[Group[Payload], ...], namespaces: frozenset[str]) -> tuple[Group[Payload], ...]:
+    """The entries of these namespaces alone; no group is empty."""
+    kept = (tuple(entry for entry in group if entry.namespace in namespaces) for group in groups)
+    return tuple(group for group in kept if group)
 
 
 class RouteTableEditor(Generic[Payload]):
     """Makes the next table in as many steps as its user likes; the table it began from serves on, unchanged."""
 
-    __slots__ = ("_finished", "_hosts", "_own", "_rules")
+    __slots__ = ("_finished", "_hostname", "_hosts", "_namespaces", "_own", "_rules")
 
-    def __init__(self, hosts: HostTable[HostPaths[Payload]], rules: dict[str, Placed[Payload]]) -> None:
-        """Takes over both arguments."""
+    def __init__(
+        self, hosts: HostTable[HostPaths[Payload]], rules: dict[str, Placed[Payload]], hostname: bytes, namespaces: frozenset[str] | None
+    ) -> None:
+        """Takes over hosts and rules; the others are those of the new table."""
         self._hosts: Final = hosts
         self._rules: Final = rules
+        self._hostname: Final = hostname
+        self._namespaces: Final = namespaces
         self._own: Final[set[bytes]] = set()
         """Hostnames whose paths, if there are any, were copied or made by this editor."""
         self._finished = False
@@ -158,7 +203,7 @@ class RouteTableEditor(Generic[Payload]):
     def finish(self) -> RouteTable[Payload]:
         """The new table; the editor can do no more."""
         self._finished = True
-        table: RouteTable[Payload] = RouteTable()
+        table: RouteTable[Payload] = RouteTable(self._hostname, self._namespaces)
         table._hosts, table._rules = self._hosts, self._rules
         table._most = max(CACHE_ENTRIES, 2 * len(self._rules))
         return table

@@ -53,10 +53,9 @@ def rule(route: str, *matches: Match, created: str = "2026-01-01T00:00:00Z", ind
     )
 
 
-def table(*placements: Placement) -> RouteTable[str]:
+def table(*placements: Placement, hostname: str = "", namespaces: frozenset[str] | None = None) -> RouteTable[str]:
     """The payload of a rule is its route's name, with the index of a rule that is not the first."""
-    editor: RouteTable[str] = RouteTable()
-    edit = editor.edit()
+    edit = RouteTable[str](hostname.encode(), namespaces).edit()
     for placed, hostnames in placements:
         edit.put(placed, hostnames, payload(placed))
     return edit.finish()

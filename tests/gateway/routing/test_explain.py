@@ -51,6 +51,31 @@ def test_a_rule_of_several_hostnames_stands_where_the_best_one_puts_it() -> None
     ]
 
 
+def test_what_the_listener_says_is_told() -> None:
+    """Hostnames as far as the listener serves them, those that cover all of its own in one order; rules of namespaces that it does not
+    take, and of hostnames that are not among its own, say so."""
+    routes = table(
+        (rule("any", match(exact("/x"), "POST")), ("",)),
+        (rule("wide", match(exact("/x"))), ("*.example", "c.test")),
+        (rule("same"), ("*.b.example",)),
+        (rule("exact", match(exact("/y"))), ("a.b.example", "a.example")),
+        (rule("team/other", match(exact("/x"))), ("a.b.example",)),
+        (rule("none"), ("c.test", "b.example")),
+        (rule("elsewhere"), ("c.b.example", "c.test")),
+        hostname="*.b.example",
+        namespaces=frozenset({"shop", "more"}),
+    )
+    assert [(row.entry.payload, row.hostnames, row.outcome) for row in explain(routes, head("a.b.example", "/x"))] == [
+        ("exact", ("a.b.example",), "path /x is not /y"),
+        ("other", ("a.b.example",), "namespace team is none that the listener takes routes from"),
+        ("any", ("*.b.example",), "method GET is not POST"),
+        ("wide", ("*.b.example",), "matches"),
+        ("same", ("*.b.example",), "not reached: an earlier one matched"),
+        ("elsewhere", ("c.b.example",), "hostname a.b.example is not c.b.example"),
+        ("none", (), "hostname a.b.example is none that its route and the listener share"),
+    ]
+
+
 def test_a_table_without_rules_has_nothing_to_tell() -> None:
     """Nothing to consider, nothing that matches."""
     assert explain(RouteTable[str](), head()) == ()

@@ -117,6 +117,77 @@ def test_the_search_goes_on_where_a_predicate_fails(request_head: Any, expected:
     assert served(routes, request_head) == served(routes, request_head) == expected
 
 
+@pytest.mark.parametrize(
+    ("winner", "loser"),
+    [
+        ((rule("x", match(exact("/a"))), EVERY), (rule("y", match(prefix("/a"), "GET")), ("a.example",))),
+        ((rule("x", match(None, "GET")), EVERY), (rule("y", match(headers="x-a=1")), ("a.example",))),
+        ((rule("x", created=OLD), ("*.example",)), (rule("y", created=NEW), ("a.example",))),
+        ((rule("x", created=OLD), EVERY), (rule("y", created=NEW), ("", "*.example", "a.example"))),
+    ],
+    ids=["path", "method", "age", "age, of a rule with several"],
+)
+def test_hostnames_that_cover_the_whole_of_the_listeners_are_one(winner: Placement, loser: Placement) -> None:
+    """HTTPRouteSpec.hostnames: what such a hostname has in common with the listener's is the listener's, whatever else it covers, so that
+    path, method and age decide; at a listener of more hosts the more specific hostname would."""
+    request = head("a.example", "/a", x_a="1")
+    for order in ((winner, loser), (loser, winner)):
+        assert [served(table(*order, hostname=name), request) for name in ("a.example", "*.example", "")] == ["x", "y", "y"]
+    assert served(table(loser, hostname="a.example"), request) == "y"
+
+
+def test_an_entry_under_several_of_them_stands_there_once() -> None:
+    """Its rank is found once, and more specific hostnames still come first."""
+    both = (rule("both", match(prefix("/")), match(exact("/a"))), ("", "*.example", "a.example"))
+    other = (rule("other", created=OLD), EVERY)
+    found = table(both, other, hostname="*.example").find(b"a.example", b"/a")
+    assert [[entry.payload for entry in group] for group in found] == [["both"], ["both"], ["both"], ["other", "both"]]
+    found = table(both, other, hostname="a.example").find(b"a.example", b"/a")
+    assert [[entry.payload for entry in group] for group in found] == [["both"], ["other", "both"]]
+
+
+def test_hostnames_are_told_as_far_as_they_are_served() -> None:
+    """RouteTable.hostnames: those that cover the listener's are the listener's, once."""
+    routes = table((rule("x"), ("", "*.example", "a.b.example")), hostname="*.b.example")
+    assert routes.hostnames(b"a.b.example") == (b"a.b.example", b"*.b.example")
+    assert routes.hostnames(b"c.b.example") == (b"*.b.example",)
+    assert routes.within(b"", None).hostnames(b"a.b.example") == (b"a.b.example", b"*.example", b"")
+
+
+def test_rules_of_namespaces_that_are_not_taken_are_passed_over() -> None:
+    """allowedRoutes.namespaces: as if they were not there, whatever they would come before; a search goes on behind them."""
+    placements = [(rule("a/exact", match(exact("/x"))), EVERY), (rule("b/prefix", match(prefix("/x"))), EVERY), (rule("c/root"), EVERY)]
+    request, expected = head(target="/x"), {None: "exact", "a": "exact", "b": "prefix", "c": "root", "d": None, "bc": "prefix"}
+    for names, answer in expected.items():
+        routes = table(*placements, namespaces=None if names is None else frozenset(names))
+        assert served(routes, request) == served(routes, request) == answer
+    assert table(*placements, namespaces=frozenset()).find(b"a.example", b"/x") == ()
+
+
+def test_an_editor_carries_on_what_the_listener_says() -> None:
+    """Rules that come and go are judged as those that are there."""
+    editor = table((rule("a/x"), EVERY), hostname="a.example", namespaces=frozenset("a")).edit()
+    editor.put(rule("b/y", match(exact("/y"))), EVERY, "y")
+    editor.put(rule("a/z", created=OLD), ("a.example",), "z")
+    after = editor.finish()
+    assert (after.hostname, after.namespaces) == (b"a.example", frozenset("a"))
+    assert [served(after, head(target=target)) for target in ("/", "/y")] == ["z", "z"]
+
+
+def test_a_table_judged_anew_is_no_work_for_each_rule() -> None:
+    """A listener that changes its hostname or its namespaces costs what it does without rules; what was found under the old ones is
+    forgotten, and the same ones leave the table as it is."""
+    few, many = routes_of(2), routes_of(2000)
+    namespaces = frozenset({"none"})
+    assert steps(lambda: few.within(b"a.example", namespaces)) == steps(lambda: many.within(b"a.example", namespaces))
+    request = head("a.example", "/p/1/x")
+    assert served(many, request) == "p1"
+    judged = many.within(b"a.example", namespaces)
+    assert len(judged) == len(many)
+    assert [served(routes, request) for routes in (judged, many, judged.within(b"", None))] == [None, "p1", "p1"]
+    assert judged.within(b"a.example", frozenset(namespaces)) is judged
+
+
 def test_an_entry_tells_what_matched() -> None:
     """ReplacePrefixMatch needs the prefix that matched, without a trailing slash; other kinds of path have none."""
     routes = table(

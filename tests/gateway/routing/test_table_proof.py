@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.http.head import RequestHead
 from gateway.ir.rule import HeaderMatch, HttpRule, Match, PathMatch, QueryMatch
 from gateway.routing import RouteTable, explain
-from tests.gateway.routing.rules import Placement, payload, rule, table
+from tests.gateway.routing.rules import Placement, exact, expression, match, payload, prefix, rule, table
 
 HOSTNAMES = ("", "*.b", "*.a.b", "a.b", "c.a.b", "b")
 HOSTS = (b"b", b"a.b", b"c.a.b", b"d.a.b", b"x.y.a.b", b"c.b", b"z")
@@ -37,26 +37,75 @@ matches = st.builds(
     st.lists(header_matches, max_size=2).map(tuple),
     st.lists(query_matches, max_size=2).map(tuple),
 )
-rules = st.builds(
-    lambda route, found, created, index: rule(route, *found, created=created, index=index),
-    st.sampled_from(["a/x", "a/y", "a-b/x", "b/x"]),
-    st.lists(matches, min_size=1, max_size=3),
-    st.sampled_from(["", "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]),
-    st.integers(0, 2),
-)
-placements = st.tuples(rules, st.lists(st.sampled_from(HOSTNAMES), min_size=1, max_size=3, unique=True).map(tuple))
+
+
+def rules_of(found: st.SearchStrategy[Match]) -> st.SearchStrategy[HttpRule]:
+    return st.builds(
+        lambda route, found, created, index: rule(route, *found, created=created, index=index),
+        st.sampled_from(["a/x", "a/y", "a-b/x", "b/x"]),
+        st.lists(found, min_size=1, max_size=3),
+        st.sampled_from(["", "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]),
+        st.integers(0, 2),
+    )
+
+
+some_hostnames = st.lists(st.sampled_from(HOSTNAMES), min_size=1, max_size=3, unique=True).map(tuple)
+rules = rules_of(matches)
+placements = st.tuples(rules, some_hostnames)
+usual = (match(), match(None, "GET"), match(prefix("/a")), match(exact("/a")), match(expression("/.*")), match(expression("/a.*")))
+crowded = st.tuples(rules_of(st.sampled_from(usual)), some_hostnames)
+"""Many of them match one request, so that their order is what counts."""
 
 
 @st.composite
-def heads(draw: st.DrawFn) -> RequestHead:
+def heads(draw: st.DrawFn, hosts: tuple[bytes, ...] = HOSTS) -> RequestHead:
     path = draw(
         st.sampled_from(PATHS) | st.lists(st.sampled_from(["a", "b", "ab", ""]), max_size=4).map(lambda words: "/" + "/".join(words))
     )
     query = draw(st.none() | st.lists(st.sampled_from(["q=1", "q=%31", "q=2", "Q=1", "q", "Q=3"]), max_size=3).map("&".join))
-    host = draw(st.sampled_from(HOSTS))
+    host = draw(st.sampled_from(hosts))
     made = RequestHead(draw(st.sampled_from([b"GET", b"POST"])), path.encode(), None if query is None else query.encode(), host, host)
     made.fields = draw(st.lists(st.tuples(st.sampled_from([b"X-a", b"x-b"]), st.sampled_from([b"1", b"2", b""])), max_size=2))
     return made
+
+
+class Asked(NamedTuple):
+    """What a listener says of itself, and requests that come to it: for hosts that its hostname covers."""
+
+    hostname: str
+    namespaces: frozenset[str] | None
+    requests: list[RequestHead]
+
+    def table(self, placed: dict[str, Placement]) -> RouteTable[str]:
+        return table(*placed.values(), hostname=self.hostname, namespaces=self.namespaces)
+
+    def left_of(self, placed: dict[str, Placement]) -> dict[str, Placement]:
+        """The rules that it takes, with the hostnames that they have in common with it."""
+        left = {}
+        for key, (found, hostnames) in placed.items():
+            common = tuple(dict.fromkeys(each for hostname in hostnames for each in intersection(self.hostname, hostname)))
+            if common and (self.namespaces is None or found.source.namespace in self.namespaces):
+                left[key] = (found, common)
+        return left
+
+
+def intersection(one: str, other: str) -> list[str]:
+    """HTTPRouteSpec.hostnames: the narrower of a listener's hostname and a route's."""
+    return [other] if takes_in(one, other) else [one] if takes_in(other, one) else []
+
+
+def takes_in(hostname: str, narrower: str) -> bool:
+    if narrower.startswith("*."):
+        return not hostname or (hostname.startswith("*.") and f".{narrower[2:]}".endswith(hostname[1:]))
+    return hostname_covers(hostname, narrower) if narrower else not hostname
+
+
+@st.composite
+def listeners(draw: st.DrawFn) -> Asked:
+    hostname = draw(st.sampled_from(HOSTNAMES))
+    hosts = tuple(host for host in HOSTS if hostname_covers(hostname, host.decode()))
+    namespaces = draw(st.none() | st.frozensets(st.sampled_from(["a", "a-b", "b", "c"])))
+    return Asked(hostname, namespaces, draw(st.lists(heads(hosts), min_size=1, max_size=8)))
 
 
 class Candidate(NamedTuple):
@@ -168,20 +217,53 @@ def fast_match(routes: RouteTable[str], request: RequestHead) -> tuple[str, int]
     return None if entry is None else (entry.rule, entry.index)
 
 
-@given(st.lists(placements, max_size=10), st.lists(heads(), min_size=1, max_size=10))
-def test_every_request_gets_the_rule_of_the_slow_reading(given_placements: list[Placement], requests: list[RequestHead]) -> None:
-    """HTTPRouteRule.matches: sort all matches by precedence, take the first whose conditions all hold. Caches change nothing."""
+@given(st.lists(placements | crowded, max_size=10), listeners())
+def test_every_request_gets_the_rule_of_the_slow_reading(given_placements: list[Placement], listener: Asked) -> None:
+    """HTTPRouteRule.matches: sort all matches of what the listener takes by precedence, take the first whose conditions all hold. Caches
+    change nothing."""
     placed = {found.key: (found, hostnames) for found, hostnames in given_placements}
-    routes = table(*placed.values())
-    for request in requests + requests:
-        assert fast_match(routes, request) == slow_match(placed, request)
+    routes, left = listener.table(placed), listener.left_of(placed)
+    for request in listener.requests * 2:
+        assert fast_match(routes, request) == slow_match(left, request)
 
 
-@given(st.lists(placements, max_size=10), heads())
-def test_explain_agrees_with_match(given_placements: list[Placement], request: RequestHead) -> None:
+@given(st.lists(crowded, max_size=10), listeners(), listeners())
+def test_a_table_judged_anew_equals_one_made_anew(given_placements: list[Placement], before: Asked, after: Asked) -> None:
+    """Listener.hostname, allowedRoutes.namespaces: whatever was asked under others, the same is found in the same order, that of a table
+    of what the listener takes; the table that was there stays as it was."""
+    placed = {found.key: (found, hostnames) for found, hostnames in given_placements}
+    left = after.left_of(placed)
+    old, fresh, reference = before.table(placed), after.table(placed), table(*left.values())
+    expected = [(fast_match(old, request), _names(old, request)) for request in before.requests]
+    routes = old.within(after.hostname.encode(), after.namespaces)
+    for request in after.requests:
+        assert fast_match(routes, request) == fast_match(fresh, request) == slow_match(left, request)
+        assert _names(routes, request) == _names(fresh, request)
+        assert _in_order(routes, request) == _in_order(reference, request)
+    assert [(fast_match(old, request), _names(old, request)) for request in before.requests] == expected
+
+
+@given(st.lists(crowded, max_size=10), listeners())
+def test_an_explanation_is_that_of_the_rules_that_are_left(given_placements: list[Placement], listener: Asked) -> None:
+    """Hostnames as written are told, ordered and judged as those in common with the listener; rules it does not take say why, and nothing
+    else changes by them."""
+    placed = {found.key: (found, hostnames) for found, hostnames in given_placements}
+    left = listener.left_of(placed)
+    routes, reference = listener.table(placed), table(*left.values())
+    for request in listener.requests:
+        told = [(row.entry.rule, row.entry.index, row.hostnames, row.outcome) for row in explain(routes, request)]
+        assert [row for row in told if row[0] in left] == [
+            (row.entry.rule, row.entry.index, row.hostnames, row.outcome) for row in explain(reference, request)
+        ]
+        others = {row[3].partition(" ")[0] for row in told if row[0] not in left}
+        assert others <= {"namespace", "hostname"}
+
+
+@given(st.lists(placements | crowded, max_size=10), listeners())
+def test_explain_agrees_with_match(given_placements: list[Placement], listener: Asked) -> None:
     """The one that explain says matches is the one that serves; all are there once, in order, and what comes before it fails."""
     placed = {found.key: (found, hostnames) for found, hostnames in given_placements}
-    routes = table(*placed.values())
+    routes, left, request = listener.table(placed), listener.left_of(placed), listener.requests[0]
     considered = explain(routes, request)
     assert [row.entry for row in considered if row.matched] == [entry for entry in [routes.match(request)] if entry]
     assert sorted((row.entry.rule, row.entry.index) for row in considered) == sorted(
@@ -193,8 +275,8 @@ def test_explain_agrees_with_match(given_placements: list[Placement], request: R
     else:
         assert not any(outcome.startswith("not reached") for outcome in seen)
     for row in considered:
-        found, hostnames = placed[row.entry.rule]
-        assert set(row.hostnames) == set(hostnames)
+        found, hostnames = left.get(row.entry.rule, (placed[row.entry.rule][0], ()))
+        assert set(row.hostnames) == set(hostnames) or row.outcome.startswith("namespace ")
         held = any(holds(Candidate(hostname, found, row.entry.index), request) for hostname in hostnames)
         assert held == (row.matched or row.outcome.startswith("not reached"))
 
@@ -202,10 +284,11 @@ def test_explain_agrees_with_match(given_placements: list[Placement], request: R
 edits = st.lists(placements | rules.map(lambda found: found.key), max_size=25)
 
 
-@given(edits, st.lists(heads(), min_size=1, max_size=6), st.integers(1, 5))
-def test_edits_equal_a_table_from_nothing(steps: list[Placement | str], requests: list[RequestHead], size: int) -> None:
+@given(edits, listeners(), st.integers(1, 5))
+def test_edits_equal_a_table_from_nothing(steps: list[Placement | str], listener: Asked, size: int) -> None:
     """Any history of puts and removals, in editors of any size, gives the table of what remains; tables already given out stay."""
-    routes: RouteTable[str] = RouteTable()
+    requests = listener.requests
+    routes: RouteTable[str] = RouteTable(listener.hostname.encode(), listener.namespaces)
     placed: dict[str, Placement] = {}
     for _, batch in groupby(enumerate(steps), key=lambda step: step[0] // size):
         before = routes
@@ -221,15 +304,20 @@ def test_edits_equal_a_table_from_nothing(steps: list[Placement | str], requests
         routes = editor.finish()
         for old in (before, _without_caches(before)):
             assert [(fast_match(old, request), old.find(request.host, request.path)) for request in requests] == expected
-        fresh = table(*placed.values())
+        fresh, left = listener.table(placed), listener.left_of(placed)
         for request in requests:
-            assert fast_match(routes, request) == fast_match(fresh, request) == slow_match(placed, request)
+            assert fast_match(routes, request) == fast_match(fresh, request) == slow_match(left, request)
             assert _names(routes, request) == _names(fresh, request)
         assert len(routes) == len(placed)
 
 
 def _without_caches(routes: RouteTable[str]) -> RouteTable[str]:
     return routes.edit().finish()
+
+
+def _in_order(routes: RouteTable[str], request: RequestHead) -> list[tuple[str, int]]:
+    """Each where it comes first: a rule stands under several hostnames, and a path of empty segments is covered by '/' twice."""
+    return list(dict.fromkeys(name for group in _names(routes, request) for name in group))
 
 
 def _names(routes: RouteTable[str], request: RequestHead) -> list[list[tuple[str, int]]]:

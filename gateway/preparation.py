@@ -299,6 +299,7 @@ class Preparation:
         check_capture(resource)
         previous = self.listeners.get(resource.key)
         routes = previous.routes if previous is not None else RouteTable[Rule]()
+        routes = routes.within(resource.hostname.encode(), None if resource.namespaces is None else frozenset(resource.namespaces))
         demands = self._demands(resource)
         contexts = self._contexts(resource, demands) if terminates(resource) or is_of_mesh(resource) else None
         listener = LiveListener(resource, routes, self._live.core, contexts, demands)

@@ -153,3 +153,6 @@ class Listener(Resource, frozen=True, tag="Listener"):
     client_validation: ClientValidation | None = None
     options: ListenerOptions = ListenerOptions()
     capture: Capture | None = None
+    namespaces: tuple[str, ...] | None = None
+    """The namespaces whose HttpRules it serves, in order, where labels of namespaces decide that (allowedRoutes.namespaces.from: Selector);
+    rules of others may be bound to it, and serve nothing there until they are named. None: all that are bound to it are served."""

@@ -44,7 +44,12 @@ class Match(Value, frozen=True):
 
 
 class Binding(Value, frozen=True):
-    """A listener that the rule's route is attached to, and the intersection of both sides' hostnames: never empty, '' for every host."""
+    """A listener that the rule's route is attached to, and hostnames: never empty, lower case, '' for every host.
+
+    Those of an HttpRule are its route's own, as written. At least one has hosts in common with the listener's; the proxy serves what the
+    listener's covers of them, so that a listener may change its hostname without its rules. Those of a StreamRule are the intersection
+    of both sides.
+    """
 
     listener: str
     hostnames: tuple[str, ...]

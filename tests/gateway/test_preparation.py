@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import draft, preparation
-from gateway.http.head import ResponseHead
+from gateway.http.head import RequestHead, ResponseHead
 from gateway.ir.backend import Backend, BackendOptions, Endpoint, EndpointSet
 from gateway.ir.batch import AnyResource, Batch
 from gateway.ir.filters import ExternalAuth, RequestHeaderModifier, RequestMirror
@@ -31,11 +31,11 @@ SOURCE = Source("HTTPRoute", "default", "r")
 LISTENERS = ("g/a", "g/b", "g/c")
 
 
-def listener(key: str, hostname: str = "", port: int = 80) -> Listener:
+def listener(key: str, hostname: str = "", port: int = 80, namespaces: tuple[str, ...] | None = None) -> Listener:
     gateway, _, name = key.partition("/")
     return Listener(
         key=key, source=SOURCE, gateway=gateway, name=name, address="127.0.0.1", port=port, bind_port=port, location_port=port,
-        protocol="HTTP", hostname=hostname,
+        protocol="HTTP", hostname=hostname, namespaces=namespaces,
     )  # fmt: skip
 
 
@@ -66,7 +66,10 @@ paths = st.sampled_from((PathMatch(), PathMatch("Exact", "/a"), PathMatch("PathP
 hostnames = st.lists(st.sampled_from(("", "a.test", "*.test")), min_size=1, max_size=2, unique=True).map(tuple)
 bindings = st.lists(st.builds(Binding, st.sampled_from(LISTENERS), hostnames), max_size=3, unique_by=lambda binding: binding.listener)
 resources: st.SearchStrategy[AnyResource] = st.one_of(
-    st.builds(listener, st.sampled_from(LISTENERS), st.sampled_from(("", "a.test", "*.test"))),
+    st.builds(
+        listener, st.sampled_from(LISTENERS), st.sampled_from(("", "a.test", "*.test")), st.just(80),
+        st.sampled_from((None, (), ("default",), ("default", "shop"))),
+    ),
     st.builds(rule, st.sampled_from("pqrs"), paths, bindings.map(tuple), st.sampled_from("bc"), st.sampled_from(("x", "bad name"))),
     st.builds(
         stream_rule, st.sampled_from((TcpRule, TlsRule, UdpRule)), st.sampled_from("xyz"), bindings.map(tuple), st.sampled_from((1, -1)),
@@ -121,7 +124,7 @@ def tables(live: Live) -> dict[str, Any]:
             for found in each.routes.placed()
             for entry in found.entries
         ]
-        routes[key] = (each.resource, sorted(placed, key=lambda row: row[:3]))
+        routes[key] = (each.resource, each.routes.hostname, each.routes.namespaces, sorted(placed, key=lambda row: row[:3]))
     names = (b"", b"a.test", b"b.test")
     streams = {
         (key, name): [(entry.rank, entry.payload.resource) for entry in each.streams.considered(name)]
@@ -209,6 +212,45 @@ def test_what_was_replaced_is_let_go_of_bit_by_bit() -> None:
         prepared.commit()
         assert live.rules == {}
         assert sum(1 for _ in prepared.release()) >= 3_000
+
+
+def placed_entries(live: Live) -> set[int]:
+    """The identities of all entries of a listener."""
+    return {id(entry) for found in live.listeners["g/a"].routes.placed() for entry in found.entries}
+
+
+def served(live: Live, host: str, path: str) -> str | None:
+    """The rule that serves a request at a listener, by its backend."""
+    head = RequestHead(b"GET", path.encode(), None, host.encode(), host.encode())
+    entry = live.listeners["g/a"].routes.match(head)
+    return entry.payload.resource.backends[0].backend if entry is not None else None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (listener("g/a"), listener("g/a", "a.test"), ("wide", "many")),
+        (listener("g/a", "*.test"), listener("g/a"), ("many", "wide")),
+        (listener("g/a", namespaces=("other",)), listener("g/a", namespaces=("default", "other")), (None, "wide")),
+        (listener("g/a"), listener("g/a", namespaces=()), ("wide", None)),
+    ],
+    ids=["a hostname", "no hostname any more", "one namespace more", "no namespace any more"],
+)
+def test_what_a_listener_says_of_its_routes_edits_no_rule(before: Listener, after: Listener, expected: tuple[str | None, ...]) -> None:
+    """A change of its hostname or its namespaces takes no steps but its own among 1,000 rules, and moves no connection; requests are judged
+    by the new ones."""
+    many = [rule(str(number), PathMatch("Exact", f"/{number}"), (Binding("g/a", ("",)),), "many") for number in range(1_000)]
+    wide = rule("wide", PathMatch(), (Binding("g/a", ("*.test",)),), "wide")
+    with live_tables() as live:
+        take(live, Batch(1, (before, *many, wide)))
+        entries, found = placed_entries(live), [served(live, "a.test", "/7")]
+        prepared = Preparation(live, Batch(2, (after,)))
+        assert sum(1 for _ in prepared.steps()) < 20
+        prepared.commit()
+        assert sum(1 for _ in prepared.release()) < 20
+        assert placed_entries(live) == entries
+        assert (prepared.arranged, prepared.replaced) == (False, [])
+        assert (*found, served(live, "a.test", "/7")) == expected
 
 
 def test_a_rule_without_its_listener_waits_for_it() -> None:

@@ -91,6 +91,17 @@ def test_every_match_is_considered_with_the_first_thing_that_failed() -> None:
     assert conditions[1:3] == ["path under /shoes, method POST", "path under /shoes, header x-try is 'next'"]
 
 
+def test_what_the_listener_says_of_its_routes_is_considered() -> None:
+    """Listener.hostname, allowedRoutes.namespaces: a rule has the hostnames that both sides have, and one of a namespace that is not taken
+    says so."""
+    hostnames, team = ("*.example", "shop.test"), ("team",)
+    for namespaces, outcome in ((None, "matches"), (team, "namespace default is none that the listener takes routes from")):
+        there = listener(hostname="a.example", namespaces=namespaces)
+        said = explained(there, rule(hostnames=hostnames, backends=TO_SHOP), url="http://a.example:8080/")
+        assert [(row.hostnames, row.outcome) for row in said.considered] == [(("a.example",), outcome)]
+        assert (said.reply is None) == (namespaces is None)
+
+
 def test_the_filters_that_serve_are_run() -> None:
     """HTTPURLRewriteFilter, HTTPHeaderFilter: the request is shown as the backend gets it, and each filter is named."""
     filters = (

@@ -6,8 +6,9 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 
 from gateway.ir.batch import AnyResource
+from gateway.ir.hostnames import shared
 from gateway.ir.listener import Listener
-from gateway.ir.rule import HttpRule, StreamRule
+from gateway.ir.rule import Binding, HttpRule, StreamRule
 from gateway.ir.value import Identity
 
 _OWN_PORTS = {"http": 80, "https": 443}
@@ -60,9 +61,17 @@ def route_urls(rules: Iterable[Identity], resources: Mapping[Identity, AnyResour
         for binding in rule.bindings:
             listener = listeners.get(binding.listener)
             if listener is not None:
-                bases = [listener_url(listener, hostname) for hostname in binding.hostnames]
+                bases = [listener_url(listener, hostname) for hostname in _served(rule, binding, listener)]
                 urls.update(dict.fromkeys(base + path for path in paths for base in bases))
     return tuple(urls)
+
+
+def _served(rule: HttpRule | StreamRule, binding: Binding, listener: Listener) -> tuple[str, ...]:
+    """The hostnames that a rule really serves at a listener."""
+    if isinstance(rule, StreamRule):
+        return binding.hostnames
+    taken = listener.namespaces is None or rule.route.partition("/")[0] in listener.namespaces
+    return shared(listener.hostname, binding.hostnames) if taken else ()
 
 
 def _path(rule: HttpRule, index: int) -> str:

@@ -76,6 +76,23 @@ def test_a_route_has_a_url_for_each_hostname_and_path() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("fields", "urls"),
+    [
+        ({"hostname": "*.example"}, ("http://a.example:8080/", "http://*.b.example:8080/")),
+        ({"hostname": "c.b.example"}, ("http://c.b.example:8080/",)),
+        ({"hostname": "c.test"}, ()),
+        ({"namespaces": ("default", "team")}, ("http://a.example:8080/", "http://*.b.example:8080/")),
+        ({"namespaces": ("team",)}, ()),
+    ],
+)
+def test_a_route_has_urls_of_what_the_listener_serves_of_it(fields: dict[str, Any], urls: tuple[str, ...]) -> None:
+    """Hostnames in common with the listener's, and none where it does not take the route's namespace."""
+    bindings = (Binding("default/g/l", ("a.example", "*.b.example")),)
+    found = HttpRule(key="one", source=SOURCE, route="default/r", index=0, bindings=bindings)
+    assert route_urls([found.identity], {found.identity: found}, {"default/g/l": listener(**fields)}) == urls
+
+
 def test_a_route_of_streams_has_a_url_for_each_hostname() -> None:
     """A TLSRoute is reached by its server names, others by the listener's address."""
     bindings = (Binding("default/g/l", ("a.example", "*.b.example")),)

@@ -4,8 +4,8 @@ Part "requests": two Tidegates side by side, one with one route and one with man
 "One path" and "all paths in turn" differ in what the processor's caches hold: the second is the worst case. 4,000 segments are 8 kB,
 so that only the ratio to 8 kB in one segment says what segments cost.
 Part "changes": a connection asks all the time while one route, the hostname of a listener (which all routes follow, having none), or the
-label by which a second listener takes the routes of their namespace changes; how long until the change is served, and how long did the
-slowest request take? "Nothing" says what the machine does to a request by itself.
+label by which a second listener takes the routes of their namespace changes; how long until the change is served, how long until statuses
+say it, and how long did the slowest request take? "Nothing" says what the machine does to a request by itself.
 """
 
 from __future__ import annotations
@@ -82,11 +82,12 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """One kind of change. Milliseconds: from the rename to served, and of each request meanwhile."""
+    """One kind of change. Milliseconds: from the rename to served and to the program's word of it, and of each request meanwhile."""
 
     what: str
     routes: int
     until_served: Percentiles
+    until_told: Percentiles
     requests: Percentiles
     memory: float
     wrong: tuple[str, ...]
@@ -271,8 +272,9 @@ class Kind:
 
 
 def measure_kind(served: Served, kind: Kind) -> Changes:
-    """One change after another, each once the last is served and settled."""
+    """One change after another, each once the last is served, told and settled."""
     times: list[float] = []
+    told: list[float] = []
     wrong: list[str] = []
     with Asking(served.site.port) as asking:
         for version in range(1, kind.times + 1):
@@ -281,6 +283,8 @@ def measure_kind(served: Served, kind: Kind) -> Changes:
             while not (done := kind.is_served(version)) and time.monotonic() < limit:
                 time.sleep(PAUSE)
             times.append(1000 * (time.monotonic() - renamed))
+            served.tidegate.wait_until_ready()  # which is answered once statuses are worked out
+            told.append(1000 * (time.monotonic() - renamed))
             if not done:
                 wrong.append(f"{kind.what}, version {version}: not served after {SERVED_WITHIN:g} s")
             time.sleep(kind.settle)
@@ -289,7 +293,7 @@ def measure_kind(served: Served, kind: Kind) -> Changes:
         raise CannotMeasure(f"no request was answered beside changes: {asking.wrong}")
     memory = resident_of(served.worker) / 2**20
     wrong += dict.fromkeys(asking.wrong)
-    return Changes(kind.what, served.routes, percentiles(times), percentiles(asking.milliseconds), memory, tuple(wrong))
+    return Changes(kind.what, served.routes, percentiles(times), percentiles(told), percentiles(asking.milliseconds), memory, tuple(wrong))
 
 
 def says_version(port: int, version: int) -> bool:
@@ -319,11 +323,14 @@ def report(requests: Requests | None, changes: Sequence[Changes]) -> None:
         print(f"worker MiB: one route {one_before:.1f}, after the load {one_after:.1f}; many {many_before:.1f}, after {many_after:.1f}")
         print(f"more for many routes: {many_before - one_before:.1f} MiB, after the load {many_after - one_after:.1f} MiB\n")
     if changes:
-        headings = ("routes", "changed", "times", "ms to served", "p99", "highest", "requests", "ms median", "p99", "highest", "worker MiB")
-        rows = []
+        headings = (
+            "routes", "changed", "times", "ms to served", "p99", "highest", "to told", "requests", "ms median", "p99", "highest", "MiB",
+        )  # fmt: skip
+        found: list[tuple[str, ...]] = []
         for each in changes:
-            rows.append((str(each.routes), each.what, *cells(each.until_served), *cells(each.requests), f"{each.memory:.1f}"))
-        print_table(headings, rows)
+            served = (*cells(each.until_served), f"{each.until_told.median:.0f}")
+            found.append((str(each.routes), each.what, *served, *cells(each.requests), f"{each.memory:.1f}"))
+        print_table(headings, found)
 
 
 def cells(found: Percentiles) -> tuple[str, ...]:

@@ -2,20 +2,21 @@
 
 A unit is a pure function of a key and a View, which records what it reads: objects, index values, other nodes' results,
 tallies. When objects change, the nodes that read them, however far away, become suspects; a suspect runs again only if
-something it read came out different, so a value equal to before wakes nobody. Sums over many (attached routes of a listener)
-are tallies, read only by late units, which run after all others. What no object's node reads any more is forgotten.
+something it read came out different, so a value equal to before wakes nobody. Units run in stages: what came out of one as
+it was before makes no suspects in the next, so that what thousands read costs nothing while it stays as it is. Sums over
+many (attached routes of a listener) are tallies, read in the last stage. What no object's node reads any more is forgotten.
 """
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, Generic, TypeVar
 
+from controller.failures import Failed, Node, cycle, described
 from controller.readers import Readers
 from controller.store import Entry, Key, Object, Read, Store, Tallies, Tally
 
-Node = tuple[str, Any]               # a unit's name and the key it runs for; the key of a root is its object's
 Diff = dict[Node, tuple[Any, Any]]   # of every node whose value differs: before and after, None for absent; in no order
 DEPTH = 50                           # results that need one another in one stretch of the stack: recursion is bounded
 Resource = TypeVar("Resource")
@@ -29,25 +30,21 @@ class Output(Generic[Resource, Status]):
     statuses: tuple[Status, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The value of a node whose unit raised, and of every node that needs it; `node` is where it began."""
-    node: Node
-    error: str
-
-    def __str__(self) -> str:
-        return f"{_named(self.node)}: {self.error}"
+class Stage(IntEnum):
+    """When a unit runs: it may read results of its own stage and of those before. Tallies are read in the last, over the others."""
+    FIRST = 0
+    MAIN = 1
+    LAST = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A pure function of a key and what the View shows. Its value is immutable and has `==`; None means that there is none.
-    A node is kept for each object of the kinds in `roots`, and for any other key while `View.result` asks for it.
-    Only late units, which run when all others are done, may read tallies and results of late units."""
+    A node is kept for each object of the kinds in `roots`, and for any other key while `View.result` asks for it."""
     name: str
     run: Callable[[Any, View], Any]
     roots: tuple[str, ...] = ()
-    late: bool = False
+    stage: Stage = Stage.MAIN
 
 
 @dataclass(slots=True)
@@ -113,16 +110,16 @@ class Graph:
         self._store = store
         self._units: dict[str, Unit] = {}
         self._tallies = Tallies(tallies)
-        self._late = {("tally", tally.name): True for tally in self._tallies}    # by sort and name of what can be read
+        self._stages = {("tally", tally.name): Stage.LAST for tally in self._tallies}    # by sort and name of what can be read
         for unit in units:
             if self._units.setdefault(unit.name, unit) is not unit:
                 raise ValueError(f"two units are named {unit.name!r}: rename one")
-            self._late["unit", unit.name] = unit.late
+            self._stages["unit", unit.name] = unit.stage
         for tally in self._tallies:
-            if self._late.get(("unit", tally.unit), True) or not self._units[tally.unit].roots:
-                raise ValueError(f"tally {tally.name!r} counts over {tally.unit!r}, which is not an early unit with roots: name one")
+            if self._stages.get(("unit", tally.unit), Stage.LAST) is Stage.LAST or not self._units[tally.unit].roots:
+                raise ValueError(f"tally {tally.name!r} counts over {tally.unit!r}, which is not an earlier unit with roots: name one")
         self._memos: dict[Node, _Memo] = {}
-        self._readers: Readers[Node] = Readers()
+        self._readers: dict[Stage, Readers[Node]] = {stage: Readers() for stage in Stage}    # each of its own stage
         # What one change is about, empty between changes. If something ends `apply` early, the next change goes on from here.
         self._suspects: set[Node] = set()      # their values may be out of date
         self._changed: set[Read] = set()
@@ -134,16 +131,30 @@ class Graph:
     def apply(self, puts: Iterable[Object] = (), removes: Iterable[Key] = ()) -> Diff:
         """Takes one change, first what is removed, then what is put, and brings every node up to date. What a unit raises
         becomes its node's value. Raises what an index function raises; what was taken before that joins the next change."""
+        self.begin(puts, removes)
+        return self.finish()
+
+    def begin(self, puts: Iterable[Object] = (), removes: Iterable[Key] = ()) -> Diff:
+        """As `apply`, but only to the end of the first stage: what differs so far. `finish` has to come next."""
         for key in removes:
             self._take(key, self._store.remove(key))
         for obj in puts:
             self._take(obj.key, self._store.put(obj))
-        self._settle_roots(late=False)
-        self._count()
-        self._settle_roots(late=True)
+        self._settle_stage(Stage.FIRST)
+        return self._difference()
+
+    def finish(self) -> Diff:
+        """The other stages; what differs in all of them."""
+        self._settle_stage(Stage.MAIN)
+        self._changed |= self._tallies.count(self._counted())
+        self._settle_stage(Stage.LAST)
         self._forget_unread()
-        changes, self._before, self._changed = self._before, {}, set()
-        return {node: (before, after) for node, before in changes.items() if before != (after := self.value(*node))}
+        changes = self._difference()
+        self._before, self._changed = {}, set()
+        return changes
+
+    def _difference(self) -> Diff:
+        return {node: (before, after) for node, before in self._before.items() if before != (after := self.value(*node))}
 
     def value(self, unit: str, key: Hashable) -> Any | None:
         """The present value of a node, None if it has none. Evaluates nothing."""
@@ -155,26 +166,27 @@ class Graph:
 
     def sizes(self) -> dict[str, int]:
         """How much is held, by sort; all are zero when there are no objects, and "change" is zero between changes."""
+        reads = sum(map(len, self._readers.values()))
         change = sum(map(len, (self._suspects, self._changed, self._before, self._touched, self._path)))
-        return self._store.sizes() | self._tallies.sizes() | {"nodes": len(self._memos), "reads": len(self._readers), "change": change}
+        return self._store.sizes() | self._tallies.sizes() | {"nodes": len(self._memos), "reads": reads, "change": change}
 
     def _permit(self, reader: Unit, sort: str, name: str) -> None:
-        late = self._late.get((sort, name))
-        if late is None:
-            raise LookupError(f"there is no {sort} {name!r}: give it to the Graph, or read one of {[each for _, each in self._late]}")
-        if late and not reader.late:
-            raise LookupError(f"unit {reader.name!r} is early and may not read the late {sort} {name!r}: make it late")
+        stage = self._stages.get((sort, name))
+        if stage is None:
+            raise LookupError(f"there is no {sort} {name!r}: give it to the Graph, or read one of {[each for _, each in self._stages]}")
+        if stage > reader.stage:
+            told = f"unit {reader.name!r} is of stage {reader.stage.name} and may not read the {sort} {name!r} of {stage.name}"
+            raise LookupError(f"{told}: give it that stage")
 
     def _take(self, key: Key, changed: set[Read]) -> None:
         self._touched.update((unit.name, key) for unit in self._units.values() if key[0] in unit.roots)
-        self._suspect(changed)
-
-    def _suspect(self, changed: set[Read]) -> None:
-        """Marks every node that reads, however far away, something that changed."""
         self._changed |= changed
-        todo = list(changed)
+
+    def _suspect(self, stage: Stage) -> None:
+        """Marks every node of a stage that reads, by way of others of it, however many, something that changed."""
+        todo = list(self._changed)
         while todo:
-            for node in self._readers.of(todo.pop()):
+            for node in self._readers[stage].of(todo.pop()):
                 if node not in self._suspects:
                     self._suspects.add(node)
                     todo.append(("result", node))
@@ -182,11 +194,17 @@ class Graph:
     def _is_root(self, node: Node) -> bool:
         return node[1] in self._store and node[1][0] in self._units[node[0]].roots
 
-    def _settle_roots(self, late: bool) -> None:
-        """Settles the roots that the change may concern, and with them all that they need. Where the stack gets too deep it
-        is unwound: what stood too deep comes first, then what was unwound begins again."""
-        concerned = [node for node in self._suspects | self._touched if self._units[node[0]].late is late and self._is_root(node)]
-        todo: list[tuple[Node, tuple[Node, ...]]] = [(node, ()) for node in concerned]
+    def _settle_stage(self, stage: Stage) -> None:
+        """Settles the roots that the change may concern, and with them all that they need; then what only later stages read."""
+        self._suspect(stage)
+        concerned = (node for node in self._suspects | self._touched if self._units[node[0]].stage is stage)
+        self._settle_all([node for node in concerned if self._is_root(node)])
+        left = (node for node in self._suspects if self._units[node[0]].stage is stage)
+        self._settle_all([node for node in left if self._readers_of(node)])
+
+    def _settle_all(self, nodes: list[Node]) -> None:
+        """Where the stack gets too deep it is unwound: what stood too deep comes first, then what was unwound begins again."""
+        todo: list[tuple[Node, tuple[Node, ...]]] = [(node, ()) for node in nodes]
         while todo:
             node, way = todo[-1]
             self._path, self._path_limit = list(way), len(way) + DEPTH
@@ -202,7 +220,7 @@ class Graph:
         if memo is not None and node not in self._suspects:
             return memo.value
         if node in self._path:
-            raise _ReadFailed(_cycle(self._path[self._path.index(node):]))
+            raise _ReadFailed(cycle(self._path[self._path.index(node):]))
         if len(self._path) == self._path_limit:
             raise _TooDeep(node)
         self._path.append(node)
@@ -234,7 +252,7 @@ class Graph:
         except _ReadFailed as failure:
             value = failure.args[0]
         except Exception as error:
-            value = Failed(node, _described(error))
+            value = Failed(node, described(error, __file__))
         if value == value_before:
             value = value_before
         else:
@@ -246,19 +264,18 @@ class Graph:
                 if read not in view.reads:
                     self._unlink(read, node)
             for read in reads:
-                self._readers.add(read, node)
+                self._readers[view._unit.stage].add(read, node)
         self._memos[node] = _Memo(value, reads, counted)
 
     def _unlink(self, read: Read, node: Node) -> None:
-        self._readers.remove(read, node)
+        self._readers[self._units[node[0]].stage].remove(read, node)
         if read[0] == "result":
             self._touched.add(read[1])
 
-    def _count(self) -> None:
-        """Brings the tallies up to date with the roots that changed, and marks who reads those that differ."""
+    def _counted(self) -> dict[Node, tuple[Entry, ...]]:
+        """What the roots that changed count for now."""
         memos = {node: self._memos.get(node) for node in self._before.keys() | self._touched}
-        counted = {node: memo.counted if memo and self._is_root(node) else () for node, memo in memos.items()}
-        self._suspect(self._tallies.count(counted))
+        return {node: memo.counted if memo and self._is_root(node) else () for node, memo in memos.items()}
 
     def _forget_unread(self) -> None:
         """Forgets what no root needs any more; generation by generation, so that what many readers lose is looked at once."""
@@ -283,23 +300,9 @@ class Graph:
                 return set()
             elif current not in found:
                 found.add(current)
-                todo.append(iter(self._readers.of(("result", current))))
+                todo.append(iter(self._readers_of(current)))
         return found
 
-
-def _cycle(nodes: list[Node]) -> Failed:
-    """The failure of nodes that need one another, the same wherever the evaluation entered the cycle."""
-    first = min(range(len(nodes)), key=lambda place: repr(nodes[place]))
-    cycle = nodes[first:] + nodes[:first + 1]
-    return Failed(cycle[0], f"needs its own result, by way of {' > '.join(map(_named, cycle))}")
-
-
-def _described(error: Exception) -> str:
-    """What was raised and where, without the engine's own frames."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    where = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames[-3:])
-    return f"{''.join(traceback.format_exception_only(error)).strip()} ({where})"
-
-
-def _named(node: Node) -> str:
-    return f"{node[0]} {'/'.join(map(str, node[1])) if isinstance(node[1], tuple) else node[1]}"
+    def _readers_of(self, node: Node) -> list[Node]:
+        """Of its own stage, or else of those after it."""
+        return [reader for stage in Stage for reader in self._readers[stage].of(("result", node))]

@@ -7,7 +7,7 @@ Every replica of the controller has all of them. Revisions count anew in each; a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -82,6 +82,17 @@ class Publishers:
         except TimeoutError:
             pass
         return self._publishers.get(scope)
+
+    async def acknowledged(self, revisions: Mapping[str, int], timeout: float) -> None:
+        """Returns once the subscribers of these scopes have these revisions in place, or after so many seconds. Where there are none nobody
+        is waited for."""
+        publishers = {self._publishers[scope]: revision for scope, revision in revisions.items() if scope in self._publishers}
+        waiting = [publisher.acknowledged(revision) for publisher, revision in publishers.items() if publisher.subscribers]
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(*waiting)
+        except TimeoutError:
+            pass
 
     def _tell(self, scope: str, problem: str) -> None:
         self._problem(f"{called(scope)}: {problem}")

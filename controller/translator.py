@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, KeysView, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
-from controller.graph import Failed, Graph, Node
+import msgspec
+
+from controller.failures import Failed, Node
+from controller.graph import Diff, Graph
 from controller.store import Key, Object, Store
 from controller.translate.infrastructure import Infrastructure
 from controller.translate.options import Options
 from controller.translate.statuses import Emission, Ignored, Status
 from controller.translate.units import indexes, listings, tallies, units
 from gateway.ir.batch import AnyResource, in_order, share_names
+from gateway.ir.listener import Listener
 from gateway.ir.value import Identity
 
 
@@ -57,12 +61,33 @@ class Translator:
 
     def apply(self, puts: Iterable[Object] = (), removes: Iterable[Key] = ()) -> Translation:
         """Takes one change, first what is removed, then what is put. Never raises for what objects say."""
+        return self._take(self._graph.apply(puts, removes))
+
+    def begin(self, puts: Iterable[Object] = (), removes: Iterable[Key] = ()) -> Translation | None:
+        """As `apply`, without the routes, of which there may be thousands to be judged anew: `finish` has to come next, and gives the rest.
+
+        None where only the whole may be told. What may go first is which namespaces listeners take: rules do not depend on it.
+        """
+        puts, removes = tuple(puts), tuple(removes)
+        found = self._graph.begin(puts, removes)
+        kinds = {obj.kind for obj in puts} | {kind for kind, _, _ in removes}
+        told = [(_resources(before), _resources(after)) for before, after in found.values()]
+        differing = [(before, after) for before, after in told if before != after]
+        if not differing or not kinds <= _SAYING_NAMESPACES or not all(_differ_in_namespaces(*each) for each in differing):
+            return None
+        return self._take(found)
+
+    def finish(self) -> Translation:
+        """What `begin` did not tell."""
+        return self._take(self._graph.finish())
+
+    def _take(self, changes: Diff) -> Translation:
         failures: list[str] = []
         resources: dict[Identity, AnyResource | None] = {}
         statuses: dict[Key, Status | None] = {}
         infrastructure: dict[Key, Infrastructure | None] = {}
         changed: list[Emission] = []
-        for node, (_, after) in self._graph.apply(puts, removes).items():
+        for node, (_, after) in changes.items():
             if isinstance(after, Failed):
                 if after.node == node:
                     failures.append(str(after))
@@ -118,6 +143,26 @@ class Translator:
         """How much is held, by sort; all zero when there are no objects."""
         held = {"resources": len(self._resources), "statuses": len(self._statuses), "emissions": len(self._emissions)}
         return self._graph.sizes() | held | {"infrastructure": len(self._infrastructure)}
+
+
+_SAYING_NAMESPACES: Final = frozenset(("Namespace", "Gateway", "ListenerSet"))
+"""The kinds of objects that say which namespaces listeners take."""
+
+
+def _resources(value: Any) -> tuple[AnyResource, ...]:
+    return value.resources if isinstance(value, Emission) else ()
+
+
+def _differ_in_namespaces(before: tuple[AnyResource, ...], after: tuple[AnyResource, ...]) -> bool:
+    """Whether all are the same but for the namespaces that Listeners take."""
+    return [_but_namespaces(resource) for resource in before] == [_but_namespaces(resource) for resource in after]
+
+
+def _but_namespaces(resource: AnyResource) -> AnyResource:
+    source = msgspec.structs.replace(resource.source, generation=0)
+    if isinstance(resource, Listener):
+        return msgspec.structs.replace(resource, namespaces=None, source=source)
+    return msgspec.structs.replace(resource, source=source)
 
 
 def _replace(present: dict[Any, Any], changes: dict[Any, Any]) -> tuple[list[Any], list[Any]]:

@@ -24,6 +24,7 @@ from controller.publish import Publisher
 from controller.sources.files import Change, FileSource
 from controller.sources.problems import Problem
 from controller.status import BindFailure
+from controller.store import Key, Object
 from controller.translator import Translation, Translator
 from gateway import collector
 from gateway.admin import AdminServer
@@ -237,14 +238,22 @@ class Standalone:
         """Begins with reading every file."""
         async with contextlib.aclosing(self._source.watch()) as changes:
             async for change in changes:
-                translation = self._translate(change)
-                self._take(self._problems_of(change), translation)
+                first = self._translator.begin(*self._objects(change))
+                if first is not None and self._snapshots.serving is None:
+                    await self._tell(first)
+                self._take(self._problems_of(change), self._translator.finish())
 
-    def _translate(self, change: Change) -> Translation:
-        if self._mesh is None:
-            return self._translator.apply(change.puts, change.removes)
-        changes = self._mesh.take(change.puts, change.removes)
-        return self._translator.apply(changes.puts, changes.removes)
+    def _objects(self, change: Change) -> tuple[Iterable[Object], Iterable[Key]]:
+        """What is put and what is removed."""
+        changes = change if self._mesh is None else self._mesh.take(change.puts, change.removes)
+        return changes.puts, changes.removes
+
+    async def _tell(self, first: Translation) -> None:
+        """What need not wait for the rest of a change, which then takes the processor: the workers get it before."""
+        revision = self._publish(*self._divided(first))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._publisher.acknowledged(revision)
 
     def _problems_of(self, change: Change) -> tuple[Problem, ...]:
         """After the change was translated."""
@@ -265,7 +274,7 @@ class Standalone:
         gc.disable()
         try:
             change = self._source.read()
-            return change, self._translate(change)
+            return change, self._translator.apply(*self._objects(change))
         finally:
             collector.freeze()
 
@@ -274,14 +283,17 @@ class Standalone:
         self.problems = problems
         taken = self._snapshots.take_over(self._source, self._translator, translation)
         if taken is not None:
-            wanted, gone = (taken.set, taken.remove) if self._mesh is None else self._mesh.divide(taken.set, taken.remove)
-            self._statuses.note(taken, self._publish(wanted, gone))
+            self._statuses.note(taken, self._publish(*self._divided(taken)))
         for failure in translation.failures:
             self._show.message(f"translation failed, which is a fault of Tidegate; what it gave before stays: {failure}")
         if self._mesh is not None:
             self._mesh.settle()
         self._news.set()
         self._taken.set()
+
+    def _divided(self, translation: Translation) -> tuple[Iterable[AnyResource], Iterable[Identity]]:
+        """What is for the gateway's workers."""
+        return (translation.set, translation.remove) if self._mesh is None else self._mesh.divide(translation.set, translation.remove)
 
     def _publish(self, resources: Iterable[AnyResource], gone: Iterable[Identity]) -> int:
         """Returns the revision."""

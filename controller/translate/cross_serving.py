@@ -23,7 +23,8 @@ from controller.translate.objects import Rank, called, rank
 from controller.translate.options import Options
 from controller.translate.precedence import Question, first_standing
 from controller.translate.verdicts import RouteEmission
-from gateway.ir.rule import Binding
+from gateway.ir.hostnames import shared
+from gateway.ir.rule import AnyRule, Binding
 
 RIVALS = {"HTTPRoute": "GRPCRoute", "GRPCRoute": "HTTPRoute"}
 """The kinds that cannot serve one host together."""
@@ -75,20 +76,34 @@ def _without_rivals(view: View, route: AnyRoute, attachment: Attachment) -> Atta
     lost = {binding.listener: winner for binding in attachment.bindings if (winner := _winner(view, route, attachment, binding))}
     if not lost:
         return attachment
-    kept = tuple(binding for binding in attachment.bindings if binding.listener not in lost)
-    taken = " and ".join(f"on listener {listener.rpartition('/')[2]} by {called(*winner)}" for listener, winner in lost.items())
+    bindings = tuple(binding for binding in attachment.bindings if binding.listener not in lost)
+    attached = tuple(binding for binding in attachment.attached if binding.listener not in lost)
+    if attached == attachment.attached:
+        return replace(attachment, bindings=bindings)
+    told = (binding.listener for binding in attachment.attached if binding.listener in lost)
+    taken = " and ".join(f"on listener {listener.rpartition('/')[2]} by {called(*lost[listener])}" for listener in told)
     message = f"hosts of this route are taken {taken}, older or else first by name; give the two kinds of routes hostnames of their own"
-    if kept:
-        return replace(attachment, bindings=kept, lost=message)
-    return replace(attachment, bindings=(), problem=Problem("HostnameConflict", message))
+    if attached:
+        return replace(attachment, bindings=bindings, attached=attached, lost=message)
+    return replace(attachment, bindings=bindings, attached=(), problem=Problem("HostnameConflict", message))
 
 
 def _winner(view: View, route: AnyRoute, attachment: Attachment, binding: Binding) -> Key | None:
-    """The oldest of the older routes that has hosts of the binding."""
-    rival = RIVALS[route.kind]
+    """The oldest of the older routes that has hosts of the binding. What the listener says of hosts is asked for only where it matters,
+    so that a change of it concerns few."""
+    winner = _oldest(view, route, attachment, binding)
+    if winner is None or binding.hostnames == ("",):
+        return winner
+    own = view.result("listener hostname", (attachment.named, binding.listener.rpartition("/")[2]))
+    return _oldest(view, route, attachment, Binding(binding.listener, shared(own, binding.hostnames)))
+
+
+def _oldest(view: View, route: AnyRoute, attachment: Attachment, binding: Binding) -> Key | None:
+    """Where the route itself is not attached, only bound, those that are bound count as well."""
+    unit = "attached" if any(attached.listener == binding.listener for attached in attachment.attached) else "bound route"
     words = dict.fromkeys(word for hostname in binding.hostnames for word in _meeting(hostname))
-    questions = (Question(("hosts of route", (rival, attachment.named, word)), "attached", binding.listener) for word in words)
-    found = [winner for question in questions if (winner := first_standing(view, question, route)) is not None]
+    rivals = (Question(("hosts of route", (RIVALS[route.kind], attachment.named, word)), unit, binding.listener) for word in words)
+    found = [winner for question in rivals if (winner := first_standing(view, question, route)) is not None]
     return min(found)[0].key if found else None
 
 
@@ -96,4 +111,12 @@ def is_attached(key: tuple[Key, str], view: View) -> Literal[True] | None:
     """Unit "attached": whether a route is attached to a listener. Then it has all hosts there that one of its hostnames covers."""
     route, listener = key
     emission: RouteEmission | None = view.result("route", route)
-    return True if emission is not None and any(binding.listener == listener for binding in emission.bindings) else None
+    return True if emission is not None and any(binding.listener == listener for binding in emission.attached) else None
+
+
+def is_bound(key: tuple[Key, str], view: View) -> Literal[True] | None:
+    """Unit "bound route": whether rules of a route are bound to a listener, which may not take their namespace."""
+    route, listener = key
+    emission: RouteEmission | None = view.result("route", route)
+    rules = (rule for rule in emission.resources[:1] if isinstance(rule, AnyRule)) if emission is not None else ()
+    return True if any(binding.listener == listener for rule in rules for binding in rule.bindings) else None

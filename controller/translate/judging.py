@@ -14,6 +14,7 @@ from controller.graph import View
 from controller.store import Key
 from controller.translate import tls
 from controller.translate.conditions import Condition, Problem, combined, met, warned
+from controller.translate.consent import selected_namespaces
 from controller.translate.listener_policies import listener_options
 from controller.translate.listeners import listener_key, listener_name, supported_kinds, terminates
 from controller.translate.objects import source_of
@@ -102,7 +103,15 @@ def _resource(scene: Scene, listener: Listener, secured: tls.ListenerTls) -> res
         certificates=secured.certificates,
         client_validation=secured.validation,
         options=listener_options(scene.view, gateway.key, owner.key, listener.name),
+        namespaces=_namespaces(scene, listener),
     )
+
+
+def _namespaces(scene: Scene, listener: Listener) -> tuple[str, ...] | None:
+    """Those whose rules are served there, None where that is decided with the routes."""
+    if listener.protocol not in ("HTTP", "HTTPS") or listener.allowed_routes.namespaces.from_ != "Selector":
+        return None
+    return selected_namespaces(scene.view, (scene.owner.key, listener.name))
 
 
 def accepted_by_listeners(generation: int, listeners: tuple[ListenerStatus, ...]) -> Condition:

@@ -10,6 +10,7 @@ from controller.store import Key
 from controller.translate.conditions import Problem
 from controller.translate.facing import ENCRYPTED, conflict
 from controller.translate.statuses import RouteKind
+from gateway.ir.hostnames import covers
 
 ROUTE_KINDS: dict[str, tuple[str, ...]] = {
     "HTTP": ("HTTPRoute", "GRPCRoute"),
@@ -82,11 +83,6 @@ def protocol_conflict(listener: Listener, siblings: Sequence[Listener]) -> Probl
 def overlaps(one: str, other: str) -> bool:
     """Whether some host is covered by both hostnames; '' covers all."""
     return not one or not other or one == other or covers(one, other) or covers(other, one)
-
-
-def covers(wildcard: str, hostname: str) -> bool:
-    """Whether `*.` and a suffix covers a hostname, itself exact or a narrower wildcard: one or more labels before the suffix."""
-    return wildcard.startswith("*.") and hostname.removeprefix("*").endswith(wildcard[1:]) and hostname.removeprefix("*") != wildcard[1:]
 
 
 def unsupported_protocol(listener: Listener) -> Problem | None:

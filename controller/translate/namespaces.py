@@ -14,11 +14,14 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 """The label that every Namespace has, its name; a Namespace that no file gives has no other."""
 
 
+Origin = Literal["All", "Selector", "Same", "None"]
+
+
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """The namespaces that are allowed; `own` is that of the object which allows."""
 
-    origin: Literal["All", "Selector", "Same", "None"]
+    origin: Origin
     selector: LabelSelector | None
     own: str
 

@@ -1,6 +1,7 @@
 """What routes see of a Gateway or a ListenerSet, and whether a ListenerSet belongs to its Gateway.
 
-Neither holds anything that a certificate, a policy or another object's listeners can change, so that those wake no routes.
+Neither holds anything that a certificate, a policy or another object's listeners can change, so that those wake no routes; hostnames
+and labels neither, of which routes ask for themselves (`consent`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from controller.store import Key
 from controller.translate.classes import ClassVerdict
 from controller.translate.conditions import Problem
 from controller.translate.listeners import listener_key, supported_kinds
-from controller.translate.namespaces import Allowed, allowed_by, allows
+from controller.translate.namespaces import Origin, allowed_by, allows
 from controller.translate.objects import called, of_group
 from controller.translate.statuses import RouteKind
 
@@ -29,9 +30,9 @@ class Attachable:
     name: str
     port: int
     protocol: str
-    hostname: str
     kinds: tuple[RouteKind, ...]
-    namespaces: Allowed
+    origin: Origin
+    """The namespaces from which it takes routes (allowedRoutes.namespaces.from)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,8 @@ def _set_as_parent(key: Key, view: View) -> Parent:
 
 def _attachable(gateway: Key, owner: Key, listener: Listener) -> Attachable:
     kinds, _ = supported_kinds(listener)
-    key, namespaces = listener_key(gateway, owner, listener.name), allowed_by(owner[1], listener.allowed_routes.namespaces)
-    return Attachable(key, listener.name, listener.port, listener.protocol, listener.hostname or "", kinds, namespaces)
+    key, origin = listener_key(gateway, owner, listener.name), listener.allowed_routes.namespaces.from_
+    return Attachable(key, listener.name, listener.port, listener.protocol, kinds, origin)
 
 
 def gateway_of(owner: Gateway | ListenerSet) -> Key | None:

@@ -1,7 +1,8 @@
 """Of several that want what only one can have, the first that stands.
 
 Whether one stands is a unit's word, which itself may ask who stands before that one. So that a thousand which do not stand are
-not looked at by each of a thousand others, they are asked in blocks of powers of two, each a node that all share.
+not looked at by each of a thousand others, they are asked in blocks of powers of two, each a node that all share. The blocks of
+the unit "x" are the unit "first x".
 """
 
 from __future__ import annotations
@@ -41,18 +42,18 @@ def first_standing(view: View, question: Question, before: Object) -> Found | No
     found: Found | None = None
     while found is None and start < end:
         size = 1 << (end - start).bit_length() - 1
-        found = view.result("first of block", (question, start, size))
+        found = view.result(f"first {question.unit}", (question, start, size))
         start += size
     return found
 
 
 def first_of_block(key: Block, view: View) -> Found | None:
-    """Unit "first of block": the first that stands of a block."""
+    """Units "first ...": the first that stands of a block."""
     question, start, size = key
     if size > 1:
         half = size // 2
-        first: Found | None = view.result("first of block", (question, start, half))
-        return first or view.result("first of block", (question, start + half, half))
+        first: Found | None = view.result(f"first {question.unit}", (question, start, half))
+        return first or view.result(f"first {question.unit}", (question, start + half, half))
     ranks: tuple[Rank, ...] = view.select(*question.listed)
     found = view.result(question.unit, (ranks[start].key, question.subject))
     return (ranks[start], found) if found is not None else None

@@ -12,20 +12,21 @@ from controller.translate.conditions import Condition, Problem, combined, met, w
 from controller.translate.rules import read_rules
 from controller.translate.statuses import Ignored, ParentStatus, RouteStatus
 from controller.translate.verdicts import RouteEmission, RuleVerdict
+from gateway.ir.rule import Binding
 
 
 def translate_route(key: Key, view: View) -> RouteEmission | None:
-    """Unit "route": a route with all its rules. It serves if it is attached somewhere and one rule at least is valid."""
+    """Unit "route": a route with all its rules. They are told if they are bound somewhere and one at least is valid."""
     route: AnyRoute | None = view.get(*key)
     if route is None:
         return None
     parents: tuple[Attachment, ...] = view.result("attachments", key)
-    bindings = tuple({binding.listener: binding for parent in parents for binding in parent.bindings}.values())
-    attached_to = [parent for parent in parents if parent.bindings]
-    verdicts = read_rules(view, route, bindings, in_mesh=bool(attached_to) and all(parent.in_mesh for parent in attached_to))
+    bindings = _each_listener(binding for parent in parents for binding in parent.bindings)
+    bound_to = [parent for parent in parents if parent.bindings]
+    verdicts = read_rules(view, route, bindings, in_mesh=bool(bound_to) and all(parent.in_mesh for parent in bound_to))
     accepted, partial = _accepted(verdicts)
-    attached = bindings if accepted is None else ()
-    served = [verdict for verdict in verdicts if verdict.dropped is None] if attached else []
+    attached = _each_listener(binding for parent in parents for binding in parent.attached) if accepted is None else ()
+    served = [verdict for verdict in verdicts if verdict.dropped is None] if bindings and accepted is None else []
     destinations = dict(destination for verdict in served for destination in verdict.destinations)
     for destination, external in destinations.items():
         if external:
@@ -45,12 +46,16 @@ def translate_route(key: Key, view: View) -> RouteEmission | None:
     services = {service: None for verdict in served for service in verdict.services}
     return RouteEmission(
         tuple(verdict.rule for verdict in served),
-        (RouteStatus(key, generation, ours, tuple(verdict.rule.key for verdict in served)),) if ours else (),
+        (RouteStatus(key, generation, ours, tuple(verdict.rule.key for verdict in served if attached)),) if ours else (),
         ignored=tuple(_ignored(route, parents)),
-        bindings=attached,
+        attached=attached,
         destinations=tuple(destination for destination, external in destinations.items() if not external),
-        services=tuple((parent.gateway, service) for parent in attached_to for service in services),
+        services=tuple((parent.gateway, service) for parent in parents if parent.attached for service in services),
     )
+
+
+def _each_listener(bindings: Iterable[Binding]) -> tuple[Binding, ...]:
+    return tuple({binding.listener: binding for binding in bindings}.values())
 
 
 def _accepted(verdicts: Sequence[RuleVerdict]) -> tuple[Problem | None, Problem | None]:

@@ -12,7 +12,7 @@ from controller.api.kinds import kind_of
 from controller.api.listener_set import ListenerSet
 from controller.api.reference_grant import ReferenceGrant
 from controller.api.routes import ROUTES
-from controller.graph import Unit
+from controller.graph import Stage, Unit
 from controller.store import Index, Listing, Tally
 from controller.translate.acceptance import translate_gateway_problem
 from controller.translate.backend_policies import translate_backend_policy
@@ -20,7 +20,8 @@ from controller.translate.backend_tls_policies import translate_backend_tls_poli
 from controller.translate.backend_traffic_policies import translate_backend_traffic_policy
 from controller.translate.backends import translate_backends, translate_external
 from controller.translate.classes import judge_class, translate_gateway_class
-from controller.translate.cross_serving import hosts_of_route, is_attached, translate_attachments
+from controller.translate.consent import listener_hostname, meets, namespaces_of_routes, selects
+from controller.translate.cross_serving import hosts_of_route, is_attached, is_bound, translate_attachments
 from controller.translate.deployments import translate_assignment, translate_infrastructure
 from controller.translate.destinations import application_protocol, judge_destination
 from controller.translate.endpoints import translate_endpoints
@@ -48,6 +49,9 @@ from controller.translate.references import granted_names
 from controller.translate.relations import encrypted, ports_of_https, spots, standing_listener, translate_relations
 from controller.translate.routes import translate_route
 from controller.translate.tls import emit_certificate, emit_trust_bundle, read_authorities, read_pair
+
+_First = partial(Unit, stage=Stage.FIRST)
+"""What routes read, and all that becomes of Gateways without them."""
 
 
 def units(options: Options) -> tuple[Unit, ...]:
@@ -96,27 +100,29 @@ def listings(options: Options) -> dict[str, Listing]:
         "encrypted listeners": encrypted,
         "ports of HTTPS": ports_of_https,
         "hosts of route": hosts_of_route,
+        "namespaces of routes": namespaces_of_routes,
         **(MESH_LISTINGS if options.mesh else {}),
     }
 
 
 def _units_of_gateways(options: Options) -> tuple[Unit, ...]:
     return (
-        Unit("class", partial(judge_class, options)),
+        _First("class", partial(judge_class, options)),
         Unit("gateway class", partial(translate_gateway_class, options), roots=("GatewayClass",)),
-        Unit("parent", translate_parent),
-        Unit("adoption", translate_adoption),
-        Unit("standing listener", standing_listener),
-        Unit("relations", translate_relations),
-        Unit("gateway problem", partial(translate_gateway_problem, options)),
-        Unit("pair", read_pair),
-        Unit("certificate", emit_certificate),
-        Unit("authorities", read_authorities),
-        Unit("trust bundle", emit_trust_bundle),
-        Unit("gateway", partial(translate_gateway, options), roots=("Gateway",)),
-        Unit("gateway status", partial(translate_gateway_status, options), roots=("Gateway",), late=True),
-        Unit("listener set", partial(translate_listener_set, options), roots=("ListenerSet",)),
-        Unit("listener set status", translate_listener_set_status, roots=("ListenerSet",), late=True),
+        _First("parent", translate_parent),
+        _First("adoption", translate_adoption),
+        _First("standing listener", standing_listener),
+        _First("first standing listener", first_of_block),
+        _First("relations", translate_relations),
+        _First("gateway problem", partial(translate_gateway_problem, options)),
+        _First("pair", read_pair),
+        _First("certificate", emit_certificate),
+        _First("authorities", read_authorities),
+        _First("trust bundle", emit_trust_bundle),
+        _First("gateway", partial(translate_gateway, options), roots=("Gateway",)),
+        Unit("gateway status", partial(translate_gateway_status, options), roots=("Gateway",), stage=Stage.LAST),
+        _First("listener set", partial(translate_listener_set, options), roots=("ListenerSet",)),
+        Unit("listener set status", translate_listener_set_status, roots=("ListenerSet",), stage=Stage.LAST),
         Unit("listener policy", translate_listener_policy, roots=("ListenerPolicy",)),
         Unit("authorization policy", partial(translate_authorization_policy, options), roots=("AuthorizationPolicy",)),
         Unit("request authentication", partial(translate_request_authentication, options), roots=("RequestAuthentication",)),
@@ -126,38 +132,43 @@ def _units_of_gateways(options: Options) -> tuple[Unit, ...]:
 def _units_of_places(options: Options) -> tuple[Unit, ...]:
     """Where all Gateways share one machine."""
     return (
-        Unit("places", partial(translate_places, options)),
-        Unit("claims", translate_claims),
-        Unit("bound", translate_bound),
+        _First("places", partial(translate_places, options)),
+        _First("claims", translate_claims),
+        _First("bound", translate_bound),
     )
 
 
 def _units_of_pods(options: Options) -> tuple[Unit, ...]:
     """Where each Gateway has Pods of its own."""
     return (
-        Unit("moved ports", translate_moved_ports),
-        Unit("infrastructure", partial(translate_infrastructure, options), roots=("Gateway",)),
-        Unit("assignment", translate_assignment),
+        _First("moved ports", translate_moved_ports),
+        _First("infrastructure", partial(translate_infrastructure, options), roots=("Gateway",)),
+        _First("assignment", translate_assignment),
     )
 
 
 def _units_of_routes(options: Options) -> tuple[Unit, ...]:
     return (
-        Unit("grant", granted_names),
-        Unit("namespace labels", namespace_labels),
-        Unit("first of block", first_of_block),
+        _First("grant", granted_names),
+        _First("namespace labels", namespace_labels),
+        _First("listener hostname", listener_hostname),
+        _First("meets", meets),
+        _First("selects", selects),
         Unit("attachments", partial(translate_attachments, options)),
         Unit("attached", is_attached),
+        Unit("first attached", first_of_block),
+        Unit("bound route", is_bound),
+        Unit("first bound route", first_of_block),
         Unit("destination", judge_destination),
         Unit("application protocol", application_protocol),
         Unit("route", translate_route, roots=tuple(kind_of(model) for model in ROUTES)),
         Unit("external backend", partial(translate_external, options)),
-        Unit("backends", translate_backends, roots=("Service",), late=True),
-        Unit("endpoints", partial(translate_endpoints, options), roots=("Service",), late=True),
-        Unit("attached policies", translate_attached),
+        Unit("backends", translate_backends, roots=("Service",), stage=Stage.LAST),
+        Unit("endpoints", partial(translate_endpoints, options), roots=("Service",), stage=Stage.LAST),
+        _First("attached policies", translate_attached),
         Unit("backend policy", translate_backend_policy, roots=("BackendPolicy",)),
-        Unit("backend TLS policy", translate_backend_tls_policy, roots=("BackendTLSPolicy",), late=True),
-        Unit("backend traffic policy", translate_backend_traffic_policy, roots=("XBackendTrafficPolicy",), late=True),
+        Unit("backend TLS policy", translate_backend_tls_policy, roots=("BackendTLSPolicy",), stage=Stage.LAST),
+        Unit("backend traffic policy", translate_backend_traffic_policy, roots=("XBackendTrafficPolicy",), stage=Stage.LAST),
     )
 
 
@@ -165,7 +176,7 @@ def tallies(options: Options) -> tuple[Tally, ...]:
     """What is counted over routes, and in a mesh over Services."""
     return (
         *(MESH_TALLIES if options.mesh else ()),
-        Tally("attached routes", "route", lambda emission: (binding.listener for binding in emission.bindings)),
+        Tally("attached routes", "route", lambda emission: (binding.listener for binding in emission.attached)),
         Tally("references", "route", lambda emission: emission.destinations),
         Tally("routes of gateway to service", "route", lambda emission: emission.services),
     )

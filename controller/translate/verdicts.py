@@ -22,7 +22,7 @@ ServiceOfGateway = tuple[Key, tuple[str, str]]
 class RouteEmission(Emission):
     """Besides rules and status where the route is attached, and what else the tallies count: destinations, Gateways with Services."""
 
-    bindings: tuple[Binding, ...] = ()
+    attached: tuple[Binding, ...] = ()
     destinations: tuple[Destination, ...] = ()
     services: tuple[ServiceOfGateway, ...] = ()
 

@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from controller.graph import Failed, Graph, Output, Unit, View
+from controller.failures import Failed
+from controller.graph import Graph, Output, Stage, Unit, View
+from controller.readers import Readers
 from controller.store import Index, Key, Store, Tally
 
 
@@ -40,6 +42,18 @@ class Counted:
     def __call__(self, key: Any, view: View) -> Any:
         self.runs.append(key)
         return self.run(key, view)
+
+
+class Watched(Readers[Any]):
+    """Remembers whose readers it was asked for: a suspect is asked about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Any] = []
+
+    def of(self, thing: Hashable) -> Collection[Any]:
+        self.asked.append(thing)
+        return super().of(thing)
 
 
 def graph_of(*units: Unit, tallies: Iterable[Tally] = ()) -> Graph:
@@ -227,12 +241,38 @@ def test_the_node_of_a_removed_object_stays_while_it_is_read() -> None:
     assert graph.sizes() == EMPTY
 
 
-# Tallies and late units
+# Stages and tallies
 
 def attached(late: Callable[[Any, View], Any]) -> Graph:
     """Routes count for what their value names; gateways show what `late` gives."""
-    return graph_of(Unit("route", value_of, roots=("Route",)), Unit("shown", late, roots=("Gateway",), late=True),
+    return graph_of(Unit("route", value_of, roots=("Route",)), Unit("shown", late, roots=("Gateway",), stage=Stage.LAST),
                     tallies=[Tally("attached", "route", lambda value: value.split())])
+
+
+def test_what_a_stage_gives_as_before_makes_no_suspects_in_the_next() -> None:
+    """Readers of what stays the same are not even looked at; of what differs they all run."""
+    parity = Counted(lambda key, view: value_of(key, view) % 2)
+    reader = Counted(lambda key, view: view.result("parity", item_key("a")))
+    graph = graph_of(Unit("parity", parity, roots=("Item",), stage=Stage.FIRST), Unit("reader", reader, roots=("Other",)))
+    graph._readers[Stage.MAIN] = watched = Watched()
+    graph.apply([Item("a", 1), *(Item(str(number), kind="Other") for number in range(10))])
+    watched.asked.clear()
+    graph.apply([Item("a", 3)])
+    assert (len(reader.runs), [thing for thing in watched.asked if thing[0] == "result" and thing[1][0] == "reader"]) == (10, [])
+    graph.apply([Item("a", 4)])
+    assert len(reader.runs) == 20
+
+
+def test_the_first_stage_is_told_before_the_others_run() -> None:
+    """`begin` gives what differs so far, `finish` all of it, as `apply` would have."""
+    reader = Counted(lambda key, view: view.result("value", item_key("a")))
+    graph = graph_of(Unit("value", value_of, roots=("Item",), stage=Stage.FIRST), Unit("reader", reader, roots=("Other",)))
+    graph.apply([Item("a", 1), Item("b", kind="Other")])
+    reader.runs.clear()
+    first = ("value", item_key("a"))
+    assert graph.begin([Item("a", 2)]) == {first: (1, 2)}
+    assert reader.runs == []
+    assert graph.finish() == {first: (1, 2), ("reader", ("Other", "n", "b")): (1, 2)}
 
 
 def test_a_late_unit_sees_tallies_of_this_change() -> None:
@@ -267,7 +307,7 @@ def test_only_roots_are_counted() -> None:
     """A node that is merely read, also one whose object is gone, counts for nothing until its object comes."""
     route = Unit("route", lambda key, view: "g", roots=("Route",))
     reader = Unit("reader", lambda key, view: view.result("route", ("Route", "n", "1")), roots=("Item",))
-    shown = Unit("shown", lambda key, view: view.tally("attached", "g"), roots=("Item",), late=True)
+    shown = Unit("shown", lambda key, view: view.tally("attached", "g"), roots=("Item",), stage=Stage.LAST)
     graph = graph_of(route, reader, shown, tallies=[Tally("attached", "route", lambda value: [value])])
     graph.apply([Item("a")])
     assert graph.value("shown", item_key("a")) == 0
@@ -281,8 +321,8 @@ def test_only_roots_are_counted() -> None:
 def test_a_late_unit_may_read_early_and_late_results() -> None:
     """Also early nodes that nobody asked for before."""
     early = Unit("early", lambda key, view: (key, value_of(item_key("a"), view)))
-    late = Unit("late", lambda key, view: ("late", key), late=True)
-    last = Unit("last", lambda key, view: (view.result("early", 1), view.result("late", 2)), roots=("Item",), late=True)
+    late = Unit("late", lambda key, view: ("late", key), stage=Stage.LAST)
+    last = Unit("last", lambda key, view: (view.result("early", 1), view.result("late", 2)), roots=("Item",), stage=Stage.LAST)
     graph = graph_of(early, late, last)
     graph.apply([Item("a", 1)])
     assert graph.value("last", item_key("a")) == ((1, 1), ("late", 2))
@@ -291,15 +331,15 @@ def test_a_late_unit_may_read_early_and_late_results() -> None:
 
 
 @pytest.mark.parametrize(("read", "message"), [
-    (lambda view: view.result("late", 1), "LookupError: unit 'early' is early and may not read the late unit 'late': make it late"),
-    (lambda view: view.tally("sum", 1), "LookupError: unit 'early' is early and may not read the late tally 'sum': make it late"),
+    (lambda view: view.result("late", 1), "unit 'early' is of stage MAIN and may not read the unit 'late' of LAST: give it that stage"),
+    (lambda view: view.tally("sum", 1), "unit 'early' is of stage MAIN and may not read the tally 'sum' of LAST: give it that stage"),
     (lambda view: view.result("lost", 1), "LookupError: there is no unit 'lost': give it to the Graph"),
     (lambda view: view.tally("lost", 1), "LookupError: there is no tally 'lost': give it to the Graph"),
     (lambda view: view.select("lost", 1), "LookupError: there is no index 'lost'"),
 ])
 def test_what_a_unit_may_not_read_is_said_plainly(read: Callable[[View], Any], message: str) -> None:
     """An early unit that reads what is late, or anybody who reads what does not exist, fails with the remedy."""
-    graph = graph_of(Unit("early", lambda key, view: read(view), roots=("Item",)), Unit("late", lambda key, view: 0, late=True),
+    graph = graph_of(Unit("early", lambda key, view: read(view), roots=("Item",)), Unit("late", lambda key, view: 0, stage=Stage.LAST),
                      tallies=[Tally("sum", "early", lambda value: [])])
     graph.apply([Item("a")])
     assert message in graph.value("early", item_key("a")).error  # type: ignore[union-attr]  # it failed, so it is no None
@@ -307,9 +347,9 @@ def test_what_a_unit_may_not_read_is_said_plainly(read: Callable[[View], Any], m
 
 @pytest.mark.parametrize(("units", "tallies", "message"), [
     ([Unit("a", value_of), Unit("a", value_of)], [], "two units are named 'a'"),
-    ([Unit("a", value_of)], [Tally("t", "b", set)], "tally 't' counts over 'b', which is not an early unit"),
-    ([Unit("a", value_of)], [Tally("t", "a", set)], "tally 't' counts over 'a', which is not an early unit"),
-    ([Unit("a", value_of, ("Item",), late=True)], [Tally("t", "a", set)], "tally 't' counts over 'a', which is not an early unit"),
+    ([Unit("a", value_of)], [Tally("t", "b", set)], "tally 't' counts over 'b', which is not an earlier unit"),
+    ([Unit("a", value_of)], [Tally("t", "a", set)], "tally 't' counts over 'a', which is not an earlier unit"),
+    ([Unit("a", value_of, ("Item",), stage=Stage.LAST)], [Tally("t", "a", set)], "tally 't' counts over 'a', which is not an earlier unit"),
 ])
 def test_units_and_tallies_that_do_not_fit_are_refused(units: list[Unit], tallies: list[Tally], message: str) -> None:
     """When the graph is made, not when it is used."""

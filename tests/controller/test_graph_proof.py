@@ -14,7 +14,8 @@ from typing import Any
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from controller.graph import Diff, Failed, Graph, Node, Output, Unit, View
+from controller.failures import Failed, Node
+from controller.graph import Diff, Graph, Output, Stage, Unit, View
 from controller.store import Index, Key, Store, Tally
 
 HISTORIES = int(os.environ.get("TIDEGATE_TEST_HISTORIES", "1500"))
@@ -129,13 +130,13 @@ def summary(key: str, view: View) -> Any:
 
 
 UNITS = [
-    Unit("listeners", listeners, ("Gateway",)),
-    Unit("granted", granted),
+    Unit("listeners", listeners, ("Gateway",), Stage.FIRST),
+    Unit("granted", granted, stage=Stage.FIRST),
     Unit("backend", backend),
     Unit("alias", alias, ("Alias",)),
     Unit("rule", rule, ("Route",)),
-    Unit("status", status, ("Gateway",), late=True),
-    Unit("summary", summary, late=True),
+    Unit("status", status, ("Gateway",), Stage.LAST),
+    Unit("summary", summary, stage=Stage.LAST),
 ]
 TALLIES = [
     Tally("attached", "rule", attached),

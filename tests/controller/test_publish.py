@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from unittest.mock import patch
 
 import msgspec
@@ -14,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller import publish
-from controller.publish import BeforeBatch, Presence, Publisher, Standing
+from controller.publish import Publisher, Standing
 from gateway.ir import batch
 from gateway.ir.backend import Backend
-from gateway.ir.batch import PART, Ack, Answer, AnyMessage, AnyResource, Ask, Batch, Rejection, Report, Subscribe, decode, encode
+from gateway.ir.batch import PART, Ack, Answer, AnyResource, Ask, Batch, Rejection, Report, Subscribe, encode
 from gateway.ir.value import Identity, Source
 from gateway.subscribe import LINE_LIMIT, Subscription
+from tests.controller.subscribing import Peer, served
 from tests.running import run
 
 SOURCE = Source("Service", "default", "s")
@@ -27,51 +26,6 @@ SOURCE = Source("Service", "default", "s")
 
 def backend(key: str, version: int = 0) -> Backend:
     return Backend(key=key, source=SOURCE, error=f"version {version}")
-
-
-class Peer:
-    """The far end of one connection, speaking the stream by hand."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    def send(self, *messages: AnyMessage) -> None:
-        self.writer.write(b"".join(map(encode, messages)))
-
-    async def receive(self) -> AnyMessage:
-        return decode(await self.reader.readuntil(b"\n"))
-
-    async def batch(self) -> Batch:
-        message = await self.receive()
-        assert isinstance(message, Batch)
-        return message
-
-    async def ask(self) -> Ask:
-        message = await self.receive()
-        assert isinstance(message, Ask)
-        return message
-
-    async def ended(self) -> bool:
-        return await self.reader.read() == b""
-
-
-@asynccontextmanager
-async def served(
-    publisher: Publisher, name: str = "p", before_batch: BeforeBatch | None = None, presence: Presence | None = None
-) -> AsyncIterator[Peer]:
-    """A subscriber that has subscribed already, unless its name is empty."""
-    ours, theirs = socket.socketpair()
-    reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_LIMIT)
-    peer = Peer(*await asyncio.open_unix_connection(sock=theirs, limit=LINE_LIMIT))
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(publisher.serve(reader, writer, before_batch, presence))
-        await asyncio.sleep(0)
-        if name:
-            peer.send(Subscribe(name))
-        try:
-            yield peer
-        finally:
-            peer.writer.close()
 
 
 def publisher_with(*resources: AnyResource) -> tuple[Publisher, list[str]]:

@@ -11,8 +11,9 @@ from controller.heartbeats import LOST, SILENCE, Heartbeat
 from controller.publish import Publisher
 from controller.publishers import Publishers
 from gateway.ir.backend import EndpointSet
-from gateway.ir.batch import Answer, Ask, decode
+from gateway.ir.batch import Ack, Answer, Ask, decode
 from tests.controller.streaming import SOURCE, controller, gateway
+from tests.controller.subscribing import served
 from tests.running import run
 
 
@@ -79,6 +80,26 @@ def test_progress_names_the_gateway() -> None:
     assert publisher is not None
     publisher.reconsider()
     assert moved == ["shop/web"]
+
+
+def test_who_has_told_something_early_waits_for_the_proxies_of_its_scopes() -> None:
+    """Until they have it in place, or the time is over; where there are none, not at all."""
+
+    async def test() -> None:
+        publishers = Publishers(lambda problem: None)
+        revisions = publishers.publish((gateway("a/one"), gateway("a/two")), ())
+        await publishers.acknowledged({**revisions, "a/gone": 7}, 30)
+        publisher = publishers.publisher("a/one")
+        assert publisher is not None
+        async with served(publisher, "proxy") as proxy:
+            await publishers.acknowledged(revisions, 0.0)
+            waiting = asyncio.create_task(publishers.acknowledged(revisions, 30))
+            await proxy.batch()
+            assert not waiting.done()
+            proxy.send(Ack(1))
+            await waiting
+
+    run(test)
 
 
 def test_silence_is_told_and_a_word_ends_it() -> None:

@@ -99,6 +99,67 @@ class Unreadable:
         raise RuntimeError("out of order")
 
 
+def labelled(label: str, hostname: str = "a.test", generation: int = 1) -> Object:
+    """The Gateway of the route, for namespaces with this label alone."""
+    chosen = {"from": "Selector", "selector": {"matchLabels": {"edge": label}}}
+    listener = {"name": "http", "port": 80, "protocol": "HTTP", "hostname": hostname, "allowedRoutes": {"namespaces": chosen}}
+    spec = {"gatewayClassName": "tidegate", "listeners": [listener]}
+    return parse({"kind": "Gateway", "metadata": {"name": "web", "namespace": "default", "generation": generation}, "spec": spec})
+
+
+def namespace(label: str) -> Object:
+    return parse({"kind": "Namespace", "metadata": {"name": "default", "labels": {"edge": label}}})
+
+
+@pytest.fixture
+def barred(translator: Translator) -> Translator:
+    """Whose Gateway does not take the route."""
+    translator.apply([labelled("yes"), namespace("no")])
+    return translator
+
+
+@pytest.mark.parametrize(("change", "namespaces"), [
+    (namespace("yes"), ("default",)),
+    (labelled("no", generation=2), ("default",)),
+])
+def test_the_namespaces_that_listeners_take_are_told_first(barred: Translator, change: Object, namespaces: tuple[str, ...]) -> None:
+    """A changed label or selector is the Listener; the rules stay as they are, and what becomes of statuses comes after."""
+    first = barred.begin([change])
+    assert first is not None
+    assert [(resource.key, getattr(resource, "namespaces", None)) for resource in first.set] == [("default/web/http", namespaces)]
+    assert (first.remove, first.statuses) == ((), ())
+    rest = barred.finish()
+    assert (rest.set, rest.remove) == ((), ())
+    assert {status.object[0] for status in rest.statuses} == {"Gateway", "HTTPRoute"}
+
+
+@pytest.mark.parametrize("change", [
+    [namespace("yes"), route("/new")],
+    [labelled("no", hostname="b.test")],
+    [labelled("yes", generation=2)],
+    [namespace("other")],
+    [route("/new")],
+])  # fmt: skip
+def test_whatever_else_differs_is_told_at_once(barred: Translator, change: list[Object]) -> None:
+    """Rules may depend on it, or nothing differs at all: `finish` gives the whole of the change, as `apply` does."""
+    other = Translator(Options())
+    other.apply([*BASE_OBJECTS, route("/a", "/b", "/c"), labelled("yes"), namespace("no")])
+    assert barred.begin(change) is None or change == [labelled("yes", generation=2)]
+    found, expected = barred.finish(), other.apply(change)
+    assert {resource.identity for resource in found.set} <= {resource.identity for resource in expected.set}
+    assert (found.remove, found.statuses, found.gone) == (expected.remove, expected.statuses, expected.gone)
+    assert barred.resources() == other.resources()
+
+
+def test_a_change_between_the_two_is_not_lost(barred: Translator) -> None:
+    """Whoever applies a change before `finish` came is given what was left, and `finish` nothing more."""
+    assert barred.begin([namespace("yes")]) is not None
+    found = barred.apply([route("/new")])
+    assert {status.object[0] for status in found.statuses} == {"Gateway", "HTTPRoute"}
+    assert [resource.key for resource in found.set] == ["HTTPRoute/default/shop/0"]
+    assert barred.finish() == Translation()
+
+
 def test_a_fault_leaves_in_place_what_was_there(translator: Translator) -> None:
     """A unit that raises is named; its object keeps what it had, others go on, and the next version of the object heals it."""
     before = dict(translator.resources())

@@ -212,6 +212,46 @@ def test_a_change_is_served_and_told_once(tmp_path: Path) -> None:
     run(test)
 
 
+def a_selective_gateway(composed: Running) -> None:
+    selective = "protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {edge: inside}}}}"
+    composed.write("gateway.yaml", gateway(composed.port).replace("protocol: HTTP", selective))
+    composed.write("namespace.yaml", namespace("outside"))
+    composed.write("route.yaml", route("r", "/a"))
+
+
+def namespace(label: str) -> str:
+    return f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: default, labels: {{edge: {label}}}}}\n"
+
+
+def test_a_label_is_served_before_routes_are_judged_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes a while where there are thousands, and no processor is left for the workers' batch; the statuses say it afterwards."""
+    found: list[tuple[int, int]] = []
+    ports: list[int] = []
+    real = Translator.finish
+
+    def finish(self: Translator) -> Any:
+        translation = real(self)
+        if ports and translation.statuses:
+            answer = httpx.get(f"http://127.0.0.1:{ports[0]}/a", headers={"connection": "close"})
+            found.append((answer.status_code, len(translation.set)))
+        return translation
+
+    monkeypatch.setattr(Translator, "finish", finish)
+
+    async def test() -> None:
+        async with running(tmp_path, a_selective_gateway) as composed:
+            assert (await composed.get("/a"))[0] == 404
+            ports.append(composed.port)
+            composed.write("namespace.yaml", namespace("inside"))
+            await composed.show.until("changed: HTTPRoute default/r: attached to Gateway g")
+            composed.show.lines.clear()
+            composed.write("namespace.yaml", namespace("outside"))
+            await composed.show.until("no listener takes HTTPRoutes from namespace default")
+            assert found == [(302, 0), (404, 0)]
+
+    run(test)
+
+
 def test_what_cannot_be_read_keeps_its_last_version_and_is_told(tmp_path: Path) -> None:
     """Issue 3, bad input: nothing empties the configuration; the message goes when the file is good again."""
 
@@ -407,14 +447,14 @@ def test_an_admin_port_in_use_ends_it_with_the_option_to_change(tmp_path: Path) 
 def test_a_fault_of_ours_is_told_and_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but a signal ends the process: the change that hit the fault is lost, the next one is served."""
     monkeypatch.setattr(enduring, "_PAUSE_AFTER_FAULT", 0.0)
-    real = Translator.apply
+    real = Translator.begin
 
     def faulty(self: Translator, puts: Any = (), removes: Any = ()) -> Any:
         if any(put.name == "unlucky" for put in puts):
             raise ZeroDivisionError("in translation")
         return real(self, puts, removes)
 
-    monkeypatch.setattr(Translator, "apply", faulty)
+    monkeypatch.setattr(Translator, "begin", faulty)
 
     async def test() -> None:
         async with running(tmp_path, a_gateway) as composed:

@@ -21,7 +21,7 @@ from controller.deploy.drift import Drift
 from controller.publish import Publisher
 from controller.publishers import Publishers
 from controller.refusals import refused_status
-from controller.settling import Settling
+from controller.settling import PATIENCE, Settling
 from controller.sources.kube.changes import Change, Refusal
 from controller.sources.kube.client import Client
 from controller.sources.kube.election import Election, Seat
@@ -170,12 +170,27 @@ class Controller:
         async with contextlib.aclosing(self._source.changes()) as changes:
             async for change in changes:
                 if self._is_read:
-                    self._take(change, self._translator.apply(change.puts, change.removes))
+                    first = self._translator.begin(change.puts, change.removes)
+                    if first is not None:
+                        await self._tell(change, first)
+                    self._take(change, self._translator.finish())
                 else:
                     self._take(change, await asyncio.to_thread(self._translator.apply, change.puts, change.removes))
                     gc.freeze()
                     gc.set_threshold(*_THRESHOLDS)
                     self._is_read = True
+
+    async def _tell(self, change: Change, first: Translation) -> None:
+        """What need not wait for the rest of a change, which then takes the processor: the proxies get it before."""
+        revisions = self._publish(change, first)
+        await self.served.acknowledged(revisions, PATIENCE)
+
+    def _publish(self, change: Change, translation: Translation) -> Mapping[str, int]:
+        """The new revision of each scope in which something differs."""
+        revisions = self.served.publish(self._session_keys.given(translation.set), translation.remove)
+        if change.came is not None:
+            self._time_them(revisions, change.came)
+        return revisions
 
     def _take(self, change: Change, translation: Translation) -> None:
         for gateway in translation.unwanted:
@@ -185,9 +200,7 @@ class Controller:
             account = namespace, deployed_name(name, wanted.class_name)
             self._accounts[account] = f"{namespace}/{name}"
             self._accounts_of[wanted.gateway] = account
-        revisions = self.served.publish(self._session_keys.given(translation.set), translation.remove)
-        if change.came is not None:
-            self._time_them(revisions, change.came)
+        revisions = self._publish(change, translation)
         self._deployer.want(translation.infrastructure, translation.unwanted)
         self._settling.note(translation.statuses, translation.gone, self._time(), revisions)
         self._judge_refusals(change)

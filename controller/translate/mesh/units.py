@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from controller.api.kinds import MESH_ALONE
-from controller.graph import Unit, View
+from controller.graph import Stage, Unit, View
 from controller.store import Index, Key, Listing, Tally
 from controller.translate.mesh.entry_places import (
     claims_of_name,
@@ -67,7 +67,7 @@ def units_of_mesh(options: Options) -> tuple[Unit, ...]:
         Unit("elsewhere of requests", translate_elsewhere_of_requests),
         Unit("workload", partial(translate_workload, options), roots=("Pod",)),
         Unit("frontend", judge_frontend, roots=("Service",)),
-        Unit("frontend listeners", translate_frontend, roots=("Service",), late=True),
+        Unit("frontend listeners", translate_frontend, roots=("Service",), stage=Stage.LAST),
     )
 
 

@@ -78,3 +78,23 @@ def test_the_oldest_of_two_kinds_has_a_host_of_a_listener(found: list[Object]) -
             accepted = status.parents[0].conditions[0]
             assert (accepted.status == "True") == bool(attached[status.object[0], status.object[2]])
             assert accepted.reason in ("Accepted", "HostnameConflict", "NoMatchingListenerHostname")
+
+
+def test_routes_that_a_label_keeps_out_are_bound_as_they_will_be_attached() -> None:
+    """Of two kinds with one host in a namespace that the listener does not take, only the older is bound, so that the label that lets them
+    in changes no rule; who waits at the door keeps nobody out who is in."""
+    chosen = {"from": "Selector", "selector": {"matchLabels": {"edge": "yes"}}}
+    listener = {"name": "http", "port": 80, "protocol": "HTTP", "allowedRoutes": {"namespaces": chosen}}
+    door = parse({"kind": "Gateway", "metadata": {"name": "g"}, "spec": {"gatewayClassName": "tidegate", "listeners": [listener]}})
+    inside = parse({"kind": "Namespace", "metadata": {"name": "inside", "labels": {"edge": "yes"}}})
+    spec = {"parentRefs": [{"name": "g", "namespace": "default"}], "hostnames": ["a.b"], "rules": [{}]}
+    metadata = {"name": "z", "namespace": "inside", "creationTimestamp": "2026-03-01T00:00:00Z"}
+    young = parse({"kind": "GRPCRoute", "metadata": metadata, "spec": spec})
+    translator = Translator(Options())
+    translator.apply([door, inside, route("HTTPRoute", "old", 1, ["a.b"], None), route("GRPCRoute", "new", 2, ["a.b"], None), young])
+    rules = {key for kind, key in translator.resources() if kind == "HttpRule"}
+    assert rules == {"HTTPRoute/default/old/0", "GRPCRoute/inside/z/0"}
+    let_in = parse({"kind": "Namespace", "metadata": {"name": "default", "labels": {"edge": "yes"}}})
+    translation = translator.apply([let_in])
+    assert translation.remove == (("HttpRule", "GRPCRoute/inside/z/0"),)
+    assert [resource.key for resource in translation.set] == ["default/g/http"]

@@ -40,7 +40,7 @@ removals = st.frozensets(st.integers(0, 39), max_size=20)
 def test_the_first_that_stands_before_each_is_found(changes: list[tuple[list[Any], frozenset[int]]]) -> None:
     """Of those before it in order the first for which the unit gives something, with what it gives."""
     store = Store({}, {"things": lambda found: [("all", rank(found))]})
-    graph = Graph(store, [Unit("before", before, roots=("ConfigMap",)), Unit("first of block", first_of_block), Unit("stands", stands)])
+    graph = Graph(store, [Unit("before", before, roots=("ConfigMap",)), Unit("first stands", first_of_block), Unit("stands", stands)])
     there: dict[Key, Any] = {}
     for puts, numbers in changes:
         removes = [key for key in there if int(key[2]) in numbers]

@@ -73,7 +73,8 @@ class Translator:
         kinds = {obj.kind for obj in puts} | {kind for kind, _, _ in removes}
         told = [(_resources(before), _resources(after)) for before, after in found.values()]
         differing = [(before, after) for before, after in told if before != after]
-        if not differing or not kinds <= _SAYING_NAMESPACES or not all(_differ_in_namespaces(*each) for each in differing):
+        moved = any(unit == "parent" for unit, _ in found)  # what routes see of listeners besides, of which their bindings are made
+        if moved or not differing or not kinds <= _SAYING_NAMESPACES or not all(_differ_in_namespaces(*each) for each in differing):
             return None
         return self._take(found)
 

@@ -12,6 +12,7 @@ lose the old ones after it, so that neither rule of a request, the old or the ne
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from copy import copy
 from functools import partial
 from typing import TypeVar
 
@@ -286,6 +287,7 @@ class Preparation:
                 self._build_listener(resource)
             except ValueError as refusal:
                 self.rejections["Listener", key] = str(refusal)
+                self._confine(resource)
             yield
         yield from self._fill_new_listeners()
         for listener in self.listeners.values():
@@ -299,7 +301,7 @@ class Preparation:
         check_capture(resource)
         previous = self.listeners.get(resource.key)
         routes = previous.routes if previous is not None else RouteTable[Rule]()
-        routes = routes.within(resource.hostname.encode(), None if resource.namespaces is None else frozenset(resource.namespaces))
+        routes = routes.within(resource.hostname.encode(), _namespaces(resource))
         demands = self._demands(resource)
         contexts = self._contexts(resource, demands) if terminates(resource) or is_of_mesh(resource) else None
         listener = LiveListener(resource, routes, self._live.core, contexts, demands)
@@ -312,6 +314,14 @@ class Preparation:
             self._new_listeners.add(resource.key)
         elif not previous.replaced_by(listener):
             self._retire(previous)
+
+    def _confine(self, refused: Listener) -> None:
+        """The version that goes on serving takes routes from no other namespaces than the new one would: rules wait for its word alone."""
+        previous = self.listeners.get(refused.key)
+        if previous is not None and previous.resource.namespaces != refused.namespaces:
+            listener = self.listeners[refused.key] = copy(previous)
+            listener.resource = msgspec.structs.replace(previous.resource, namespaces=refused.namespaces)
+            listener.routes = previous.routes.within(previous.routes.hostname, _namespaces(refused))
 
     def _fill_new_listeners(self) -> Iterator[None]:
         """The rules that are there already, stay as they are, and were bound to a listener that was not."""
@@ -475,6 +485,10 @@ class Preparation:
         while garbage:
             garbage.pop()
             yield
+
+
+def _namespaces(resource: Listener) -> frozenset[str] | None:
+    return None if resource.namespaces is None else frozenset(resource.namespaces)
 
 
 def _beside(endpoint_set: EndpointSet, backend: Backend) -> EndpointSet:

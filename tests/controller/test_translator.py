@@ -99,10 +99,11 @@ class Unreadable:
         raise RuntimeError("out of order")
 
 
-def labelled(label: str, hostname: str = "a.test", generation: int = 1) -> Object:
-    """The Gateway of the route, for namespaces with this label alone."""
-    chosen = {"from": "Selector", "selector": {"matchLabels": {"edge": label}}}
-    listener = {"name": "http", "port": 80, "protocol": "HTTP", "hostname": hostname, "allowedRoutes": {"namespaces": chosen}}
+def labelled(label: str, hostname: str = "a.test", generation: int = 1, kind: str = "HTTPRoute") -> Object:
+    """The Gateway of the route, for namespaces with this label alone, or without one for its own."""
+    chosen = {"from": "Selector", "selector": {"matchLabels": {"edge": label}}} if label else {"from": "Same"}
+    allowed = {"namespaces": chosen, "kinds": [{"kind": kind}]}
+    listener = {"name": "http", "port": 80, "protocol": "HTTP", "hostname": hostname, "allowedRoutes": allowed}
     spec = {"gatewayClassName": "tidegate", "listeners": [listener]}
     return parse({"kind": "Gateway", "metadata": {"name": "web", "namespace": "default", "generation": generation}, "spec": spec})
 
@@ -136,6 +137,8 @@ def test_the_namespaces_that_listeners_take_are_told_first(barred: Translator, c
 @pytest.mark.parametrize("change", [
     [namespace("yes"), route("/new")],
     [labelled("no", hostname="b.test")],
+    [labelled("")],
+    [labelled("no", kind="GRPCRoute")],
     [labelled("yes", generation=2)],
     [namespace("other")],
     [route("/new")],

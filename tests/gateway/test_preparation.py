@@ -226,6 +226,21 @@ def served(live: Live, host: str, path: str) -> str | None:
     return entry.payload.resource.backends[0].backend if entry is not None else None
 
 
+def test_a_listener_that_is_refused_keeps_nobody_in() -> None:
+    """Its last version goes on serving, but no rules of namespaces that the new one does not take, with whatever else it is."""
+    everything = rule("wide", PathMatch(), (Binding("g/a", ("",)),), "wide")
+    with live_tables() as live:
+        take(live, Batch(1, (listener("g/a", "a.test", namespaces=("default",)), everything)))
+        assert served(live, "a.test", "/7") == "wide"
+        bad = msgspec.structs.replace(listener("g/a", "b.test", namespaces=()), protocol="HTTPS", certificates=("default/none",))
+        take(live, Batch(2, (bad,)))
+        assert list(live.rejections) == [bad.identity]
+        assert served(live, "a.test", "/7") is None
+        assert (live.listeners["g/a"].resource.protocol, live.listeners["g/a"].resource.hostname) == ("HTTP", "a.test")
+        take(live, Batch(3, (msgspec.structs.replace(bad, namespaces=("default",)),)))
+        assert served(live, "a.test", "/7") == "wide"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [

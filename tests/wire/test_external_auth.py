@@ -494,7 +494,7 @@ def test_questions_count_for_the_servers_balancing(serve: Serve, red: Echo, gree
         red.wait_until(lambda requests: bool(requests or green.requests))
         wire.reset()
     held.release()
-    for _ in range(60):
+    for _ in range(40):
         site.ask()
     backend = site.runtime._live.described["default/guard:80"]
     assert site._thread.call(lambda: [backend.active, *(endpoint.active for endpoint in backend.endpoints.values())]) == [0, 0, 0, 0]

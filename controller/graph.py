@@ -8,7 +8,7 @@ many (attached routes of a listener) are tallies, read in the last stage. What n
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Generic, TypeVar
@@ -200,7 +200,7 @@ class Graph:
         concerned = (node for node in self._suspects | self._touched if self._units[node[0]].stage is stage)
         self._settle_all([node for node in concerned if self._is_root(node)])
         left = (node for node in self._suspects if self._units[node[0]].stage is stage)
-        self._settle_all([node for node in left if self._readers_of(node)])
+        self._settle_all([node for node in left if any(True for _ in self._readers_of(node))])
 
     def _settle_all(self, nodes: list[Node]) -> None:
         """Where the stack gets too deep it is unwound: what stood too deep comes first, then what was unwound begins again."""
@@ -291,7 +291,7 @@ class Graph:
     def _unread_from(self, node: Node) -> set[Node]:
         """The node and all that read it, however far away; nothing if a root is among them. Depth first: a root is rarely far."""
         found: set[Node] = set()
-        todo = [iter([node])]
+        todo: list[Iterator[Node]] = [iter([node])]
         while todo:
             current = next(todo[-1], None)
             if current is None:
@@ -300,9 +300,9 @@ class Graph:
                 return set()
             elif current not in found:
                 found.add(current)
-                todo.append(iter(self._readers_of(current)))
+                todo.append(self._readers_of(current))
         return found
 
-    def _readers_of(self, node: Node) -> list[Node]:
-        """Of its own stage, or else of those after it."""
-        return [reader for stage in Stage for reader in self._readers[stage].of(("result", node))]
+    def _readers_of(self, node: Node) -> Iterator[Node]:
+        """Of all stages; of thousands the first is often enough."""
+        return (reader for stage in Stage for reader in self._readers[stage].of(("result", node)))

@@ -17,8 +17,8 @@ from controller.api.listeners import Listener
 from controller.api.references import GATEWAY_GROUP
 from controller.graph import View
 from controller.store import Key
-from controller.translate.listeners import overlaps
 from controller.translate.namespaces import allowed_by, allows
+from gateway.ir.hostnames import overlaps
 
 Named = tuple[Key, str]
 """A listener: the Gateway or ListenerSet that it is written in, and its name there."""

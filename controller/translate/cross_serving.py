@@ -16,7 +16,7 @@ from controller.api.http_route import HTTPRoute
 from controller.api.references import GATEWAY_GROUP
 from controller.api.routes import AnyRoute
 from controller.graph import View
-from controller.store import Key
+from controller.store import Entry, Key
 from controller.translate.attachment import Attachment, attach
 from controller.translate.conditions import Problem
 from controller.translate.objects import Rank, called, rank
@@ -73,6 +73,9 @@ def translate_attachments(options: Options, key: Key, view: View) -> tuple[Attac
 
 def _without_rivals(view: View, route: AnyRoute, attachment: Attachment) -> Attachment:
     """The attachment without the bindings that an older route of the other kind has taken."""
+    hostnames = attachment.bindings[0].hostnames if attachment.bindings else ()  # those of the route, at every listener
+    if not any(view.select(*place) for place in _places(route, attachment, hostnames)):
+        return attachment
     lost = {binding.listener: winner for binding in attachment.bindings if (winner := _winner(view, route, attachment, binding))}
     if not lost:
         return attachment
@@ -101,10 +104,15 @@ def _winner(view: View, route: AnyRoute, attachment: Attachment, binding: Bindin
 def _oldest(view: View, route: AnyRoute, attachment: Attachment, binding: Binding) -> Key | None:
     """Where the route itself is not attached, only bound, those that are bound count as well."""
     unit = "attached" if any(attached.listener == binding.listener for attached in attachment.attached) else "bound route"
-    words = dict.fromkeys(word for hostname in binding.hostnames for word in _meeting(hostname))
-    rivals = (Question(("hosts of route", (RIVALS[route.kind], attachment.named, word)), unit, binding.listener) for word in words)
+    rivals = (Question(place, unit, binding.listener) for place in _places(route, attachment, binding.hostnames))
     found = [winner for question in rivals if (winner := first_standing(view, question, route)) is not None]
     return min(found)[0].key if found else None
+
+
+def _places(route: AnyRoute, attachment: Attachment, hostnames: tuple[str, ...]) -> list[Entry]:
+    """Where routes of the other kind are listed that have hosts in common with these hostnames."""
+    words = dict.fromkeys(word for hostname in hostnames for word in _meeting(hostname))
+    return [("hosts of route", (RIVALS[route.kind], attachment.named, word)) for word in words]
 
 
 def is_attached(key: tuple[Key, str], view: View) -> Literal[True] | None:

@@ -39,13 +39,6 @@ def rivals(facing: Facing, protocols: Iterable[str]) -> Iterator[tuple[tuple[str
             yield (protocol, facing[1]), reason
 
 
-def covering(hostname: str) -> tuple[str, ...]:
-    """A hostname and all others that cover every host that it covers: wildcards with fewer and fewer labels, '' for all at last."""
-    labels = hostname.removeprefix("*.").split(".") if hostname else []
-    wildcards = [f"*.{'.'.join(labels[start:])}" for start in range(len(labels))]
-    return tuple(dict.fromkeys((hostname, *wildcards[0 if hostname.startswith("*.") else 1 :], "")))
-
-
 class Port(Generic[Item]):
     """What stands on one port, none of it in the way of another. Finds a rival whatever the number of those that stand."""
 

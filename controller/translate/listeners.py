@@ -10,7 +10,6 @@ from controller.store import Key
 from controller.translate.conditions import Problem
 from controller.translate.facing import ENCRYPTED, conflict
 from controller.translate.statuses import RouteKind
-from gateway.ir.hostnames import covers
 
 ROUTE_KINDS: dict[str, tuple[str, ...]] = {
     "HTTP": ("HTTPRoute", "GRPCRoute"),
@@ -78,11 +77,6 @@ def protocol_conflict(listener: Listener, siblings: Sequence[Listener]) -> Probl
     if all({sibling.protocol, listener.protocol} == ENCRYPTED for sibling in others):
         message += ", or another hostname"
     return Problem("ProtocolConflict", message)
-
-
-def overlaps(one: str, other: str) -> bool:
-    """Whether some host is covered by both hostnames; '' covers all."""
-    return not one or not other or one == other or covers(one, other) or covers(other, one)
 
 
 def unsupported_protocol(listener: Listener) -> Problem | None:

@@ -18,11 +18,12 @@ from controller.api.listeners import Listener
 from controller.graph import View
 from controller.store import Key
 from controller.translate.conditions import SHOWN, Problem
-from controller.translate.facing import ENCRYPTED, NAMELESS, Conflict, covering, rivals
+from controller.translate.facing import ENCRYPTED, NAMELESS, Conflict, rivals
 from controller.translate.listeners import ROUTE_KINDS, protocol_conflict
 from controller.translate.objects import Rank, called, rank
 from controller.translate.parents import adopted, gateway_of
 from controller.translate.precedence import Question, first_standing
+from gateway.ir.hostnames import covering
 
 Owner = Gateway | ListenerSet
 """What listeners are written in."""

@@ -9,6 +9,18 @@ def covers(wildcard: str, hostname: str) -> bool:
     return wildcard.startswith("*.") and end.endswith(suffix) and end != suffix
 
 
+def covering(hostname: str) -> tuple[str, ...]:
+    """A hostname and all others that cover every host that it covers: wildcards with fewer and fewer labels, '' for all at last."""
+    labels = hostname.removeprefix("*.").split(".") if hostname else []
+    wildcards = [f"*.{'.'.join(labels[start:])}" for start in range(len(labels))]
+    return tuple(dict.fromkeys((hostname, *wildcards[0 if hostname.startswith("*.") else 1 :], "")))
+
+
+def overlaps(one: str, other: str) -> bool:
+    """Whether some host is covered by both hostnames."""
+    return _narrower(one, other) is not None
+
+
 def shared(listener: str, hostnames: tuple[str, ...]) -> tuple[str, ...]:
     """What a listener's hostname and those of a route have in common, each once; nothing where that is no host."""
     return tuple(dict.fromkeys(found for hostname in hostnames if (found := _narrower(listener, hostname)) is not None))

@@ -24,12 +24,6 @@ def _nothing() -> dict[bytes, Any]:
     return _NOTHING
 
 
-def covering(hostname: bytes) -> frozenset[bytes]:
-    """The hostnames that cover the whole of one: itself, wider wildcards, and the empty one."""
-    labels = hostname.split(b".")
-    return frozenset((b"", hostname, *(b".".join((b"*", *labels[start:])) for start in range(1, len(labels)))))
-
-
 class HostTable(Generic[Kept]):
     """Values by hostname: b'a.example.com', b'*.example.com' or b'', lower case, ports and trailing dots taken off.
 

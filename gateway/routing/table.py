@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import Any, Final, Generic, NamedTuple
 
 from gateway.http.head import RequestHead
+from gateway.ir.hostnames import covering
 from gateway.ir.rule import HttpRule
 from gateway.routing.entry import Entry, Payload, Rank, order_of
-from gateway.routing.hosts import HostTable, covering
+from gateway.routing.hosts import HostTable
 from gateway.routing.paths import Group, HostPaths
 from gateway.routing.predicates import Parameters
 
@@ -25,7 +26,7 @@ never hits."""
 LONGEST_CACHED: Final = 256
 
 
-_EVERY: Final = covering(b"")
+_EVERY: Final = frozenset((b"",))
 _NOTHING: Final[dict[tuple[bytes, bytes], Any]] = {}
 """The one empty dict of all tables without requests: a mesh has many of them. Whoever keeps something makes its own."""
 
@@ -47,7 +48,7 @@ class RouteTable(Generic[Payload]):
         """The listener's."""
         self.namespaces: Final = namespaces
         """Those that it takes routes from, None for all; entries of others are passed over."""
-        self._widest: Final = covering(hostname) if hostname else _EVERY
+        self._widest: Final = frozenset(wider.encode() for wider in covering(hostname.decode())) if hostname else _EVERY
         """Hostnames that cover the whole of the listener's: what is left of them there is that one, so that none comes before another."""
         self._hosts: HostTable[HostPaths[Payload]] = HostTable()
         self._rules: dict[str, Placed[Payload]] = {}

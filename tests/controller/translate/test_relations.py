@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from controller.api.metadata import Object
 from controller.translate.facing import ENCRYPTED, conflict
-from controller.translate.listeners import overlaps
 from controller.translate.options import Options
 from controller.translate.statuses import GatewayStatus, ListenerSetStatus
 from controller.translator import Translator
+from gateway.ir.hostnames import overlaps
 from tests.controller.translate.golden import parse
 
 Fields = dict[str, Any]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.translate.facing import covering
-from controller.translate.listeners import overlaps
-from gateway.ir.hostnames import covers
+from gateway.ir.hostnames import covering, covers, overlaps
 
 LABELS = st.sampled_from(("a", "b"))
 EXACT = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
@@ -39,3 +37,11 @@ def test_what_covers_a_hostname(one: str, other: str) -> None:
     assert overlaps(one, other) == (one in covering(other) or other in covering(one))
     assert covering(one)[0] == one
     assert covering(one)[-1] == ""
+
+
+@given(st.just("") | HOSTNAMES, st.just("") | HOSTNAMES)
+def test_the_hostnames_that_cover_one_are_itself_and_wider_ones(hostname: str, other: str) -> None:
+    """A wildcard covers a narrower one, and no hostname that has not a label more; '' covers all, and is covered by none but itself."""
+    wider = covering(hostname)
+    assert {hostname, ""} <= set(wider)
+    assert (other in wider) == (other in (hostname, "") or covers(other, hostname))

@@ -18,6 +18,7 @@ from controller.store import Key
 from controller.translate.conditions import Problem
 from controller.translate.mesh.attachment import bind_to_service
 from controller.translate.mesh.frontends import is_service
+from controller.translate.namespaces import allows_by_name
 from controller.translate.objects import of_group
 from controller.translate.options import Options
 from controller.translate.parents import Attachable, Parent
@@ -101,16 +102,8 @@ def _bind(view: View, route: AnyRoute, reference: ParentReference, parent: Paren
 
 
 def _allows(view: View, owner: Key, listener: Attachable, namespace: str) -> bool:
-    match listener.origin:
-        case "All":
-            return True
-        case "Same":
-            return namespace == owner[1]
-        case "Selector":
-            selects: bool = view.result("selects", ((owner, listener.name), namespace))
-            return selects
-        case "None":
-            return False
+    found = allows_by_name(listener.origin, owner[1], namespace)
+    return bool(view.result("selects", ((owner, listener.name), namespace))) if found is None else found
 
 
 def _binding(view: View, owner: Key, listener: Attachable, route: AnyRoute) -> Binding | None:

@@ -31,17 +31,25 @@ def allowed_by(own: str, namespaces: RouteNamespaces | ListenerNamespaces) -> Al
     return Allowed(namespaces.from_, namespaces.selector, own)
 
 
-def allows(view: View, allowed: Allowed, namespace: str) -> bool:
-    """Whether a namespace is among those allowed. Labels are only read where they matter."""
-    match allowed.origin:
+def allows_by_name(origin: Origin, own: str, namespace: str) -> bool | None:
+    """Whether a namespace is among those allowed by an object of the namespace `own`; None where its labels tell."""
+    match origin:
         case "All":
             return True
         case "Same":
-            return namespace == allowed.own
+            return namespace == own
         case "Selector":
-            return allowed.selector is not None and allowed.selector.selects(dict(view.result("namespace labels", namespace)))
+            return None
         case "None":
             return False
+
+
+def allows(view: View, allowed: Allowed, namespace: str) -> bool:
+    """Whether a namespace is among those allowed. Labels are only read where they matter."""
+    found = allows_by_name(allowed.origin, allowed.own, namespace)
+    if found is not None:
+        return found
+    return allowed.selector is not None and allowed.selector.selects(dict(view.result("namespace labels", namespace)))
 
 
 def namespace_labels(name: str, view: View) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,8 @@ from gateway.ir.backend import Backend
 from gateway.ir.batch import PART, Ack, Answer, AnyResource, Ask, Batch, Rejection, Report, Subscribe, encode
 from gateway.ir.value import Identity, Source
 from gateway.subscribe import LINE_LIMIT, Subscription
-from tests.controller.subscribing import Peer, served
+from tests.controller.subscribing import served
+from tests.peer import Peer
 from tests.running import run
 
 SOURCE = Source("Service", "default", "s")

@@ -13,10 +13,11 @@ import pytest
 from gateway.following import follower as following
 from gateway.following.follower import Follower, Stream
 from gateway.ir.backend import Backend
-from gateway.ir.batch import Ack, AnyMessage, Ask, Batch, Rejection, Report, Subscribe, decode, encode
+from gateway.ir.batch import Ack, Ask, Batch, Rejection, Report, Subscribe, encode
 from gateway.ir.identification import Elsewhere, encode_identification
 from gateway.ir.value import Identity, Source
 from gateway.subscribe import LINE_LIMIT
+from tests.peer import Peer
 from tests.running import run
 
 NO = Rejection("Listener", "default/web/http", "the port is in use")
@@ -55,21 +56,10 @@ class Controller:
     async def reply(self, ask: Ask) -> msgspec.Raw:
         return ask.argument
 
-    async def accept(self, *, anywhere: bool = False) -> Far:
-        far = Far(*await self.streams.get())
+    async def accept(self, *, anywhere: bool = False) -> Peer:
+        far = Peer(*await self.streams.get())
         assert await far.receive() == Subscribe("p", "default/web", anywhere=anywhere)
         return far
-
-
-class Far:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    def send(self, *messages: AnyMessage) -> None:
-        self.writer.write(b"".join(map(encode, messages)))
-
-    async def receive(self) -> AnyMessage:
-        return decode(await self.reader.readuntil(b"\n"))
 
 
 @asynccontextmanager
